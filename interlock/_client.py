@@ -1,0 +1,66 @@
+"""The client that is used when none is given, and the look at a server before it is trusted."""
+
+import os
+from functools import cache
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from interlock import address
+from interlock.errors import InterlockError, UnreachableError
+
+OLDEST = {"redis": (6, 2), "valkey": (7, 2)}
+
+
+@cache
+def _client_of(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url,
+        health_check_interval=15,  # seconds: a half-open connection is found before a lease is over
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),  # about a second: a caller wants to hear of it
+    )
+
+
+def default_client() -> redis.Redis:
+    """The client made from `REDIS_URL`, one a process and address."""
+    return _client_of(address.url())
+
+
+def check_server(client: redis.Redis) -> None:
+    """One round trip, at first use: is anybody there, new enough, and set not to forget locks?
+
+    Raises:
+        UnreachableError: nobody answers.
+        InterlockError: the server is too old, or its eviction policy may evict locks.
+    """
+    try:
+        server = client.info("server")
+        memory = client.info("memory")
+    except redis.AuthenticationError as error:
+        raise UnreachableError(f"{where(client)} refuses the login: {error}") from error
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise UnreachableError(unreachable(client, error)) from error
+    flavour = "valkey" if "valkey_version" in server else "redis"
+    text = str(server[f"{flavour}_version"])
+    version = tuple(int(part) for part in text.split(".")[:2])
+    if version < OLDEST[flavour]:
+        oldest = ".".join(map(str, OLDEST[flavour]))
+        raise InterlockError(f"{where(client)} runs {flavour} {text}: {oldest} or later is needed")
+    policy = str(memory.get("maxmemory_policy", "noeviction"))
+    if policy != "noeviction":
+        raise InterlockError(f"{where(client)} may evict locks: set maxmemory-policy to noeviction, it is {policy}")
+
+
+def where(client: redis.Redis) -> str:
+    """The address of a client, without passwords."""
+    known = client.connection_pool.connection_kwargs
+    if "path" in known:
+        return f"unix://{known['path']}"
+    return f"{known.get('host', 'localhost')}:{known.get('port', 6379)}"
+
+
+def unreachable(client: redis.Redis, error: Exception) -> str:
+    """One line: what does not answer, why, what to do."""
+    source = "from REDIS_URL" if os.environ.get("REDIS_URL") else "REDIS_URL is not set"
+    return f"no Redis answers at {where(client)} ({source}): {error} Start one with `make up`, or set REDIS_URL."

@@ -1,0 +1,91 @@
+"""What all primitives share: a name in Redis, a way to travel, a look inside."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import redis
+
+from interlock import _scripts
+from interlock._arguments import checked_name
+from interlock._session import Session, session
+
+
+@dataclass(frozen=True)
+class Holder:
+    """One who holds a permit."""
+
+    who: str  # host:pid, and the task if there is one
+    token: int  # the fencing token
+    remaining: float  # seconds until the lease ends, if nobody renews it
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """A look at a Lock or a Semaphore, as Redis saw it at one moment."""
+
+    kind: str
+    name: str
+    permits: int  # how many may hold at once
+    holders: tuple[Holder, ...]  # the one whose lease ends first, first
+    waiters: tuple[str, ...]  # host:pid and task, in order of arrival
+
+
+class Primitive:
+    """An object that names a thing in Redis.
+
+    It may be made before a fork and used after it, pickled, and passed to a Celery task through JSON
+    (`interlock.register_with_kombu`). What travels is kind, name and parameters, never an address or a password: on
+    arrival it uses the Redis that `REDIS_URL` names there.
+    """
+
+    kinds: ClassVar[dict[str, type["Primitive"]]] = {}
+    kind: ClassVar[str]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "kind" in cls.__dict__:
+            Primitive.kinds[cls.kind] = cls
+
+    def __init__(self, name: str | None, client: redis.Redis | None) -> None:
+        self.name = checked_name(name)
+        self._client = client
+
+    @property
+    def _session(self) -> Session:
+        return session(self._client)
+
+    def parameters(self) -> dict[str, Any]:
+        """What names this object elsewhere: JSON types only."""
+        raise NotImplementedError
+
+    @classmethod
+    def attached(cls, **parameters: Any) -> Self:
+        """The object that these parameters name. Creates nothing in Redis."""
+        return cls(**parameters)
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, Any]], "Primitive"], tuple[dict[str, Any]]]:
+        return attach, ({"kind": self.kind, **self.parameters()},)
+
+
+def attach(parameters: dict[str, Any]) -> Primitive:
+    """The object that was described by kind and parameters, as it arrives from a pickle or from JSON."""
+    rest = dict(parameters)
+    return Primitive.kinds[rest.pop("kind")].attached(**rest)
+
+
+def look(state: Session, kind: str, name: str, permits: int) -> Statistics:
+    """Who holds and who waits. Grows with what it reports: for people, not for decisions."""
+    found = _scripts.look(state.wire, state.identity(kind, name, permits))
+    return Statistics(
+        found.kind or kind,
+        name,
+        found.permits,
+        tuple(Holder(who(id), token, remaining) for id, token, remaining in found.holders),
+        tuple(who(id) for id in found.waiters),
+    )
+
+
+def who(id: str) -> str:
+    """What an id says to people."""
+    return id.partition(" ")[2]

@@ -1,0 +1,199 @@
+"""A typed signature around every Lua script, so that positions of KEYS and ARGV cannot be mixed up.
+
+Every script may be sent twice: redis-py sends a call again whose reply was lost.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+import redis
+from redis.exceptions import NoScriptError
+
+from interlock._wire import Wire
+from interlock.errors import InterlockError, NameTakenError
+
+# The codes that scripts return first; interlock/lua/baton.lua has the same list, and a test compares them.
+GRANTED, BUSY, QUEUED, DONE, ENDED = 1, 0, 2, 3, 4
+LOST, STALE, OTHER_KIND, OTHER_PERMITS, FULL, GONE = -1, -2, -3, -4, -5, -6
+
+
+@dataclass(frozen=True)
+class Script:
+    """The text of one script and the digest by which a server knows it."""
+
+    text: str
+    digest: str
+
+
+@cache
+def script(name: str) -> Script:
+    """The script of that name, behind the state that all scripts of the baton share."""
+    folder = files("interlock") / "lua"
+    text = (folder / "baton.lua").read_text() + (folder / f"{name}.lua").read_text()
+    return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def run(wire: Wire, name: str, keys: Sequence[str], argv: Sequence[str | int]) -> Any:
+    """One round trip; a second one if the server does not know the script yet."""
+    wanted = script(name)
+    try:
+        return wire.call("EVALSHA", wanted.digest, len(keys), *keys, *argv)
+    except NoScriptError:
+        return wire.call("EVAL", wanted.text, len(keys), *keys, *argv)
+
+
+def text(reply: str | bytes | float | None) -> str:
+    """A reply as text, whether the client decodes or not."""
+    if isinstance(reply, bytes):
+        return reply.decode()
+    return "" if reply is None else str(reply)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What one Lock or Semaphore is to Redis."""
+
+    state: str  # the key that all its keys begin with; holds the Cluster hash tag
+    name: str
+    kind: str
+    permits: int
+
+    @property
+    def keys(self) -> tuple[str, str, str]:
+        """KEYS[1..3] of every script of the baton."""
+        return self.state, f"{self.state}:holders", f"{self.state}:queue"
+
+    def raise_mismatch(self, reply: Sequence[Any]) -> None:
+        """Raises NameTakenError if the reply says that the name stands for something else."""
+        code = int(reply[0])
+        if code == OTHER_KIND:
+            raise NameTakenError(f"{self.name!r} is a {text(reply[1])} already, not a {self.kind}: choose another name")
+        if code == OTHER_PERMITS:
+            raise NameTakenError(
+                f"the {self.kind} {self.name!r} has {text(reply[1])} permits, not {self.permits}: ask for as many"
+            )
+        if code == STALE:
+            raise InterlockError(f"a call on {self.name!r} was overtaken by a later one of its own caller")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The answer to an acquire."""
+
+    code: int  # GRANTED, BUSY or QUEUED
+    token: int  # GRANTED: the fencing token; QUEUED: the arrival; else 0
+    ms: int  # GRANTED: the end of the lease in server ms; else ms until a lease ends, or -1
+    now_ms: int  # server time
+
+
+def acquire(wire: Wire, of: Identity, *, id: str, lease_ms: int, wait: bool, arrival: int | None = None) -> Asked:
+    """Ask for a permit: granted, busy, or queued."""
+    argv = (of.kind, of.permits, id, lease_ms, int(wait), "" if arrival is None else arrival)
+    reply = run(wire, "baton_acquire", of.keys, argv)
+    of.raise_mismatch(reply)
+    code, number, ms, now = reply
+    return Asked(int(code), int(text(number) or 0), int(text(ms)), int(now))
+
+
+def release(
+    wire: Wire, of: Identity, *, id: str, token: int, call: str, writes: Sequence[tuple[str, str, int | None]]
+) -> int:
+    """Store what was written (key, encoded value, ttl in ms) and hand over: DONE, LOST, ENDED or GONE."""
+    argv: list[str | int] = [of.kind, of.permits, id, token, call]
+    for _, encoded, ttl_ms in writes:
+        argv += [encoded, "" if ttl_ms is None else ttl_ms]
+    reply = run(wire, "baton_release", (*of.keys, *(key for key, _, _ in writes)), argv)
+    of.raise_mismatch(reply)
+    return int(reply[0])
+
+
+def abandon(wire: Wire, of: Identity, *, id: str) -> None:
+    """Leave the queue, or pass on the grant that has come meanwhile."""
+    of.raise_mismatch(run(wire, "baton_abandon", of.keys, (of.kind, of.permits, id)))
+
+
+def load_confirm(client: redis.Redis) -> None:
+    """Have the server know the script whose reply nobody awaits."""
+    client.script_load(script("baton_confirm").text)
+
+
+def confirm_command(of: Identity, *, id: str, token: int, lease_ms: int) -> tuple[str | int, ...]:
+    """The command that turns a claim into a lease, to be sent without awaiting its reply."""
+    argv = (of.kind, of.permits, id, token, lease_ms)
+    return ("EVALSHA", script("baton_confirm").digest, len(of.keys), *of.keys, *argv)
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What one process says of one name: it still holds, it still waits."""
+
+    of: Identity
+    holds: Sequence[tuple[str, int, int]]  # id, token, lease in ms
+    waiters: Sequence[tuple[str, int]]  # id, arrival
+
+    @property
+    def argv(self) -> list[str | int]:
+        """ARGV of baton_beat."""
+        rows = (*self.holds, *self.waiters)
+        return [self.of.kind, self.of.permits, len(self.holds), *(item for row in rows for item in row)]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The answer to a beat."""
+
+    now_ms: int  # server time
+    soonest_ms: int  # until a lease ends, or -1
+    ends_ms: list[int]  # for each hold: the end of its lease in server ms, 0: lost, -1: ended by another's release
+    grants: list[tuple[int, int] | None]  # for each waiter: its token and the end of its claim in server ms
+
+
+def beat(wire: Wire, beats: Sequence[Beat]) -> list[Heard]:
+    """Renew and ask again, for many names in one round trip."""
+    wanted = script("baton_beat")
+    pipe = wire.client.pipeline(transaction=False)
+    for each in beats:
+        pipe.evalsha(wanted.digest, len(each.of.keys), *each.of.keys, *each.argv)
+    heard = []
+    for each, reply in zip(beats, pipe.execute(raise_on_error=False), strict=True):
+        if isinstance(reply, NoScriptError):
+            reply = run(wire, "baton_beat", each.of.keys, each.argv)
+        if isinstance(reply, Exception):
+            raise reply
+        now, soonest, ends, grants = reply
+        pairs = [text(grant).split() for grant in grants]
+        granted = [(int(pair[0]), int(pair[1])) if pair else None for pair in pairs]
+        heard.append(Heard(int(now), int(soonest), [int(end) for end in ends], granted))
+    return heard
+
+
+def add(wire: Wire, of: Identity, *, call: str, bound: int | None) -> int:
+    """Give back a permit that the caller does not hold: DONE or FULL."""
+    reply = run(wire, "semaphore_add", of.keys, (of.kind, of.permits, call, "" if bound is None else bound))
+    of.raise_mismatch(reply)
+    return int(reply[0])
+
+
+@dataclass(frozen=True)
+class Look:
+    """Who holds and who waits."""
+
+    kind: str  # '' if nothing of this name exists
+    permits: int
+    holders: list[tuple[str, int, float]]  # id, token, seconds until the lease ends
+    waiters: list[str]  # ids in order of arrival
+
+
+def look(wire: Wire, of: Identity) -> Look:
+    """Read the state, changing nothing."""
+    kind, permits, now, holders, waiters = run(wire, "baton_look", of.keys, (of.kind, of.permits))
+    flat = [text(item) for item in holders]
+    rows = [
+        (id, int(token.rstrip("?")), (int(end) - int(now)) / 1000)
+        for id, token, end in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+    ]
+    return Look(text(kind), int(permits), rows, [text(waiter) for waiter in waiters])

@@ -1,0 +1,459 @@
+"""What one process has with one Redis: its identity, what it holds and waits for, and two threads.
+
+The *heartbeat* renews leases and asks again for waiters; the *listener* reads grants. A session ends with its process:
+a child made by fork begins one of its own, and its parent keeps what it had.
+
+Why a published message carries the grant and not a list that the waiter blocks on: one connection a process however
+many threads wait, no key is left behind, the server says at once when nobody listens, and it works across the slots of
+a Redis Cluster. It may be lost; a waiter therefore asks again at least once a second. The price is a change of thread.
+"""
+
+import atexit
+import itertools
+import logging
+import multiprocessing.util
+import os
+import socket
+import sys
+import threading
+import time
+import uuid
+import warnings
+from dataclasses import dataclass, field
+
+import redis
+
+from interlock import _client, _scripts, address, caller
+from interlock._scripts import Beat, Heard, Identity
+from interlock._wire import UNANSWERED, Outbox, Wire
+from interlock.errors import GoneError, LeaseLostError, UnreachableError
+
+REASK = 1.0  # seconds between two signs of life of a waiter; ALIVE_MS in baton.lua allows three to be lost
+CLAIM = 1.0  # seconds that a grant waits to be confirmed: CLAIM_MS in baton.lua
+MARGIN = 0.05  # seconds that a grant must have to run at least, for the caller to enter without asking
+BACKOFF = 0.2  # seconds until the next try when Redis does not answer
+BEATS_MAX = 100  # names a round trip
+LOCKS = ("Lock", "RLock")  # kinds that a task must not keep beyond its end
+
+log = logging.getLogger("interlock")
+
+
+@dataclass(eq=False)
+class Hold:
+    """One permit that this process has, as far as it knows. `session.mutex` guards all but owner's own fields."""
+
+    of: Identity
+    id: str
+    call: str  # the id of the release to come: the same each time it is sent
+    token: int
+    lease: float  # seconds
+    deadline: float  # the end of the lease on time.monotonic(), never later than the server's
+    owner: tuple[int, str | None]  # thread and task
+    task: str  # the task's name, for people
+    due: float  # when to renew, on time.monotonic()
+    count: int = 1  # how often its owner, an RLock's, has acquired it
+    gone: bool = False  # the server has said that it is lost
+    writes: dict[str, tuple[str, int | None]] = field(default_factory=dict)
+    """What the release is to store: a value's key -> what it holds, encoded, and its ttl in ms."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether the lease is over, as far as can be known without asking."""
+        return self.gone or time.monotonic() >= self.deadline
+
+
+@dataclass(eq=False)
+class Wait:
+    """One caller that waits for a permit."""
+
+    of: Identity
+    id: str
+    lease_ms: int
+    due: float
+    arrival: int | None = None
+    sample: tuple[float, int] = (0.0, 0)  # the latest reading of the server's clock: (when we asked, what it answered)
+    grant: tuple[int, int] | None = None  # token, end of the claim in server ms
+    woken: threading.Event = field(default_factory=threading.Event)
+
+
+class Session:
+    """One process's standing with one Redis."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        self.prefix = address.prefix()
+        self.id = uuid.uuid4().hex[:12]
+        self.mutex = threading.Lock()
+        self.holds: dict[str, Hold] = {}
+        self.waits: dict[str, Wait] = {}
+        self.last: dict[str, Hold] = {}  # by state key: the latest hold, also when it is over
+        self._numbers = itertools.count(1)
+        self._where = f"{socket.gethostname()}:{os.getpid()}"
+        self._checked = False
+        self._wake_at = 0.0
+        self._pulse = threading.Condition(self.mutex)
+        self._heartbeat: threading.Thread | None = None
+        self._listener: threading.Thread | None = None
+        self._listening = threading.Event()
+        self.wire = Wire(client)
+        self._outbox = Outbox(self.wire)
+
+    # --- what primitives call ---
+
+    def identity(self, kind: str, name: str, permits: int = 1) -> Identity:
+        """What a primitive of that name is to this session's Redis."""
+        return Identity(f"{self.prefix}interlock:{{{name}}}", name, kind, permits)
+
+    def new_id(self) -> str:
+        """A fresh id: session / thread / number, and for people host, process and task."""
+        task = caller.current.get()
+        label = f"{self._where} {task.name}[{task.id}]" if task else self._where
+        return f"{self.id}/{threading.get_ident()}/{next(self._numbers)} {label}"
+
+    def acquire(self, of: Identity, *, lease: float, timeout: float | None) -> Hold | None:
+        """Get a permit, or None when the time is over. `timeout` in seconds; None: no limit; 0: one try."""
+        self.checked()
+        if timeout == 0:
+            id, sent = self.new_id(), time.monotonic()
+            asked = _scripts.acquire(self.wire, of, id=id, lease_ms=round(lease * 1000), wait=False)
+            if asked.code != _scripts.GRANTED:
+                return None
+            return self._enter(of, id, asked.token, lease, sent + (asked.ms - asked.now_ms) / 1000)
+        self._listen()
+        until = None if timeout is None else time.monotonic() + timeout
+        wait = Wait(of, self.new_id(), round(lease * 1000), time.monotonic() + REASK)
+        with self.mutex:
+            self.waits[wait.id] = wait
+        try:
+            hold = self._wait(wait, lease, until)
+        except BaseException:
+            self._leave(wait)
+            raise
+        if hold is None:
+            self._leave(wait)
+        return hold
+
+    def release(self, hold: Hold, *, quiet: bool = False) -> int:
+        """Give a permit back with what was written under it: DONE, or for a semaphore ENDED.
+
+        Raises:
+            LeaseLostError: its lease is over; what was written is discarded.
+            GoneError: a value that was written exists no longer; nothing was written.
+        """
+        code = _scripts.LOST
+        if not hold.gone:
+            writes = [(key, encoded, ttl_ms) for key, (encoded, ttl_ms) in hold.writes.items()]
+            code = _scripts.release(self.wire, hold.of, id=hold.id, token=hold.token, call=hold.call, writes=writes)
+        with self.mutex:
+            self.holds.pop(hold.id, None)
+            hold.gone = code == _scripts.LOST
+        if code == _scripts.LOST and not quiet:
+            raise LeaseLostError(lost_text(hold))
+        if code == _scripts.GONE and not quiet:
+            raise GoneError(
+                f"released {hold.of.name!r}, but what was written under it is lost: a value exists no longer"
+            )
+        return code
+
+    def my_hold(self, of: Identity, owner: tuple[int, str | None] | None = None) -> Hold | None:
+        """What the owner holds of that name; with no owner given, what the caller holds, else another of this process."""
+        with self.mutex:
+            mine = [hold for hold in self.holds.values() if hold.of.state == of.state]
+        own = [hold for hold in mine if hold.owner == (owner or caller.owner())]
+        if own or owner is not None:
+            return own[-1] if own else None
+        return min(mine, key=lambda hold: hold.gone, default=None)
+
+    # --- a permit arrives ---
+
+    def _wait(self, wait: Wait, lease: float, until: float | None) -> Hold | None:
+        while True:
+            sent = time.monotonic()
+            try:
+                asked = _scripts.acquire(
+                    self.wire, wait.of, id=wait.id, lease_ms=wait.lease_ms, wait=True, arrival=wait.arrival
+                )
+            except UNANSWERED:
+                if wait.arrival is None:
+                    raise
+                asked = None  # in the queue already: the heartbeat asks again when Redis is back
+            if asked and asked.code == _scripts.GRANTED:
+                return self._enter(wait.of, wait.id, asked.token, lease, sent + (asked.ms - asked.now_ms) / 1000)
+            if asked:
+                with self.mutex:
+                    wait.arrival, wait.sample = asked.token, (sent, asked.now_ms)
+                    self._plan(wait, asked.ms)
+            if not wait.woken.wait(None if until is None else max(0.0, until - time.monotonic())):
+                with self.mutex:
+                    if wait.grant is None:
+                        return None
+            with self.mutex:
+                assert wait.grant is not None
+                token, end = wait.grant
+                deadline = wait.sample[0] + (end - wait.sample[1]) / 1000
+                wait.grant = None
+                wait.woken.clear()
+            if time.monotonic() < deadline - MARGIN:
+                return self._enter(wait.of, wait.id, token, lease, deadline, claimed=True)
+
+    def _enter(
+        self, of: Identity, id: str, token: int, lease: float, deadline: float, *, claimed: bool = False
+    ) -> Hold:
+        due = time.monotonic() + (CLAIM if claimed else lease) / 3
+        task = caller.current.get()
+        hold = Hold(
+            of,
+            id,
+            self.new_id(),
+            token,
+            lease,
+            deadline,
+            caller.owner(),
+            f"{task.name}[{task.id}]" if task else "",
+            due,
+        )
+        with self.mutex:
+            self.waits.pop(id, None)
+            self.holds[id] = self.last[of.state] = hold
+            self._wake_by(due)
+        return hold
+
+    def _leave(self, wait: Wait) -> None:
+        """Out of the queue; a grant that has come meanwhile is passed on."""
+        with self.mutex:
+            self.waits.pop(wait.id, None)
+        try:
+            _scripts.abandon(self.wire, wait.of, id=wait.id)
+        except UNANSWERED as error:  # its place lapses: nobody re-asks for it, and a grant for it is turned down
+            log.warning("could not leave the queue of %r: %s", wait.of.name, error)
+
+    # --- the listener ---
+
+    def _listen(self) -> None:
+        with self.mutex:
+            if self._listener is None:
+                self._listener = threading.Thread(target=self._run_listener, name="interlock-listener", daemon=True)
+                self._listener.start()
+        if not self._listening.wait(timeout=10):
+            raise UnreachableError(f"no subscription at {_client.where(self.client)} within 10 seconds")
+
+    def _run_listener(self) -> None:
+        channel = f"{self.prefix}interlock:session:{self.id}"
+        while True:
+            pubsub = self.client.pubsub()  # type: ignore[no-untyped-call]
+            try:
+                pubsub.subscribe(channel)
+                while True:
+                    message = pubsub.get_message(timeout=REASK)
+                    if message is None:
+                        continue
+                    if (
+                        message["type"] == "subscribe"
+                    ):  # also after a reconnection: what was published meanwhile is lost
+                        _scripts.load_confirm(self.client)
+                        self._listening.set()
+                        self._ask_now()
+                    elif message["type"] == "message":
+                        token, end, id = _scripts.text(message["data"]).split(" ", 2)
+                        self._on_grant(id, int(token), int(end))
+            except (redis.RedisError, OSError) as error:
+                self._listening.clear()
+                log.warning("listening at %s failed, trying again: %s", _client.where(self.client), error)
+                time.sleep(BACKOFF)
+            finally:
+                pubsub.close()
+
+    def _on_grant(self, id: str, token: int, end_ms: int) -> None:
+        with self.mutex:
+            wait = self.waits.get(id)
+            if wait is None:
+                return  # entered by another answer, or left: then its abandon passes the grant on
+        if self._outbox.forgotten:
+            self._outbox.forgotten = False
+            _scripts.load_confirm(self.client)
+        # At once, before the section and without awaiting the reply: later, a C call in the section may keep the GIL.
+        self._outbox.send(_scripts.confirm_command(wait.of, id=id, token=token, lease_ms=wait.lease_ms))
+        with self.mutex:
+            wait.grant = token, end_ms
+            wait.woken.set()
+
+    # --- the heartbeat ---
+
+    def _ask_now(self) -> None:
+        with self.mutex:
+            for wait in self.waits.values():
+                wait.due = 0.0
+            if self.waits:
+                self._wake_by(0.0)
+
+    def _plan(self, wait: Wait, soonest_ms: int) -> None:
+        """When this waiter asks again: when a lease ends, but within REASK. Under the mutex."""
+        ahead = REASK if soonest_ms < 0 else min(REASK, soonest_ms / 1000 + 0.002)
+        wait.due = time.monotonic() + ahead
+        self._wake_by(wait.due)
+
+    def _wake_by(self, due: float) -> None:
+        """Let the heartbeat run at that time at the latest. Under the mutex."""
+        if self._heartbeat is None:
+            self._heartbeat = threading.Thread(target=self._run_heartbeat, name="interlock-heartbeat", daemon=True)
+            self._heartbeat.start()
+        if due < self._wake_at:
+            self._wake_at = due
+            self._pulse.notify()
+
+    def _run_heartbeat(self) -> None:
+        while True:
+            with self.mutex:
+                dues = [item.due for item in self._items()]
+                self._wake_at = min(dues, default=float("inf"))
+                ahead = self._wake_at - time.monotonic()
+                if ahead > 0:
+                    self._pulse.wait(None if ahead == float("inf") else min(ahead, threading.TIMEOUT_MAX))
+                    continue
+            try:
+                self._beat()
+            except (redis.RedisError, OSError) as error:  # whatever it is, the next beat may succeed
+                log.warning("no heartbeat to %s, trying again: %s", _client.where(self.client), error)
+                time.sleep(BACKOFF)
+
+    def _items(self) -> list[Hold | Wait]:
+        return [*self.holds.values(), *self.waits.values()]
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        with self.mutex:
+            due = {item.of.state for item in self._items() if item.due <= now}
+            holds = [hold for hold in self.holds.values() if hold.of.state in due]
+            waits = [wait for wait in self.waits.values() if wait.of.state in due]
+            for wait in waits:  # an acquire under way asks by itself
+                wait.due = now + REASK
+        waits = [wait for wait in waits if wait.arrival is not None]
+        requests = []
+        names = {hold.of.state: hold.of for hold in holds} | {wait.of.state: wait.of for wait in waits}
+        for of in names.values():
+            ours = [hold for hold in holds if hold.of.state == of.state]
+            theirs = [wait for wait in waits if wait.of.state == of.state]
+            requests.append((of, ours, theirs))
+        for first in range(0, len(requests), BEATS_MAX):
+            batch = requests[first : first + BEATS_MAX]
+            beats = [
+                Beat(
+                    of,
+                    [(hold.id, hold.token, round(hold.lease * 1000)) for hold in ours],
+                    [(wait.id, wait.arrival or 0) for wait in theirs],
+                )
+                for of, ours, theirs in batch
+            ]
+            sent = time.monotonic()
+            for (_, ours, theirs), heard in zip(batch, _scripts.beat(self.wire, beats), strict=True):
+                self._hear(sent, ours, theirs, heard)
+
+    def _hear(self, sent: float, holds: list[Hold], waits: list[Wait], heard: Heard) -> None:
+        granted = []
+        with self.mutex:
+            for hold, end_ms in zip(holds, heard.ends_ms, strict=True):
+                if hold.id not in self.holds:
+                    continue  # released meanwhile: that answer counts, not this one
+                if end_ms > 0:
+                    hold.deadline = sent + (end_ms - heard.now_ms) / 1000
+                    hold.due = time.monotonic() + hold.lease / 3
+                else:
+                    hold.gone = True
+                    hold.due = float("inf")
+                    if end_ms < 0:
+                        del self.holds[hold.id]
+            for wait, grant in zip(waits, heard.grants, strict=True):
+                if wait.id not in self.waits:
+                    continue
+                wait.sample = sent, heard.now_ms
+                if grant and wait.grant is None:
+                    granted.append((wait.id, *grant))
+                self._plan(wait, heard.soonest_ms)
+        for id, token, end_ms in granted:
+            self._on_grant(id, token, end_ms)
+
+    # --- beginnings and ends ---
+
+    def checked(self) -> "Session":
+        """Itself, after a look at the server at first use."""
+        if not self._checked:
+            _client.check_server(self.client)
+            self._checked = True
+        return self
+
+    def close(self) -> None:
+        """At the normal end of a process: give back what it holds, leave where it waits."""
+        with self.mutex:
+            holds, waits = list(self.holds.values()), list(self.waits.values())
+        for hold in holds:
+            self.release(hold, quiet=True)
+        for wait in waits:
+            self._leave(wait)
+
+
+def lost_text(hold: Hold) -> str:
+    """One line: which lease was lost, and what to do."""
+    return (
+        f"the lease of {hold.of.kind} {hold.of.name!r} (token {hold.token}) is over: what was written under it is discarded; "
+        "acquire it again, with a longer lease if this process was only slow"
+    )
+
+
+_sessions: dict[redis.Redis, Session] = {}
+_sessions_mutex = threading.Lock()
+
+
+def session(client: redis.Redis | None) -> Session:
+    """The session of this process with the Redis of that client, or with that of `REDIS_URL`."""
+    chosen = client if client is not None else _client.default_client()
+    found = _sessions.get(chosen)
+    if found is None:
+        with _sessions_mutex:
+            if not _sessions:
+                _close_at_exit()
+            found = _sessions.setdefault(chosen, Session(chosen))
+    return found
+
+
+def _close_at_exit() -> None:
+    """Children of multiprocessing, and of billiard in Celery's prefork pool, skip atexit but run their finalizers."""
+    multiprocessing.util.Finalize(None, close_all, exitpriority=0)
+    billiard = sys.modules.get("billiard.util")
+    if billiard is not None:
+        billiard.Finalize(None, close_all, exitpriority=0)
+
+
+def release_owned(quiet: bool = False) -> None:
+    """Releases the locks that the running task holds, with a warning for each: called when a task ends."""
+    owner = caller.owner()
+    for each in list(_sessions.values()):
+        with each.mutex:
+            left = [hold for hold in each.holds.values() if hold.owner == owner and hold.of.kind in LOCKS]
+        for hold in left:
+            warnings.warn(
+                f"the task {hold.task} ended holding the {hold.of.kind} {hold.of.name!r}: released",
+                ResourceWarning,
+                stacklevel=3,
+            )
+            log.warning("the task %s ended holding the %s %r: released", hold.task, hold.of.kind, hold.of.name)
+            each.release(hold, quiet=quiet)
+
+
+def _forget_after_fork() -> None:
+    """In a child: no session, no leases, no unsent writes. No network call here."""
+    global _sessions_mutex
+    _sessions.clear()
+    _sessions_mutex = threading.Lock()
+
+
+def close_all() -> None:
+    """Gives back what this process holds."""
+    for each in list(_sessions.values()):
+        try:
+            each.close()
+        except UNANSWERED as error:
+            log.warning("could not give back what this process holds; its leases will run out: %s", error)
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
+atexit.register(close_all)

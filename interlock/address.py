@@ -1,0 +1,45 @@
+"""Where Redis is: `REDIS_URL`; and what all keys of this stack begin with: `INTERLOCK_PREFIX`.
+
+The one source for the primitives, for producers and for workers alike; read at every first use and checked there.
+"""
+
+import os
+from urllib.parse import urlsplit
+
+from interlock._arguments import checked_prefix
+
+DEFAULT_URL = "redis://127.0.0.1:6390/0"
+SCHEMES = ("redis", "rediss", "unix")
+
+
+def url() -> str:
+    """The address in use.
+
+    Raises:
+        ValueError: `REDIS_URL` is no address of a Redis.
+    """
+    value = os.environ.get("REDIS_URL") or DEFAULT_URL
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in SCHEMES and bool(parts.path if parts.scheme == "unix" else parts.hostname)
+        _ = parts.port
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(f"REDIS_URL must be redis://, rediss:// or unix:// and an address, not {masked(value)}")
+    return value
+
+
+def masked(address: str) -> str:
+    """An address without its password, for people to read."""
+    head, at, tail = address.rpartition("@")
+    if not at:
+        return address
+    scheme, slashes, credentials = head.rpartition("//")
+    user, colon, _ = credentials.partition(":")
+    return f"{scheme}{slashes}{user}{colon}{'***' if colon else ''}@{tail}"
+
+
+def prefix() -> str:
+    """What all keys of this stack begin with."""
+    return checked_prefix(os.environ.get("INTERLOCK_PREFIX", ""))

@@ -1,0 +1,51 @@
+"""On whose behalf a call is made: the seam for task queues, which run many tasks in one thread, one after the other.
+
+A task queue wraps each task in `acting_for`. The task's id and name then ride along with every acquire, for people to
+read, and the locks that the task forgot to release are released, with a warning, when it ends.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A task: its id, and a name for people."""
+
+    id: str
+    name: str
+
+
+current: ContextVar[Caller | None] = ContextVar("interlock.caller", default=None)
+
+
+def owner() -> tuple[int, str | None]:
+    """Who holds what is acquired now: the thread, and the task that it runs."""
+    caller = current.get()
+    return threading.get_ident(), caller.id if caller else None
+
+
+@contextmanager
+def acting_for(id: str, name: str) -> Iterator[None]:
+    """Run a task's body under its id and name.
+
+    Locks that the body holds when it ends are released, each with a `ResourceWarning` that names the lock and the task.
+    Permits of a semaphore are left alone: as in `threading`, somebody else may be meant to release them.
+
+    Raises:
+        LeaseLostError: such a lock's lease had run out.
+    """
+    from interlock._session import release_owned
+
+    mark = current.set(Caller(id, name))
+    try:
+        yield
+        release_owned()
+    except BaseException:
+        release_owned(quiet=True)
+        raise
+    finally:
+        current.reset(mark)

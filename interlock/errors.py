@@ -1,0 +1,33 @@
+"""What can go wrong, in one place. Each error also is what users of the standard library's twin catch."""
+
+import redis
+
+
+class InterlockError(Exception):
+    """The base of all errors of this package."""
+
+
+class NotHeldError(InterlockError, RuntimeError, ValueError):
+    """Released what the caller does not hold.
+
+    A `RuntimeError` as in `threading`, and a `ValueError` as in `multiprocessing`.
+    """
+
+
+class LeaseLostError(InterlockError, RuntimeError):
+    """The lease ran out, or somebody broke the lock, while the caller thought that it held it.
+
+    What was written under the lock and not yet committed has been discarded, whole.
+    """
+
+
+class NameTakenError(InterlockError, ValueError):
+    """The name already stands for something else: another kind, another count of permits, another type code."""
+
+
+class GoneError(InterlockError, LookupError):
+    """What the object names exists no longer: it was unlinked, or its `ttl` ran out."""
+
+
+class UnreachableError(InterlockError, redis.ConnectionError):
+    """No Redis answers at the address that `REDIS_URL` gives."""

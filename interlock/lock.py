@@ -1,0 +1,174 @@
+"""`Lock` and `RLock`: mutual exclusion between threads, processes and machines."""
+
+from types import TracebackType
+from typing import Any
+
+import redis
+
+from interlock import caller
+from interlock._arguments import checked_lease, checked_wait
+from interlock._primitive import Primitive, Statistics, look
+from interlock._session import Hold, lost_text
+from interlock.errors import LeaseLostError, NotHeldError
+
+
+class _BaseLock(Primitive):
+    """What both locks share."""
+
+    def __init__(self, *, name: str | None = None, client: redis.Redis | None = None, lease: float = 30.0) -> None:
+        super().__init__(name, client)
+        self.lease = checked_lease(lease)
+
+    def parameters(self) -> dict[str, Any]:
+        return {"name": self.name, "lease": self.lease}
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock, after all who asked before.
+
+        Args:
+            blocking: False: one try, without waiting.
+            timeout: how long to wait, in seconds; -1: for ever.
+
+        Returns:
+            Whether the caller holds it now.
+
+        Raises:
+            UnreachableError: no Redis answers.
+            NameTakenError: the name stands for another kind of thing.
+        """
+        wait = checked_wait(blocking, timeout, forever=-1)
+        session = self._session
+        of = session.identity(self.kind, self.name)
+        return session.acquire(of, lease=self.lease, timeout=wait) is not None
+
+    def release(self) -> None:
+        """Give the lock up, and hand it to the first who waits, in one round trip.
+
+        Raises:
+            NotHeldError: the caller does not hold it.
+            LeaseLostError: its lease ran out before; what was written under it is discarded.
+        """
+        self._session.release(self._held())
+
+    def locked(self) -> bool:
+        """Whether anybody holds it. One round trip."""
+        return bool(self.statistics().holders)
+
+    def statistics(self) -> Statistics:
+        """Who holds it and who waits, in order."""
+        return look(self._session, self.kind, self.name, 1)
+
+    @property
+    def token(self) -> int | None:
+        """The fencing token under which this process holds it; None if it does not. Tokens only grow."""
+        hold = self._find()
+        return hold.token if hold else None
+
+    @property
+    def deadline(self) -> float | None:
+        """When the lease ends if it is not renewed, on `time.monotonic()`; None if this process does not hold it."""
+        hold = self._find()
+        return hold.deadline if hold else None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the lease that this process had last ran out before it was released. Asks nobody."""
+        session = self._session
+        last = session.last.get(session.identity(self.kind, self.name).state)
+        return last is not None and (last.gone or (last.id in session.holds and last.lost))
+
+    def _find(self) -> Hold | None:
+        """What releases would end: a Lock's may be released by any thread of the process."""
+        session = self._session
+        return session.my_hold(session.identity(self.kind, self.name))
+
+    def _mine(self) -> Hold | None:
+        """What the caller itself holds."""
+        session = self._session
+        return session.my_hold(session.identity(self.kind, self.name), caller.owner())
+
+    def _held(self) -> Hold:
+        hold = self._find()
+        if hold is None:
+            raise NotHeldError(f"cannot release the {self.kind} {self.name!r}: this process does not hold it")
+        return hold
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        hold = self._find()
+        state = f"locked token={hold.token}" if hold else "not held here"
+        return f"<interlock.{self.kind} {self.name!r} {state}>"
+
+
+class Lock(_BaseLock):
+    """A lock that at most one caller holds, anywhere; `threading.Lock` between machines.
+
+        lock = interlock.Lock(name="counter")
+        with lock:
+            ...
+
+    Differs from `threading.Lock`: it has a name, and all locks of one name are one lock; any thread *of the process
+    that holds it* may release it, no other process may; who asks first gets it first; `repr` asks nobody and knows only
+    of this process; `release` of what is not held raises `NotHeldError`, which is also a `ValueError`.
+
+    The holder has it for a *lease*, which a thread of its process renews for as long as it lives. If the process dies
+    or stops, the lock goes to the next one when the lease is over. A process that was only stopped learns of it by
+    `LeaseLostError`, and nothing that it writes under the lock afterwards takes effect (`interlock.Value` with
+    `lock=`). For other resources, pass `lock.token`, which only grows, and let the resource refuse older ones.
+
+    Args:
+        name: None: a fresh unique one.
+        client: a `redis.Redis`; None: from `REDIS_URL`.
+        lease: seconds that Redis keeps the lock for a holder that is silent, 0.1 to a day.
+
+    Costs one round trip to acquire and one to release; the hand-over to a waiter is half a trip to Redis and half a
+    trip on.
+    """
+
+    kind = "Lock"
+
+
+class RLock(_BaseLock):
+    """A lock that its owner may acquire again; `threading.RLock` between machines.
+
+    Its owner is a thread, and within it a task: two tasks that run one after the other in a worker's thread are two
+    owners. Only the owner may release it, as often as it acquired it. Acquiring again costs no round trip.
+
+    Differs from `threading.RLock` as `Lock` does from `threading.Lock`; arguments as there.
+    """
+
+    kind = "RLock"
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """As `Lock.acquire`; at once if the caller holds it.
+
+        Raises:
+            LeaseLostError: the caller holds it no longer, for its lease is over.
+        """
+        hold = self._mine()
+        if hold is None:
+            return super().acquire(blocking, timeout)
+        checked_wait(blocking, timeout, forever=-1)
+        if hold.lost:
+            raise LeaseLostError(lost_text(hold))
+        hold.count += 1
+        return True
+
+    def release(self) -> None:
+        """As `Lock.release`; the lock is given up when it was released as often as acquired."""
+        hold = self._mine()
+        if hold is None:
+            raise NotHeldError(f"cannot release the {self.kind} {self.name!r}: the caller does not hold it")
+        if hold.count > 1:
+            hold.count -= 1
+            if hold.lost:
+                raise LeaseLostError(lost_text(hold))
+        else:
+            self._session.release(hold)

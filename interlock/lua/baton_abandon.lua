@@ -1,0 +1,13 @@
+-- Leaves the queue; if the grant has come meanwhile, passes it on. Safe to send twice.
+--
+-- ARGV[3] id
+-- Returns {DONE} | {OTHER_KIND, kind} | {OTHER_PERMITS, n}
+local id = ARGV[3]
+local wrong = mismatch()
+if wrong then return wrong end
+reap()
+redis.call('ZREM', queue, id)
+drop(id)
+advance()
+if not done(id) then note_done(id, DONE) end
+return {DONE}

@@ -1,0 +1,34 @@
+-- One process is heard: renews what it still holds, and asks again for what it waits for.
+-- Guarantee: a renewal never brings back a lease that is over. Safe to send twice.
+--
+-- ARGV[3] n, the number of holds   then n times: id, token, lease (ms)   then for each waiter: id, arrival
+-- Returns {now (server ms), ms to the next end of a lease or -1, holds, waiters}:
+--         holds: for each, the end of its lease (server ms), 0 if it is lost, or -1 if another's release ended it
+--         waiters: for each, 'token end' if it holds by now, or ''
+local session = session_of(ARGV[4])
+local first_waiter = 4 + 3 * ARGV[3]
+local ends, grants = {}, {}
+reap()
+for i = 4, first_waiter - 1, 3 do
+  local id, token, lease = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+  if held(id) == token then
+    redis.call('HSET', state, 'h:' .. id, token)
+    redis.call('ZADD', holders, now + lease, id)
+    ends[#ends + 1] = now + lease
+  else
+    ends[#ends + 1] = -redis.call('DEL', state .. ':ended:' .. id)
+  end
+end
+if #ARGV >= first_waiter then
+  redis.call('SET', alive_key(session), 1, 'PX', ALIVE_MS)
+  for i = first_waiter, #ARGV, 2 do
+    if not done(ARGV[i]) and not held(ARGV[i]) then redis.call('ZADD', queue, 'NX', ARGV[i + 1], ARGV[i]) end
+  end
+end
+advance()
+for i = first_waiter, #ARGV, 2 do
+  local token = held(ARGV[i])
+  grants[#grants + 1] = token and token .. ' ' .. redis.call('ZSCORE', holders, ARGV[i]) or ''
+end
+keep()
+return {now, soonest(), ends, grants}
