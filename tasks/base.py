@@ -1,0 +1,60 @@
+"""The base of all tasks: arguments are checked where they enter, and what a task leaves locked is released."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import celery
+
+import interlock
+
+
+class Task(celery.Task):  # type: ignore[misc]
+    """A task whose arguments are checked in the producer, before anything is enqueued.
+
+    `@app.task(check=...)` names a function with the task's own parameters, or some of them, that raises TypeError or
+    ValueError. It runs when a signature is made, when the task is enqueued, and in the worker, for messages made
+    elsewhere.
+    """
+
+    abstract = True
+    check: ClassVar[Callable[..., None] | None] = None
+    max_retries = 3  # runs after a first one whose worker was lost; then the task fails
+    default_retry_delay = 1  # seconds until such a run; Celery's default is three minutes
+
+    def checked(self, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, *, partial: bool) -> None:
+        """Raise TypeError or ValueError if the arguments are wrong; if partial, more may be added later."""
+        signature = inspect.signature(self.run)
+        try:
+            bound = signature.bind(*(args or ()), **(kwargs or {}))
+        except TypeError as error:
+            if partial:
+                return
+            raise TypeError(f"{self.name}{signature}: {error}") from None
+        check = type(self).check  # from the class: a plain function, not bound to the task
+        if check is not None:
+            bound.apply_defaults()
+            wanted = inspect.signature(check).parameters
+            check(**{name: value for name, value in bound.arguments.items() if name in wanted})
+
+    def signature(self, args: Any = None, *starargs: Any, **starkwargs: Any) -> Any:
+        """As Celery's, with the arguments checked if they are complete."""
+        made = super().signature(args, *starargs, **starkwargs)
+        self.checked(made.args, made.kwargs, partial=True)
+        return made
+
+    subtask = signature
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """As Celery's, with the arguments checked before anything is enqueued."""
+        self.checked(args, kwargs, partial=False)
+        return super().apply_async(args, kwargs, **options)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the body. Locks that it leaves behind are released before its result is stored."""
+        self.checked(args, kwargs, partial=False)
+        request = self.request
+        if request.called_directly:
+            return super().__call__(*args, **kwargs)
+        with interlock.acting_for(request.id, self.name):
+            return super().__call__(*args, **kwargs)

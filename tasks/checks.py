@@ -1,0 +1,30 @@
+"""Checks of arguments: what is wrong and what is allowed, in one line."""
+
+import math
+from typing import Any
+
+TIMES_MAX = 10_000_000
+PAUSE_MAX = 60.0  # seconds
+
+
+def whole_number(what: str, value: Any, low: int, high: int) -> None:
+    """Raise unless the value is an int from low to high."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what} must be a whole number from {low:,} to {high:,}, not {value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{what} must be a whole number from {low:,} to {high:,}, not {value:,}")
+
+
+def pause_seconds(pause: Any) -> None:
+    """Raise unless the value is a pause that a task may make."""
+    if isinstance(pause, bool) or not isinstance(pause, int | float):
+        raise TypeError(f"pause must be 0 to {PAUSE_MAX:g} seconds, not {pause!r}")
+    if not (math.isfinite(pause) and 0 <= pause <= PAUSE_MAX):
+        raise ValueError(f"pause must be 0 to {PAUSE_MAX:g} seconds, not {pause}")
+
+
+def instance(what: str, value: Any, wanted: type | tuple[type, ...]) -> None:
+    """Raise unless the value is an object of that class."""
+    if not isinstance(value, wanted):
+        names = " or ".join(f"interlock.{each.__name__}" for each in (wanted if isinstance(wanted, tuple) else (wanted,)))
+        raise TypeError(f"{what} must be an {names}, not {value!r}")

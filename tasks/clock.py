@@ -1,0 +1,19 @@
+"""The one clock that tasks on several machines share: that of Redis."""
+
+from tasks.app import app
+
+
+def server_time() -> float:
+    """Seconds since 1970, by the clock of Redis. One round trip."""
+    seconds, microseconds = app.backend.client.time()
+    return float(seconds) + microseconds / 1e6
+
+
+def most_at_once(intervals: list[tuple[float, float]]) -> int:
+    """The largest number of intervals (began, ended) that have a moment in common."""
+    edges = sorted([(began, 1) for began, _ in intervals] + [(ended, -1) for _, ended in intervals])
+    most = now = 0
+    for _, step in edges:  # at one moment, ends come before beginnings
+        now += step
+        most = max(most, now)
+    return most

@@ -1,0 +1,80 @@
+"""Shared state: many small updates of one counter, in three ways. Queue `cpu`: each runs in a process of its own.
+
+The tutorial's programs about race conditions, locks and `multiprocessing.Value`.
+"""
+
+from typing import Any
+
+from interlock import Lock, RawValue, Value
+from tasks import checks
+from tasks.app import app
+from tasks.output import place
+
+
+def _check_raw(shared: RawValue, times: int) -> None:
+    checks.instance("shared", shared, RawValue)
+    checks.whole_number("times", times, 1, checks.TIMES_MAX)
+
+
+def _check_value(shared: Value, times: int) -> None:
+    checks.instance("shared", shared, Value)
+    checks.whole_number("times", times, 1, checks.TIMES_MAX)
+
+
+def _check_locked(shared: Value, lock: Lock, times: int) -> None:
+    _check_value(shared, times)
+    checks.instance("lock", lock, Lock)
+    if shared.get_lock().name != lock.name:
+        raise ValueError("lock must be the one that guards shared: Value(..., lock=lock)")
+
+
+@app.task(check=_check_raw)
+def increment_unlocked(shared: RawValue, times: int = 100_000) -> dict[str, Any]:
+    """Add 1 so many times: read, add, write back. Loses updates when another does the same."""
+    for _ in range(times):
+        shared.value += 1
+    return place()
+
+
+@app.task(check=_check_raw)
+def decrement_unlocked(shared: RawValue, times: int = 100_000) -> dict[str, Any]:
+    """Subtract 1 so many times: read, subtract, write back. Loses updates when another does the same."""
+    for _ in range(times):
+        shared.value -= 1
+    return place()
+
+
+@app.task(check=_check_locked)
+def increment_with_lock(shared: Value, lock: Lock, times: int = 1_000_000) -> dict[str, Any]:
+    """Add 1 so many times, each under the lock."""
+    for _ in range(times):
+        with lock:
+            shared.value += 1
+    return place()
+
+
+@app.task(check=_check_locked)
+def decrement_with_lock(shared: Value, lock: Lock, times: int = 1_000_000) -> dict[str, Any]:
+    """Subtract 1 so many times, each under the lock."""
+    for _ in range(times):
+        with lock:
+            shared.value -= 1
+    return place()
+
+
+@app.task(check=_check_value)
+def increment_value(shared: Value, times: int = 100_000) -> dict[str, Any]:
+    """Add 1 so many times, each under the value's own lock."""
+    for _ in range(times):
+        with shared.get_lock():
+            shared.value += 1
+    return place()
+
+
+@app.task(check=_check_value)
+def decrement_value(shared: Value, times: int = 100_000) -> dict[str, Any]:
+    """Subtract 1 so many times, each under the value's own lock."""
+    for _ in range(times):
+        with shared.get_lock():
+            shared.value -= 1
+    return place()

@@ -1,0 +1,25 @@
+"""Work that mostly waits: queue `io`, worker threads. The tutorial's `threading` program."""
+
+import time
+
+from tasks import checks
+from tasks.app import app
+from tasks.output import say
+
+
+@app.task(check=checks.pause_seconds)
+def print_numbers(pause: float = 1.0) -> int:
+    """Print the numbers 1 to 5, with a pause in seconds behind each. Returns how many."""
+    for i in range(1, 6):
+        say(f"Number: {i}")
+        time.sleep(pause)
+    return 5
+
+
+@app.task(check=checks.pause_seconds)
+def print_letters(pause: float = 1.0) -> int:
+    """Print the letters A to E, with a pause in seconds behind each. Returns how many."""
+    for letter in "ABCDE":
+        say(f"Letter: {letter}")
+        time.sleep(pause)
+    return 5

@@ -1,0 +1,68 @@
+"""What tasks print reaches the producer as it happens: `say` in a task, `watch` in the producer.
+
+A line travels as a message of the task's result, through Redis, so a producer sees the lines of all its tasks in the
+order in which they arrived there.
+"""
+
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from celery import current_task
+from celery.result import AsyncResult, GroupResult, ResultSet
+
+PRINTED = "PRINTED"  # the state that carries a line; Flower, which goes by events, does not see it
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line that a task printed, and where it ran."""
+
+    text: str
+    host: str
+    pid: int
+    worker: str
+
+    @property
+    def process(self) -> tuple[str, int]:
+        """The process, among all hosts."""
+        return self.host, self.pid
+
+
+def place() -> dict[str, Any]:
+    """Where the caller runs: host and process id."""
+    return {"host": socket.gethostname(), "pid": os.getpid()}
+
+
+def say(text: str) -> None:
+    """Print a line, here and where the task was enqueued."""
+    print(text, flush=True)
+    if current_task and not current_task.request.called_directly:
+        line = {"text": text, **place(), "worker": current_task.request.hostname.partition("@")[0]}
+        current_task.update_state(state=PRINTED, meta=line)
+
+
+def watch(result: AsyncResult | GroupResult | ResultSet, timeout: float = 600) -> tuple[Any, list[Line]]:
+    """Wait for results and print the lines of their tasks as they arrive.
+
+    Args:
+        result: what `delay` returned: of a task, a group or a chord.
+        timeout: seconds, at most.
+
+    Returns:
+        The result, or the list of them, and the lines.
+
+    Raises:
+        celery.exceptions.TimeoutError: not done in time.
+        Exception: what a task raised.
+    """
+    lines: list[Line] = []
+
+    def show(message: dict[str, Any]) -> None:
+        if message["status"] == PRINTED:
+            line = Line(**message["result"])
+            lines.append(line)
+            print(f"{line.text:<44} {line.worker}@{line.host} pid {line.pid}", flush=True)
+
+    return result.get(timeout=timeout, on_message=show), lines

@@ -1,0 +1,76 @@
+"""Celery's settings, each with its reason: producers, workers, Flower and start-up checks all load these.
+
+Celery's defaults lose work when a worker dies, and let a producer hang for 19 seconds when Redis is down.
+"""
+
+from typing import Any
+
+from kombu import Queue
+
+from tasks.environment import Environment
+
+CPU, IO = "cpu", "io"
+
+
+def settings(environment: Environment) -> dict[str, Any]:
+    """What the app is configured with."""
+    visibility_timeout = 2 * environment.task_seconds_max
+    quick_retries = {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5}
+    return {
+        # One Redis for all: the exactness of counters needs messages and values to live and die together.
+        "broker_url": environment.redis_url,
+        "result_backend": environment.redis_url,
+        # --- no task is lost with its worker ---
+        "task_acks_late": True,  # acknowledged when done: a killed worker's tasks come back
+        "task_reject_on_worker_lost": True,  # also when only the child of a pool was killed
+        "task_retry_on_worker_lost": True,  # and then as a retry, which is counted: a task that kills is not run for ever
+        "worker_cancel_long_running_tasks_on_connection_loss": False,  # True loses tasks on Celery 5.7.0
+        "worker_prefetch_multiplier": 1,  # who is free takes the next task: nothing is hoarded
+        "worker_disable_prefetch": True,
+        "worker_soft_shutdown_timeout": 10,  # s: a stopped worker gives back what it cannot finish
+        "worker_enable_soft_shutdown_on_idle": True,  # also when all it has is tasks with a countdown
+        "broker_connection_retry_on_startup": True,  # workers may start before Redis
+        "broker_transport_options": {
+            "visibility_timeout": visibility_timeout,  # never renewed: must be longer than any task
+            "unacked_restore_interval": 5,  # s between sweeps for tasks of vanished workers: the default is ~100
+            "unacked_restore_throttle": 1,
+            "socket_keepalive": True,
+            "socket_connect_timeout": 5,  # s
+            "socket_timeout": 30,  # s: without it, publishing over a dead connection waits for ever
+            "health_check_interval": 10,  # s until a half-open connection is found
+            "sep": ":",
+            "global_keyprefix": environment.prefix,
+        },
+        "visibility_timeout": visibility_timeout,
+        "task_time_limit": environment.task_seconds_max,  # prefork only: threads cannot be ended
+        # --- a producer hears of an outage in about a second ---
+        "task_publish_retry_policy": quick_retries,
+        "result_backend_transport_options": {
+            "visibility_timeout": visibility_timeout,
+            "retry_policy": quick_retries,
+            "global_keyprefix": environment.prefix,
+        },
+        "result_backend_always_retry": True,  # a worker that cannot store a result tries again
+        "result_backend_max_retries": 10,  # not for ever
+        "redis_backend_health_check_interval": 30,  # s
+        "redis_socket_keepalive": True,
+        # --- results ---
+        "result_expires": environment.result_seconds,
+        "result_extended": True,  # name and arguments with the result: it explains itself
+        "task_track_started": True,
+        # --- JSON only: nothing that arrives is ever run as code ---
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        # --- one queue for each kind of work ---
+        "task_queues": (Queue(CPU), Queue(IO)),  # explicit: a misspelt queue is an error, and Flower knows them at once
+        "task_create_missing_queues": False,
+        "task_default_queue": CPU,
+        "task_routes": {"tasks.io_bound.*": {"queue": IO}, "tasks.shared_list.*": {"queue": IO}},
+        # --- events, for Flower ---
+        "worker_send_task_events": True,
+        "task_send_sent_event": False,  # the worker's own events say enough, and publishing stays one round trip
+        "timezone": "UTC",
+        "imports": ("tasks.cpu_bound", "tasks.io_bound", "tasks.counting", "tasks.shared_list"),
+    }
