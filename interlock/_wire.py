@@ -19,13 +19,21 @@ UNANSWERED = (redis.ConnectionError, redis.TimeoutError, OSError)
 log = logging.getLogger("interlock")
 
 
+def packed(command: tuple[str | float, ...]) -> bytes:
+    """A command as Redis reads it (RESP): redis-py's own packing costs as much as sending."""
+    words = [str(word).encode() for word in command]
+    return b"*%d\r\n%b" % (len(words), b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
+
+
 class Wire:
     """Connections to the Redis of one client."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
         self._free: deque[Any] = deque()
-        self._slots = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        self._made = 0
+        self._waiting = 0  # threads that wait for a free connection; set before they look, so that none is missed
+        self._returned = threading.Condition()
 
     def connection(self) -> Any:
         """A new connection, set up as the client's own are."""
@@ -34,26 +42,41 @@ class Wire:
 
     def call(self, *command: str | float) -> Any:
         """One command, one round trip."""
-        with self._slots:
-            try:
-                connection = self._free.pop()
-            except IndexError:
-                connection = self.connection()
-            try:
-                connection.send_command(*command)
-                reply = connection.read_response()
-            except redis.ResponseError:
-                self._free.append(connection)
-                raise
-            except UNANSWERED:
-                connection.disconnect()
-            except BaseException:  # interrupted between request and reply: the connection is of no more use
-                connection.disconnect()
-                raise
-            else:
-                self._free.append(connection)
-                return reply
+        try:
+            connection = self._free.pop()
+        except IndexError:
+            connection = self._another()
+        try:
+            connection.send_packed_command([packed(command)])
+            return connection.read_response()
+        except redis.ResponseError:
+            raise
+        except UNANSWERED:
+            connection.disconnect()
+        except BaseException:  # interrupted between request and reply: what comes next is not the next one's reply
+            connection.disconnect()
+            raise
+        finally:
+            self._free.append(connection)
+            if self._waiting:
+                with self._returned:
+                    self._returned.notify()
         return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    def _another(self) -> Any:
+        with self._returned:
+            if self._made < CONNECTIONS_MAX:
+                self._made += 1
+                return self.connection()
+            self._waiting += 1
+            try:
+                while True:
+                    try:
+                        return self._free.pop()
+                    except IndexError:
+                        self._returned.wait()
+            finally:
+                self._waiting -= 1
 
 
 class Outbox:
@@ -75,7 +98,7 @@ class Outbox:
                 while self._unread and self._connection.can_read(timeout=0):
                     self._unread -= 1
                     self._read()
-                self._connection.send_command(*command)
+                self._connection.send_packed_command([packed(command)])
                 self._unread += 1
             except UNANSWERED as error:
                 log.warning("a command was not sent: %s", error)

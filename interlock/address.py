@@ -4,6 +4,7 @@ The one source for the primitives, for producers and for workers alike; read at 
 """
 
 import os
+from functools import cache
 from urllib.parse import urlsplit
 
 from interlock._arguments import checked_prefix
@@ -18,7 +19,11 @@ def url() -> str:
     Raises:
         ValueError: `REDIS_URL` is no address of a Redis.
     """
-    value = os.environ.get("REDIS_URL") or DEFAULT_URL
+    return _checked_url(os.environ.get("REDIS_URL") or DEFAULT_URL)
+
+
+@cache
+def _checked_url(value: str) -> str:
     try:
         parts = urlsplit(value)
         good = parts.scheme in SCHEMES and bool(parts.path if parts.scheme == "unix" else parts.hostname)

@@ -1,8 +1,8 @@
 """What can be enqueued: all that a producer imports.
 
-    from tasks import print_square
+from tasks import print_square
 
-    print(print_square.delay(10).get(timeout=10))
+print(print_square.delay(10).get(timeout=10))
 """
 
 from tasks.app import app

@@ -26,5 +26,7 @@ def pause_seconds(pause: Any) -> None:
 def instance(what: str, value: Any, wanted: type | tuple[type, ...]) -> None:
     """Raise unless the value is an object of that class."""
     if not isinstance(value, wanted):
-        names = " or ".join(f"interlock.{each.__name__}" for each in (wanted if isinstance(wanted, tuple) else (wanted,)))
+        names = " or ".join(
+            f"interlock.{each.__name__}" for each in (wanted if isinstance(wanted, tuple) else (wanted,))
+        )
         raise TypeError(f"{what} must be an {names}, not {value!r}")

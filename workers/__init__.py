@@ -1,0 +1,4 @@
+"""What executes tasks: the worker's life cycle, its health, the local stack and the command line.
+
+A worker:  celery -A workers worker -Q cpu --pool prefork
+"""

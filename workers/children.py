@@ -1,0 +1,76 @@
+"""Child processes that are ended as one, and leave nothing behind."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent  # of the checkout: children import tasks and workers from here
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def _ended_with_parent() -> Callable[[], None] | None:
+    """What a child calls first, on Linux: if its parent is killed, it is told to stop."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def ask() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it was killed just now
+            os._exit(1)
+
+    return ask
+
+
+class Child:
+    """One child process, the first of a process group of its own; what it prints goes to a file."""
+
+    def __init__(self, name: str, command: Sequence[str], log: Path, variables: Mapping[str, str]) -> None:
+        self.name = name
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(  # noqa: PLW1509  one prctl call, nothing that takes a lock
+                command,
+                cwd=ROOT,
+                env={**os.environ, **variables, "PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches the parent alone, which ends its children in order
+                preexec_fn=_ended_with_parent(),
+            )
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+    def ask_to_stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send it a signal, if it runs."""
+        if self.running:
+            self.process.send_signal(number)
+
+    def stop(self, patience: float) -> None:
+        """Wait so many seconds for it to end, then kill what is left of its group."""
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            except PermissionError:  # macOS, for a group whose processes have all ended
+                if self.running:
+                    raise
+            self.process.wait()
+
+    def last_words(self) -> str:
+        """The last line that it printed, to say why it ended."""
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it printed nothing"

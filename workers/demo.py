@@ -1,0 +1,133 @@
+"""`make demo`: every program of the tutorial, once, on a stack of its own; then one table."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from workers.children import ROOT
+from workers.programs import PROGRAMS, Program
+from workers.stack import Stack, free_ports
+
+ENDED_AFTER = 60.0  # seconds: a program that takes longer hangs
+RACE_SECONDS = (
+    14.0  # what the race may take: within 25 also if the machine is slower meanwhile than when it was measured
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one program showed."""
+
+    program: Program
+    verdict: dict[str, object]  # as examples/_verdict.py writes it; empty if it did not get that far
+    seconds: float
+    code: int
+    last_line: str
+
+
+def run_all() -> int:
+    """Start the stack, run the programs, print the table, stop everything. The exit code: 0 if all claims held."""
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    began = time.monotonic()
+    outcomes: list[Outcome] = []
+    progress = Progress(
+        SpinnerColumn(), TextColumn("{task.description:<16}"), BarColumn(24), TimeElapsedColumn(),
+        TextColumn("{task.fields[line]}"), console=console, transient=True, disable=not sys.stdout.isatty(),
+    )  # fmt: skip
+    with progress:
+        bar = progress.add_task("starting", total=len(PROGRAMS) + 1, line="")
+
+        def tell(what: str) -> None:
+            progress.update(bar, line=what)
+            if progress.disable:
+                print(f"starting {what} ...", flush=True)
+
+        with Stack(free_ports(), prefix=f"demo-{uuid.uuid4().hex[:8]}:", tell=tell) as stack:
+            console.print(f"Flower, while this runs: {stack.flower_url}")
+            progress.advance(bar)
+            for program in PROGRAMS:
+                progress.update(bar, description=program.name)
+                outcome = _run(program, stack.folder, lambda line: progress.update(bar, line=line))
+                outcomes.append(outcome)
+                progress.advance(bar)
+                mark = "ok" if outcome.code == 0 else "FAILED"
+                console.print(f"{program.name:<16} {mark:<7} {outcome.seconds:5.1f} s  {outcome.last_line}")
+                stack.check()
+            progress.update(bar, description="stopping", line="")
+    console.print(_table(outcomes))
+    for why in dict.fromkeys(_why_fewer(outcome) for outcome in outcomes):
+        if why:
+            console.print(f"  {why}")
+    good = all(outcome.code == 0 for outcome in outcomes)
+    console.print(f"{'all claims held' if good else 'a claim did not hold'}, {time.monotonic() - began:.0f} seconds")
+    return 0 if good else 1
+
+
+def _fitting_race() -> int:
+    """How many unlocked updates each task can make in RACE_SECONDS on this machine, at most the tutorial's 100,000."""
+    trial = [sys.executable, "-m", "workers.trial"]
+    rate = float(subprocess.run(trial, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=ENDED_AFTER).stdout)
+    return max(1_000, min(100_000, int(rate * RACE_SECONDS) // 1_000 * 1_000))
+
+
+def _run(program: Program, folder: Path, show: Callable[[str], None]) -> Outcome:
+    file = folder / f"{program.name}.json"
+    arguments = [str(_fitting_race())] if program.timed else []
+    began = time.monotonic()
+    last = ""
+    with subprocess.Popen(
+        [sys.executable, "-m", f"examples.{program.name}", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "INTERLOCK_VERDICT": str(file)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                last = line.rstrip() or last
+                show(last)
+            code = process.wait(ENDED_AFTER)
+        finally:
+            if process.poll() is None:
+                process.kill()
+    verdict = json.loads(file.read_text()) if file.exists() else {}
+    return Outcome(program, verdict, time.monotonic() - began, code, last)
+
+
+def _why_fewer(outcome: Outcome) -> str:
+    asked, _, run = str(outcome.verdict.get("counts", "")).partition(" / ")
+    if asked == run:
+        return ""
+    if outcome.program.timed:
+        return f"{outcome.program.name}: {run} of {asked} updates a task, as many as fit into {RACE_SECONDS:.0f} s here"
+    return f"{outcome.program.name}: {run} of {asked} updates a task: {outcome.program.why_fewer}"
+
+
+def _table(outcomes: list[Outcome]) -> Table:
+    table = Table(title="The tutorial's programs, on Celery workers", title_justify="left")
+    for heading in ("program", "the tutorial, on one machine", "here", "check"):
+        table.add_column(heading)
+    for heading in ("updates asked / run", "tasks", "processes", "seconds"):
+        table.add_column(heading, justify="right")
+    for outcome in outcomes:
+        said = outcome.verdict
+        table.add_row(
+            outcome.program.name, outcome.program.tutorial, str(said.get("result", outcome.last_line)),
+            f"{'ok' if outcome.code == 0 else 'FAILED'}: {said.get('claim', 'it did not end')}",
+            str(said.get("counts", "")), str(said.get("tasks", "")), str(said.get("processes", "")),
+            f"{outcome.seconds:.1f}",
+        )  # fmt: skip
+    return table

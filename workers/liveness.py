@@ -1,0 +1,62 @@
+"""Is the worker alive?  By the age of a file that it touches: milliseconds, and no broker needed.
+
+A worker touches the file that INTERLOCK_LIVENESS_FILE names as soon as it takes tasks, every five seconds, from a thread
+of its own, and removes it when it stops. A probe must not restart workers because Redis is away, so it does not ask Redis.
+
+The probe, without importing anything of ours:  python workers/liveness.py FILE
+"""
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "INTERLOCK_LIVENESS_FILE"
+TOUCH_EVERY = 5.0  # seconds
+DEAD_AFTER = 20.0  # seconds: a machine under load may be late with three touches
+
+
+def alive(path: Path, now: float | None = None) -> bool:
+    """Whether the file was touched within DEAD_AFTER seconds."""
+    try:
+        touched = path.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    return (time.time() if now is None else now) - touched < DEAD_AFTER
+
+
+if __name__ == "__main__":
+    sys.exit(0 if len(sys.argv) == 2 and alive(Path(sys.argv[1])) else 1)
+
+from celery import bootsteps, signals  # noqa: E402  the probe above stays quick
+
+
+class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Touches the file from the moment when the worker takes tasks until it stops."""
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self.path = Path(os.environ.get(VARIABLE, ""))
+        self.enabled = bool(os.environ.get(VARIABLE))
+        self.stopped = threading.Event()
+
+    def start(self, parent: Any) -> None:
+        """Begin when the worker is ready."""
+        signals.worker_ready.connect(self._begin, weak=False)
+
+    def stop(self, parent: Any) -> None:
+        """Remove the file: the worker takes no more tasks."""
+        self.stopped.set()
+        self.path.unlink(missing_ok=True)
+
+    terminate = stop
+
+    def _begin(self, **_: Any) -> None:
+        self.path.touch()
+        threading.Thread(target=self._keep_touching, name="liveness", daemon=True).start()
+
+    def _keep_touching(self) -> None:
+        while not self.stopped.wait(TOUCH_EVERY):
+            self.path.touch()

@@ -1,0 +1,25 @@
+"""The programs of the tutorial, in its order, and what each shows on one machine."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Program:
+    """One example."""
+
+    name: str
+    tutorial: str  # what the tutorial shows on one machine
+    counting: bool = False  # takes the number of updates as its argument
+    timed: bool = False  # runs as many updates as the tutorial, unless that takes too long here
+    why_fewer: str = ""
+
+
+LOCKED = "each locked update costs round trips to Redis until locks linger"
+PROGRAMS = (
+    Program("threads", "numbers and letters, mixed"),
+    Program("race_condition", "-2774, or 313, or ...", counting=True, timed=True),
+    Program("lock", "0", counting=True, why_fewer=LOCKED),
+    Program("semaphore", "3 at most inside"),
+    Program("processes", "Square: 100, Cube: 1000"),
+    Program("shared_value", "0", counting=True, why_fewer=LOCKED),
+)

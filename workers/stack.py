@@ -1,0 +1,195 @@
+"""The local stack: Redis, two workers and Flower, as child processes that are ended as one."""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+
+from interlock import address
+from tasks.environment import whole_number
+from workers import redis_server
+from workers.children import Child
+from workers.redis_server import StackError
+
+READY_WITHIN = 60.0  # seconds: a loaded machine imports Celery slowly
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the stack listens, on the loopback address."""
+
+    redis: int
+    flower: int
+
+
+def fixed_ports(variables: Mapping[str, str] = os.environ) -> Ports:
+    """The ports of `make up`, checked. Raises ValueError for a wrong variable and StackError for a port that is taken."""
+    names = {"redis": ("INTERLOCK_REDIS_PORT", 6390), "flower": ("INTERLOCK_FLOWER_PORT", 5555)}
+    ports = {}
+    for what, (variable, default) in names.items():
+        port = ports[what] = whole_number(variables, variable, default, 1024, 65_535)
+        if redis_server.port_taken(port) and not (what == "redis" and variables.get("REDIS_URL")):
+            raise StackError(f"port {port} for {what} is taken: free it, or set {variable} to another")
+    return Ports(**ports)
+
+
+def free_ports() -> Ports:
+    """Ports that nobody uses now."""
+    return Ports(redis_server.free_port(), redis_server.free_port())
+
+
+class Stack:
+    """Redis (unless REDIS_URL names one), a worker for each queue, and Flower.
+
+    Use it in a `with`: it is up inside, and afterwards nothing is left, neither process nor file nor, with `own_keys`,
+    a key. What its children need to find each other is put into this process's environment as well.
+    """
+
+    def __init__(
+        self, ports: Ports, *, prefix: str | None = None, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.ports = ports
+        self.own_keys = prefix is not None
+        self.tell = tell
+        self.children: list[Child] = []
+        self.folder = Path()
+        self._variables = {} if prefix is None else {"INTERLOCK_PREFIX": prefix}
+        self._before: dict[str, str | None] = {}
+        self._cpu = whole_number(os.environ, "INTERLOCK_CPU_CONCURRENCY", 2, 1, 1024)
+        self._io = whole_number(os.environ, "INTERLOCK_IO_CONCURRENCY", 16, 1, 1024)
+
+    @property
+    def flower_url(self) -> str:
+        """Where Flower is."""
+        return f"http://127.0.0.1:{self.ports.flower}"
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="interlock-"))
+        if not os.environ.get("REDIS_URL"):
+            self.tell("Redis")
+            self.children.append(redis_server.start(self.folder, self.ports.redis))
+            self._variables["REDIS_URL"] = f"redis://127.0.0.1:{self.ports.redis}/0"
+        self._export()
+        self._check_redis()
+        self.tell("the workers")
+        workers = [
+            self._worker("cpu", "--pool", "prefork", "--concurrency", str(self._cpu)),
+            self._worker("io", "--pool", "threads", "--concurrency", str(self._io)),
+        ]
+        self._wait(lambda: all(self._alive_file(worker.name).exists() for worker in workers), "the workers")
+        self.tell("Flower")
+        self._flower()
+        self._wait(self._flower_answers, "Flower")
+
+    def _export(self) -> None:
+        for name, value in self._variables.items():
+            self._before[name] = os.environ.get(name)
+            os.environ[name] = value
+
+    def _check_redis(self) -> None:
+        with redis.Redis.from_url(address.url(), retry=None, socket_timeout=3, socket_connect_timeout=3) as client:
+            try:
+                client.ping()
+            except redis.RedisError as error:
+                raise StackError(
+                    f"no Redis answers at {address.masked(address.url())}: {error}: start it, or unset REDIS_URL"
+                ) from error
+
+    def _alive_file(self, name: str) -> Path:
+        return self.folder / f"{name}.alive"
+
+    def _worker(self, name: str, *options: str) -> Child:
+        command = [
+            sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", name, "-n", f"{name}@%h",
+            "--loglevel", "INFO", "--without-gossip", "--without-mingle", *options,
+        ]  # fmt: skip
+        variables = {"INTERLOCK_LIVENESS_FILE": str(self._alive_file(name))}
+        child = Child(name, command, self.folder / f"{name}.log", variables)
+        self.children.append(child)
+        return child
+
+    def _flower(self) -> None:
+        data = self.folder / "flower"
+        data.mkdir()
+        command = [
+            sys.executable, "-m", "celery", "-A", "workers", "flower", "--address=127.0.0.1",
+            f"--port={self.ports.flower}", "--max_tasks=10000", "--purge_offline_workers=60",
+            "--persistent=True", f"--db={data / 'flower'}", "--state_save_interval=5000",
+        ]  # fmt: skip
+        self.children.append(Child("flower", command, self.folder / "flower.log", {}))
+
+    def _flower_answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.flower_url}/healthcheck", timeout=2) as answer:  # noqa: S310
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _wait(self, ready: Callable[[], bool], what: str) -> None:
+        until = time.monotonic() + READY_WITHIN
+        while not ready():
+            self.check()
+            if time.monotonic() > until:
+                raise StackError(f"{what} did not start within {READY_WITHIN:.0f} seconds: is the machine overloaded?")
+            time.sleep(0.05)
+
+    def check(self) -> None:
+        """Raise StackError if a child has ended."""
+        for child in self.children:
+            if not child.running:
+                raise StackError(f"{child.name} ended: {child.last_words()}")
+
+    def close(self, patience: float = 5.0) -> None:
+        """End the children: those that use Redis first, at the same time, then Redis; then remove what is left."""
+        users = [child for child in self.children if child.name != "redis"]
+        for child in users:
+            child.ask_to_stop()
+        until = time.monotonic() + patience
+        for child in users:
+            child.stop(max(0.0, until - time.monotonic()))
+        started = [child for child in self.children if child.name == "redis"]
+        if self.own_keys and not started:
+            self._delete_keys()
+        for child in started:
+            child.ask_to_stop(signal.SIGTERM)
+            child.stop(patience)
+        self.children.clear()
+        if self.folder != Path():
+            shutil.rmtree(self.folder, ignore_errors=True)
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._before.clear()
+
+    def _delete_keys(self) -> None:
+        """What this stack put into a Redis that is not its own, and nothing else."""
+        prefix = self._variables["INTERLOCK_PREFIX"]
+        with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+            for key in client.scan_iter(match=f"{prefix}*", count=1000):
+                client.unlink(key)

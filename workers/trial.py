@@ -1,0 +1,22 @@
+"""How fast is this machine?  Prints unlocked updates a second, of each of two tasks at once: `python -m workers.trial`."""
+
+import time
+
+from celery import group
+
+import interlock
+from tasks import decrement_unlocked, increment_unlocked
+
+TIMES = 1_000  # updates of each task
+
+
+def main() -> None:
+    """Enqueue both tasks, wait, print the rate."""
+    shared = interlock.Value("i", 0, lock=False)
+    began = time.monotonic()
+    group(increment_unlocked.s(shared, TIMES), decrement_unlocked.s(shared, TIMES)).delay().get(timeout=60)
+    print(TIMES / (time.monotonic() - began))
+
+
+if __name__ == "__main__":
+    main()
