@@ -5,6 +5,7 @@ You see:  "Number: 1" to "5" and "Letter: A" to "E", interleaved, as each is pri
 """
 
 import sys
+from itertools import pairwise
 
 from celery.result import ResultSet
 
@@ -19,7 +20,7 @@ def main() -> int:
     print("Both threads have finished.")
 
     kinds = [line.text.split(":")[0] for line in lines]
-    turns = sum(a != b for a, b in zip(kinds, kinds[1:], strict=False))
+    turns = sum(a != b for a, b in pairwise(kinds))
     return conclude(
         f"{turns} changes between numbers and letters",
         "numbers and letters interleave",

@@ -156,7 +156,7 @@ class Session:
         return code
 
     def my_hold(self, of: Identity, owner: tuple[int, str | None] | None = None) -> Hold | None:
-        """What the owner holds of that name; with no owner given, what the caller holds, else another of this process."""
+        """What the owner holds of that name; with no owner given: the caller, else another of this process."""
         with self.mutex:
             mine = [hold for hold in self.holds.values() if hold.of.state == of.state]
         own = [hold for hold in mine if hold.owner == (owner or caller.owner())]
@@ -394,8 +394,8 @@ class Session:
 def lost_text(hold: Hold) -> str:
     """One line: which lease was lost, and what to do."""
     return (
-        f"the lease of {hold.of.kind} {hold.of.name!r} (token {hold.token}) is over: what was written under it is discarded; "
-        "acquire it again, with a longer lease if this process was only slow"
+        f"the lease of {hold.of.kind} {hold.of.name!r} (token {hold.token}) is over: what was written under "
+        "it is discarded; acquire it again, with a longer lease if this process was only slow"
     )
 
 

@@ -23,10 +23,7 @@ def pause_seconds(pause: Any) -> None:
         raise ValueError(f"pause must be 0 to {PAUSE_MAX:g} seconds, not {pause}")
 
 
-def instance(what: str, value: Any, wanted: type | tuple[type, ...]) -> None:
+def instance(what: str, value: Any, wanted: type) -> None:
     """Raise unless the value is an object of that class."""
     if not isinstance(value, wanted):
-        names = " or ".join(
-            f"interlock.{each.__name__}" for each in (wanted if isinstance(wanted, tuple) else (wanted,))
-        )
-        raise TypeError(f"{what} must be an {names}, not {value!r}")
+        raise TypeError(f"{what} must be an interlock.{wanted.__name__}, not {value!r}")

@@ -23,7 +23,7 @@ def settings(environment: Environment) -> dict[str, Any]:
         # --- no task is lost with its worker ---
         "task_acks_late": True,  # acknowledged when done: a killed worker's tasks come back
         "task_reject_on_worker_lost": True,  # also when only the child of a pool was killed
-        "task_retry_on_worker_lost": True,  # and then as a retry, which is counted: a task that kills is not run for ever
+        "task_retry_on_worker_lost": True,  # and then as a retry, which is counted: one that kills is not run for ever
         "worker_cancel_long_running_tasks_on_connection_loss": False,  # True loses tasks on Celery 5.7.0
         "worker_prefetch_multiplier": 1,  # who is free takes the next task: nothing is hoarded
         "worker_disable_prefetch": True,

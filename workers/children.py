@@ -33,7 +33,7 @@ class Child:
         self.name = name
         self.log = log
         with log.open("ab") as output:
-            self.process = subprocess.Popen(  # noqa: PLW1509  one prctl call, nothing that takes a lock
+            self.process = subprocess.Popen(
                 command,
                 cwd=ROOT,
                 env={**os.environ, **variables, "PYTHONUNBUFFERED": "1"},
@@ -41,7 +41,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which ends its children in order
-                preexec_fn=_ended_with_parent(),
+                preexec_fn=_ended_with_parent(),  # one system call, nothing that takes a lock
             )
 
     @property
