@@ -1,4 +1,4 @@
-"""Makes the virtual environment that `make` uses, once: python3 deploy/install.py .venv
+"""Makes the virtual environment that `make` uses, once, as in `python3 deploy/install.py .venv`.
 
 Safe to run twice at the same time: the second waits for the first. Runs again when what is to be installed has changed.
 """
@@ -41,8 +41,10 @@ def main() -> None:
 
 def run(*command: str, hint: str) -> None:
     """Run a command; if it fails, end with one line that says what to do."""
-    code = subprocess.call(command)
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    code = done.returncode
     if code:
+        sys.stderr.write(done.stderr)
         sys.exit(f"{' '.join(command[1:4])} failed with exit code {code}: {hint}")
 
 

@@ -1,7 +1,7 @@
 """The client that is used when none is given, and the look at a server before it is trusted."""
 
 import os
-from functools import cache
+import threading
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -13,18 +13,22 @@ from interlock.errors import InterlockError, UnreachableError
 OLDEST = {"redis": (6, 2), "valkey": (7, 2)}
 
 
-@cache
-def _client_of(url: str) -> redis.Redis:
-    return redis.Redis.from_url(
-        url,
-        health_check_interval=15,  # seconds: a half-open connection is found before a lease is over
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),  # about a second: a caller wants to hear of it
-    )
+_clients: dict[str, redis.Redis] = {}  # by address; kept, for a session lives as long as its client
+making = threading.Lock()
 
 
 def default_client() -> redis.Redis:
     """The client made from `REDIS_URL`, one a process and address."""
-    return _client_of(address.url())
+    url = address.url()
+    if url not in _clients:
+        with making:
+            if url not in _clients:
+                _clients[url] = redis.Redis.from_url(
+                    url,
+                    health_check_interval=15,  # seconds: a half-open connection is found before a lease is over
+                    retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),  # a caller hears of an outage in a second
+                )
+    return _clients[url]
 
 
 def check_server(client: redis.Redis) -> None:

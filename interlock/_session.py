@@ -19,6 +19,7 @@ import threading
 import time
 import uuid
 import warnings
+import weakref
 from dataclasses import dataclass, field
 
 import redis
@@ -44,7 +45,6 @@ class Hold:
 
     of: Identity
     id: str
-    call: str  # the id of the release to come: the same each time it is sent
     token: int
     lease: float  # seconds
     deadline: float  # the end of the lease on time.monotonic(), never later than the server's
@@ -52,6 +52,7 @@ class Hold:
     task: str  # the task's name, for people
     due: float  # when to renew, on time.monotonic()
     count: int = 1  # how often its owner, an RLock's, has acquired it
+    call: str = ""  # the id of its release once that was sent: the same each time it is sent again
     gone: bool = False  # the server has said that it is lost
     writes: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     """What the release is to store: a value's key -> what it holds, encoded, and its ttl in ms."""
@@ -80,7 +81,8 @@ class Session:
     """One process's standing with one Redis."""
 
     def __init__(self, client: redis.Redis) -> None:
-        self.client = client
+        self.wire = Wire(client)
+        self.client = self.wire.client
         self.prefix = address.prefix()
         self.id = uuid.uuid4().hex[:12]
         self.mutex = threading.Lock()
@@ -90,12 +92,12 @@ class Session:
         self._numbers = itertools.count(1)
         self._where = f"{socket.gethostname()}:{os.getpid()}"
         self._checked = False
+        self._ended = False
         self._wake_at = 0.0
         self._pulse = threading.Condition(self.mutex)
         self._heartbeat: threading.Thread | None = None
         self._listener: threading.Thread | None = None
         self._listening = threading.Event()
-        self.wire = Wire(client)
         self._outbox = Outbox(self.wire)
 
     # --- what primitives call ---
@@ -142,6 +144,7 @@ class Session:
         """
         code = _scripts.LOST
         if not hold.gone:
+            hold.call = hold.call or self.new_id()
             writes = [(key, encoded, ttl_ms) for key, (encoded, ttl_ms) in hold.writes.items()]
             code = _scripts.release(self.wire, hold.of, id=hold.id, token=hold.token, call=hold.call, writes=writes)
         with self.mutex:
@@ -201,17 +204,8 @@ class Session:
     ) -> Hold:
         due = time.monotonic() + (CLAIM if claimed else lease) / 3
         task = caller.current.get()
-        hold = Hold(
-            of,
-            id,
-            self.new_id(),
-            token,
-            lease,
-            deadline,
-            caller.owner(),
-            f"{task.name}[{task.id}]" if task else "",
-            due,
-        )
+        label = f"{task.name}[{task.id}]" if task else ""
+        hold = Hold(of, id, token, lease, deadline, caller.owner(), label, due)
         with self.mutex:
             self.waits.pop(id, None)
             self.holds[id] = self.last[of.state] = hold
@@ -239,11 +233,11 @@ class Session:
 
     def _run_listener(self) -> None:
         channel = f"{self.prefix}interlock:session:{self.id}"
-        while True:
+        while not self._ended:
             pubsub = self.client.pubsub()  # type: ignore[no-untyped-call]
             try:
                 pubsub.subscribe(channel)
-                while True:
+                while not self._ended:
                     message = pubsub.get_message(timeout=REASK)
                     if message is None:
                         continue
@@ -302,7 +296,7 @@ class Session:
             self._pulse.notify()
 
     def _run_heartbeat(self) -> None:
-        while True:
+        while not self._ended:
             with self.mutex:
                 dues = [item.due for item in self._items()]
                 self._wake_at = min(dues, default=float("inf"))
@@ -382,13 +376,17 @@ class Session:
         return self
 
     def close(self) -> None:
-        """At the normal end of a process: give back what it holds, leave where it waits."""
+        """At the normal end of a process, or when its client is no more: give back what is held, leave every queue."""
         with self.mutex:
             holds, waits = list(self.holds.values()), list(self.waits.values())
         for hold in holds:
             self.release(hold, quiet=True)
         for wait in waits:
             self._leave(wait)
+        with self.mutex:
+            self._ended = True
+            self._wake_at = 0.0
+            self._pulse.notify()
 
 
 def lost_text(hold: Hold) -> str:
@@ -399,7 +397,7 @@ def lost_text(hold: Hold) -> str:
     )
 
 
-_sessions: dict[redis.Redis, Session] = {}
+_sessions: weakref.WeakKeyDictionary[redis.Redis, Session] = weakref.WeakKeyDictionary()
 _sessions_mutex = threading.Lock()
 
 
@@ -411,8 +409,24 @@ def session(client: redis.Redis | None) -> Session:
         with _sessions_mutex:
             if not _sessions:
                 _close_at_exit()
-            found = _sessions.setdefault(chosen, Session(chosen))
+            found = _sessions.get(chosen)
+            if found is None:
+                found = _sessions[chosen] = Session(chosen)
+                weakref.finalize(chosen, _end, found, os.getpid()).atexit = False  # then close_all does it
     return found
+
+
+def _end(session: Session, process: int) -> None:
+    """The client is no more, nor is any primitive that used it."""
+    if process == os.getpid():
+        threading.Thread(target=_close, args=(session,), name="interlock-end", daemon=True).start()
+
+
+def _close(session: Session) -> None:
+    try:
+        session.close()
+    except UNANSWERED as error:
+        log.warning("could not give back what this process holds; its leases will run out: %s", error)
 
 
 def _close_at_exit() -> None:
@@ -443,16 +457,13 @@ def _forget_after_fork() -> None:
     """In a child: no session, no leases, no unsent writes. No network call here."""
     global _sessions_mutex
     _sessions.clear()
-    _sessions_mutex = threading.Lock()
+    _sessions_mutex = _client.making = threading.Lock()
 
 
 def close_all() -> None:
     """Gives back what this process holds."""
     for each in list(_sessions.values()):
-        try:
-            each.close()
-        except UNANSWERED as error:
-            log.warning("could not give back what this process holds; its leases will run out: %s", error)
+        _close(each)
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)

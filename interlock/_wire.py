@@ -26,10 +26,13 @@ def packed(command: tuple[str | float, ...]) -> bytes:
 
 
 class Wire:
-    """Connections to the Redis of one client."""
+    """Connections to the Redis of one client; it is not kept, and its owner may close it."""
 
     def __init__(self, client: redis.Redis) -> None:
-        self.client = client
+        pool = client.connection_pool
+        self.client = redis.Redis(
+            connection_pool=redis.ConnectionPool(connection_class=pool.connection_class, **pool.connection_kwargs)
+        )
         self._free: deque[Any] = deque()
         self._made = 0
         self._waiting = 0  # threads that wait for a free connection; set before they look, so that none is missed

@@ -88,6 +88,11 @@ class Semaphore(Primitive):
         if _scripts.add(session.wire, of, call=session.new_id(), bound=bound) == _scripts.FULL:
             raise ValueError("Semaphore released too many times")
 
+    def unlink(self) -> None:
+        """Delete it: permits, waiters and all. Used again, it begins with its first value."""
+        session = self._session.checked()
+        session.wire.client.delete(*session.identity(self.kind, self.name, self.value).keys)
+
     def statistics(self) -> Statistics:
         """Who holds permits and who waits, in order."""
         return look(self._session, self.kind, self.name, self.value)

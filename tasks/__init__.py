@@ -1,9 +1,4 @@
-"""What can be enqueued: all that a producer imports.
-
-from tasks import print_square
-
-print(print_square.delay(10).get(timeout=10))
-"""
+"""What can be enqueued: all that a producer imports, as in `from tasks import print_square`."""
 
 from tasks.app import app
 from tasks.counting import (

@@ -6,7 +6,7 @@ from tasks.app import app
 def server_time() -> float:
     """Seconds since 1970, by the clock of Redis. One round trip."""
     seconds, microseconds = app.backend.client.time()
-    return float(seconds) + microseconds / 1e6
+    return float(seconds) + float(microseconds) / 1e6
 
 
 def most_at_once(intervals: list[tuple[float, float]]) -> int:

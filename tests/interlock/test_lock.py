@@ -1,0 +1,223 @@
+"""Lock and RLock as their twins in threading, and what is ours."""
+
+import threading
+import time
+
+import interlock
+import pytest
+from peers import SPAWN, hold, peers, wait_until
+
+
+@pytest.mark.parametrize("kind", [interlock.Lock, interlock.RLock])
+def test_lock_is_free_after_its_with_block(kind):
+    lock = kind()
+    assert not lock.locked()
+    with lock as held:
+        assert held is True
+        assert lock.locked()
+        assert lock.token > 0
+        assert lock.deadline > time.monotonic()
+    assert not lock.locked()
+    assert (lock.token, lock.deadline, lock.lost) == (None, None, False)
+
+
+def test_lock_acquired_by_one_thread_may_be_released_by_another():
+    lock = interlock.Lock()
+    lock.acquire()
+    thread = threading.Thread(target=lock.release)
+    thread.start()
+    thread.join()
+    assert lock.acquire(blocking=False)
+    lock.release()
+
+
+def test_rlock_is_released_as_often_as_acquired_and_by_its_owner_alone():
+    lock = interlock.RLock()
+    assert lock.acquire()
+    assert lock.acquire(timeout=1)
+    errors = []
+
+    def release():
+        try:
+            lock.release()
+        except RuntimeError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=release)
+    thread.start()
+    thread.join()
+    assert len(errors) == 1
+    lock.release()
+    assert lock.locked()
+    lock.release()
+    assert not lock.locked()
+
+
+@pytest.mark.parametrize("kind", [interlock.Lock, interlock.RLock])
+@pytest.mark.parametrize("error", [RuntimeError, ValueError, interlock.NotHeldError])
+def test_release_of_what_is_not_held_raises_what_users_of_both_twins_catch(kind, error):
+    with pytest.raises(error, match="does not hold it"):
+        kind().release()
+
+
+def test_lock_held_by_another_process_cannot_be_released(client):
+    lock = interlock.Lock()
+    with peers(hold, [(lock, "holder")]):
+        wait_until(lambda: client.llen("entered"))
+        with pytest.raises(interlock.NotHeldError):
+            lock.release()
+        assert lock.locked()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"blocking": False, "timeout": 1}, ValueError),
+        ({"timeout": -2}, ValueError),
+        ({"timeout": float("nan")}, ValueError),
+        ({"timeout": threading.TIMEOUT_MAX * 2}, OverflowError),
+        ({"timeout": "1"}, TypeError),
+        ({"timeout": None}, TypeError),
+    ],
+)
+def test_bad_timeout_raises_as_in_threading(arguments, error):
+    with pytest.raises(error):
+        threading.Lock().acquire(**arguments)
+    with pytest.raises(error):
+        interlock.Lock().acquire(**arguments)
+
+
+@pytest.mark.parametrize("name", ["", "a{b", "a}", "x" * 513, "é" * 300])
+def test_bad_name_is_refused(name):
+    with pytest.raises(ValueError, match="1 to 512 bytes and no braces"):
+        interlock.Lock(name=name)
+
+
+@pytest.mark.parametrize("lease", [0, -1, float("inf"), float("nan"), 0.01, 90_000])
+def test_bad_lease_is_refused(lease):
+    with pytest.raises(ValueError, match=r"lease must be 0\.1 to 86400 seconds"):
+        interlock.Lock(lease=lease)
+
+
+def test_one_name_for_two_kinds_is_refused():
+    lock = interlock.Lock(name="both")
+    with lock, pytest.raises(interlock.NameTakenError, match="'both' is a Lock already, not a Semaphore"):
+        interlock.Semaphore(name="both").acquire()
+
+
+def test_one_name_for_two_counts_of_permits_is_refused():
+    with interlock.Semaphore(2, name="slots"), pytest.raises(interlock.NameTakenError, match="has 2 permits, not 3"):
+        interlock.Semaphore(3, name="slots").acquire()
+
+
+def test_two_locks_of_one_name_are_one_lock():
+    first, second = interlock.Lock(name="same"), interlock.Lock(name="same")
+    first.acquire()
+    assert not second.acquire(blocking=False)
+    second.release()
+    assert not first.locked()
+
+
+def test_two_hundred_threads_wait_on_one_lock():
+    lock = interlock.Lock()
+    inside, most, done = 0, 0, 0
+
+    def enter():
+        nonlocal inside, most, done
+        with lock:
+            inside += 1
+            most = max(most, inside)
+            inside -= 1
+            done += 1
+
+    threads = [threading.Thread(target=enter) for _ in range(200)]
+    with lock:
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: len(lock.statistics().waiters) == 200, within=30)
+    for thread in threads:
+        thread.join(30)
+    assert (most, done) == (1, 200)
+
+
+def test_statistics_name_holder_and_waiters():
+    lock = interlock.Lock(name="watched")
+    with lock, peers(hold, [(lock, "waiter", 0.0)]) as (waiter,):
+        wait_until(lambda: lock.statistics().waiters)
+        seen = lock.statistics()
+        assert seen.holders[0].token == lock.token
+        assert 0 < seen.holders[0].remaining <= 30
+        assert seen.waiters[0].endswith(f":{waiter.pid}")
+        assert [each.name for each in interlock.inspect()] == ["watched"]
+
+
+def test_child_of_a_fork_does_not_hold_what_its_parent_holds():
+    import multiprocessing
+
+    fork = multiprocessing.get_context("fork")
+    lock = interlock.Lock()
+    results = fork.Queue()
+
+    def child():
+        results.put(lock.acquire(blocking=False))
+        results.put(lock.token)
+        results.put(lock.acquire(timeout=20))
+        lock.release()
+
+    with lock:
+        token = lock.token
+        process = fork.Process(target=child)
+        process.start()
+        assert results.get(timeout=20) is False
+        assert results.get(timeout=20) is None
+        assert lock.token == token
+    assert results.get(timeout=20) is True
+    process.join(20)
+    assert process.exitcode == 0
+
+
+def _leave_locked(lock):
+    lock.acquire()
+
+
+def test_process_that_ends_in_order_gives_back_what_it_holds():
+    lock = interlock.Lock(lease=600.0)
+    process = SPAWN.Process(target=_leave_locked, args=(lock,))
+    process.start()
+    process.join(20)
+    assert process.exitcode == 0
+    assert not lock.locked()
+
+
+def test_task_that_ends_holding_a_lock_has_it_released_with_a_warning():
+    lock = interlock.Lock(name="forgotten")
+    with pytest.warns(ResourceWarning, match=r"task work\[42\] ended holding the Lock 'forgotten'"):
+        with interlock.acting_for("42", "work"):
+            lock.acquire()
+            assert lock.statistics().holders[0].who.endswith("work[42]")
+    assert not lock.locked()
+
+
+def test_next_task_of_a_thread_does_not_own_an_rlock_of_the_one_before():
+    lock = interlock.RLock()
+    with interlock.acting_for("1", "first"):
+        lock.acquire()
+        with interlock.acting_for("2", "second"):
+            assert not lock.acquire(blocking=False)
+        lock.release()
+
+
+def test_wait_that_is_interrupted_leaves_the_queue():
+    lock = interlock.Lock()
+    lock.acquire()
+    other = interlock.Lock(name=lock.name)
+
+    import _thread
+
+    waiter = threading.Timer(0.5, _thread.interrupt_main)
+    waiter.start()
+    with pytest.raises(KeyboardInterrupt):
+        other.acquire(timeout=20)
+    waiter.join()
+    assert lock.statistics().waiters == ()
+    lock.release()

@@ -1,0 +1,81 @@
+"""Semaphore and BoundedSemaphore as their twins in threading, and what is ours."""
+
+import threading
+
+import interlock
+import pytest
+
+
+@pytest.mark.parametrize("kind", [interlock.Semaphore, interlock.BoundedSemaphore])
+def test_permits_are_taken_and_given_back(kind):
+    slots = kind(2)
+    assert slots.acquire()
+    assert slots.acquire(timeout=1)
+    assert not slots.acquire(blocking=False)
+    assert not slots.acquire(timeout=0.1)
+    slots.release(2)
+    assert slots.acquire(blocking=False)
+    slots.release()
+
+
+def test_permits_are_given_back_in_any_order_by_any_thread():
+    slots = interlock.Semaphore(3)
+    for _ in range(3):
+        slots.acquire()
+    threads = [threading.Thread(target=slots.release) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+        thread.join()
+    assert slots.statistics().holders == ()
+    assert slots.statistics().permits == 3
+
+
+def test_release_in_excess_adds_a_permit_that_lasts(client):
+    slots = interlock.Semaphore(0)
+    assert not slots.acquire(blocking=False)
+    slots.release()
+    assert slots.statistics().permits == 1
+    assert client.pttl(f"interlock:{{{slots.name}}}") == -1, "what holds state does not expire"
+    assert slots.acquire(timeout=1)
+    slots.release()
+    slots.unlink()
+    assert not client.exists(f"interlock:{{{slots.name}}}")
+
+
+def test_release_wakes_who_waits():
+    slots = interlock.Semaphore(0)
+    got = []
+    thread = threading.Thread(target=lambda: got.append(slots.acquire(timeout=20)))
+    thread.start()
+    slots.release()
+    thread.join(20)
+    assert got == [True]
+    slots.unlink()
+
+
+def test_bounded_semaphore_released_too_often_raises_and_changes_nothing():
+    slots = interlock.BoundedSemaphore(1)
+    with pytest.raises(ValueError, match="released too many times"):
+        slots.release()
+    with slots:
+        pass
+    with pytest.raises(ValueError, match="released too many times"):
+        slots.release()
+    assert slots.statistics().permits == 1
+
+
+@pytest.mark.parametrize("value", [-1, 2_000_000])
+def test_bad_value_is_refused(value):
+    with pytest.raises(ValueError, match="semaphore initial value must be >= 0"):
+        interlock.Semaphore(value)
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_release_of_less_than_one_is_refused(n):
+    with pytest.raises(ValueError, match="one or more"):
+        interlock.Semaphore(1).release(n)
+
+
+def test_timeout_without_waiting_is_refused():
+    with pytest.raises(ValueError, match="can't specify a timeout"):
+        interlock.Semaphore(1).acquire(blocking=False, timeout=1.0)

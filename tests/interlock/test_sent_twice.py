@@ -1,0 +1,119 @@
+"""Invariant 6: a call that is sent twice does what it does once."""
+
+import re
+import time
+
+import interlock
+import pytest
+import redis
+import twins
+from interlock import _scripts
+from interlock._session import session
+from proxy import Proxy
+
+
+@pytest.fixture
+def own():
+    return session(None)
+
+
+def test_acquire_sent_twice_gives_one_grant(own):
+    of = own.identity("Semaphore", "twice", 2)
+    id = own.new_id()
+    answers = [_scripts.acquire(own.wire, of, id=id, lease_ms=1000, wait=True) for _ in range(2)]
+    assert answers[0].token == answers[1].token
+    assert len(_scripts.look(own.wire, of).holders) == 1
+
+
+def test_acquire_that_queues_sent_twice_queues_once(own):
+    of = own.identity("Lock", "twice")
+    _scripts.acquire(own.wire, of, id=own.new_id(), lease_ms=1000, wait=True)
+    id = own.new_id()
+    answers = [_scripts.acquire(own.wire, of, id=id, lease_ms=1000, wait=True) for _ in range(2)]
+    assert answers[0].token == answers[1].token, "its arrival"
+    assert _scripts.look(own.wire, of).waiters == [id]
+
+
+@pytest.mark.parametrize("twin", [None, "nothing_was_done_before"])
+def test_acquire_that_arrives_after_its_release_gets_nothing(own, twin):
+    of = own.identity("Lock", "twice")
+    with twins.in_force(twin):
+        id = own.new_id()
+        granted = _scripts.acquire(own.wire, of, id=id, lease_ms=1000, wait=True)
+        _scripts.release(own.wire, of, id=id, token=granted.token, call=own.new_id(), writes=[])
+        if twin is None:
+            with pytest.raises(interlock.InterlockError):
+                _scripts.acquire(own.wire, of, id=id, lease_ms=1000, wait=True)
+        else:
+            _scripts.acquire(own.wire, of, id=id, lease_ms=1000, wait=True)
+    assert bool(_scripts.look(own.wire, of).holders) == (twin is not None)
+
+
+@pytest.mark.parametrize("twin", [None, "nothing_was_done_before"])
+def test_release_sent_twice_answers_twice_and_hands_over_once(own, twin):
+    of = own.identity("Semaphore", "twice", 2)
+    first, second = own.new_id(), own.new_id()
+    with twins.in_force(twin):
+        granted = _scripts.acquire(own.wire, of, id=first, lease_ms=9000, wait=True)
+        _scripts.acquire(own.wire, of, id=second, lease_ms=9000, wait=True)
+        call = own.new_id()
+        release = [
+            _scripts.release(own.wire, of, id=first, token=granted.token, call=call, writes=[]) for _ in range(2)
+        ]
+    assert (release == [_scripts.DONE, _scripts.DONE]) == (twin is None)
+    assert [id for id, _, _ in _scripts.look(own.wire, of).holders] == [second]
+
+
+@pytest.mark.parametrize("twin", [None, "nothing_was_done_before"])
+def test_permit_added_twice_by_one_call_counts_once(own, client, twin):
+    of = own.identity("Semaphore", "twice", 0)
+    call = own.new_id()
+    with twins.in_force(twin):
+        for _ in range(2):
+            _scripts.add(own.wire, of, call=call, bound=None)
+    assert (_scripts.look(own.wire, of).permits == 1) == (twin is None)
+    client.delete("interlock:{twice}")
+
+
+def test_abandon_sent_twice_and_an_acquire_behind_it_leave_nothing(own):
+    of = own.identity("Lock", "twice")
+    id = own.new_id()
+    _scripts.acquire(own.wire, of, id=id, lease_ms=1000, wait=True)
+    for _ in range(2):
+        _scripts.abandon(own.wire, of, id=id)
+    with pytest.raises(interlock.InterlockError):
+        _scripts.acquire(own.wire, of, id=id, lease_ms=1000, wait=True)
+    assert _scripts.look(own.wire, of).holders == []
+
+
+@pytest.mark.parametrize("lost", ["acquire", "release"])
+def test_lock_whose_reply_is_lost_goes_on_at_once(lost):
+    """A proxy forwards one request, swallows its reply and cuts the connection: the call is sent again."""
+    with Proxy() as proxy:
+        client = redis.Redis(port=proxy.port)
+        lock = interlock.Lock(client=client, lease=20.0)
+        with lock:
+            pass  # connected, scripts loaded
+        began = time.monotonic()
+        for _ in range(3):
+            if lost == "acquire":
+                proxy.lose_next_reply()
+            lock.acquire()
+            if lost == "release":
+                proxy.lose_next_reply()
+            lock.release()
+        assert proxy.lost == 3
+        assert time.monotonic() - began < 5.0, "far less than the lease"
+        assert not lock.locked()
+        client.close()
+
+
+def test_codes_are_the_same_in_lua_and_in_python():
+    text = _scripts.script("baton_look").text
+    head = text[text.index("-- Codes returned first") : text.index("local GRANTED")]
+    named = {word: int(number) for number, word in re.findall(r"(-?\d+) ([A-Z_]{4,})", head)}
+    assert named == {name: getattr(_scripts, name) for name in named}
+    assert len(named) == 11
+    for line in re.findall(r"^local ([A-Z_, ]+) = ([-\d, ]+)$", text, flags=re.MULTILINE):
+        for word, number in zip(line[0].split(", "), line[1].split(", "), strict=True):
+            assert named.get(word, int(number)) == int(number)

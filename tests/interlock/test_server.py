@@ -1,0 +1,132 @@
+"""The server is looked at before it is trusted; errors that a user can cause are one line."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import interlock
+import pytest
+import redis
+from interlock import address
+from peers import wait_until
+from workers import redis_server
+
+
+def test_nobody_there_is_one_line_that_names_address_variable_and_make_up(monkeypatch):
+    monkeypatch.setenv("REDIS_URL", f"redis://:secret@127.0.0.1:{redis_server.free_port()}/0")
+    with pytest.raises(interlock.UnreachableError) as caught:
+        interlock.Lock().acquire()
+    text = str(caught.value)
+    assert "127.0.0.1" in text
+    assert "REDIS_URL" in text
+    assert "make up" in text
+    assert "secret" not in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis://", "redis://h:port/0", "unix://"])
+def test_bad_redis_url_is_refused(monkeypatch, url):
+    monkeypatch.setenv("REDIS_URL", url)
+    with pytest.raises(ValueError, match="REDIS_URL must be"):
+        interlock.Lock().acquire()
+
+
+def test_password_is_masked():
+    assert address.masked("redis://me:pass@h:1/0") == "redis://me:***@h:1/0"
+    assert address.masked("redis://:p@ss@h:1/0") == "redis://:***@h:1/0"
+    assert address.masked("redis://h:1/0") == "redis://h:1/0"
+
+
+@pytest.mark.parametrize("prefix", ["a{b", "a b", "}"])
+def test_bad_prefix_is_refused(monkeypatch, prefix):
+    monkeypatch.setenv("INTERLOCK_PREFIX", prefix)
+    with pytest.raises(ValueError, match="INTERLOCK_PREFIX must hold no braces"):
+        address.prefix()
+
+
+def test_server_that_may_evict_locks_is_refused(client):
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        with pytest.raises(interlock.InterlockError, match="set maxmemory-policy to noeviction"):
+            interlock.Lock(client=redis.Redis.from_url(os.environ["REDIS_URL"])).acquire()
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+
+
+def test_client_that_decodes_and_one_that_does_not_do_alike():
+    for decode in (True, False):
+        own = redis.Redis.from_url(os.environ["REDIS_URL"], decode_responses=decode)
+        value = interlock.Value("i", 1, client=own)
+        with value.get_lock():
+            value.value += 1
+        assert value.value == 2
+        with interlock.Semaphore(2, client=own) as held:
+            assert held
+
+
+def test_session_ends_with_its_client():
+    import gc
+    import threading
+
+    def ours():
+        return [thread for thread in threading.enumerate() if thread.name.startswith("interlock-")]
+
+    before = len(ours())
+    own = redis.Redis.from_url(os.environ["REDIS_URL"])
+    lock = interlock.Lock(client=own)
+    with lock:
+        assert len(ours()) > before
+    own.close()
+    del lock, own
+    gc.collect()
+    wait_until(lambda: len(ours()) <= before, what="the end of the session's threads")
+
+
+def test_waiting_goes_on_when_redis_is_back_and_scripts_are_forgotten():
+    with tempfile.TemporaryDirectory() as folder:
+        port = redis_server.free_port()
+        path = redis_server.wheel_binary()
+        child = redis_server.start(Path(folder), port, path)
+        own = redis.Redis(port=port)
+        lock = interlock.Lock(client=own, lease=2.0)
+        lock.acquire()
+        import threading
+
+        entered = threading.Event()
+        other = interlock.Lock(name=lock.name, client=redis.Redis(port=port), lease=2.0)
+
+        def wait():
+            with other:
+                entered.set()
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        try:
+            wait_until(lambda: lock.statistics().waiters)
+            child.process.kill()
+            child.process.wait()
+            wait_until(lambda: lock.lost, what="the end of the lease while Redis is away")
+            child = redis_server.start(Path(folder), port, path)
+            with pytest.raises(interlock.LeaseLostError):
+                lock.release()
+            assert entered.wait(20)
+            thread.join(20)
+        finally:
+            child.ask_to_stop()
+            child.stop(5)
+
+
+def test_scripts_are_sent_again_when_the_server_forgot_them(client):
+    lock = interlock.Lock()
+    with lock:
+        client.script_flush()
+    with lock:
+        pass
+
+
+def test_interlock_imports_neither_celery_nor_the_stack():
+    code = "import sys, interlock; print([m for m in ('celery', 'kombu', 'tasks', 'workers', 'rich') if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"

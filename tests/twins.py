@@ -1,0 +1,72 @@
+"""Broken twins: scripts of the protocol with one guard removed. A check of safety must fail on its twin."""
+
+from contextlib import contextmanager
+from hashlib import sha1
+
+from interlock import _scripts
+
+TRUE = _scripts.script
+EVERY = ("baton_acquire", "baton_release", "baton_abandon", "baton_confirm", "baton_beat", "semaphore_add")
+LONG_CLAIM = ("local CLAIM_MS = 1000", "local CLAIM_MS = 60000")  # so that it is the guard that bounds the damage
+TWINS = {
+    # name: (scripts, [(what stands there, what the twin has)])
+    "grants_though_held": (
+        ["baton_acquire"],
+        [("elseif not token and redis.call('ZCARD', holders) < permits then", "elseif not token then")],
+    ),
+    "one_permit_too_many": (
+        ["baton_acquire"],
+        [("redis.call('ZCARD', holders) < permits", "redis.call('ZCARD', holders) < permits + 1")],
+    ),
+    "last_come_first_served": (
+        ["baton_acquire"],
+        [("  redis.call('ZADD', queue, arrival, id)\nend\nkeep()", "  redis.call('ZADD', queue, -arrival, id)\nend\nkeep()")],
+    ),
+    "tokens_stand_still": (EVERY, [("clock = math.max(clock + 1, now_us)", "clock = 1")]),
+    "tokens_from_a_counter_alone": (EVERY, [("clock = math.max(clock + 1, now_us)", "clock = clock + 1")]),
+    "writes_under_any_token": (["baton_release"], [("if held(id) ~= token then", "if false then")]),
+    "leases_never_end": (EVERY, [("tonumber(first[2]) > now then return end", "true then return end")]),
+    "the_dead_are_served": (
+        EVERY,
+        [LONG_CLAIM, ("if redis.call('EXISTS', alive_key(session)) == 1 then", "if true then")],
+    ),
+    "nobody_is_deaf": (EVERY, [LONG_CLAIM, ("session, message) > 0 then", "session, message) >= 0 then")]),
+    "claims_cost_a_lease": (EVERY, [LONG_CLAIM]),
+    "nothing_was_done_before": (EVERY, [("if not note then return nil end", "if true then return nil end")]),
+    "never_asks_again": (["baton_beat"], [("redis.call('ZADD', queue, 'NX', ARGV[i + 1], ARGV[i])", "redis.call('PING')")]),
+    "renews_what_is_lost": (["baton_beat"], [("if held(id) == token then", "if true then")]),
+}
+
+
+def broken(name):
+    """Scripts by name as the twin has them; with None, the true ones."""
+    if name is None:
+        return TRUE
+    scripts, changes = TWINS[name]
+
+    def script(which):
+        text = TRUE(which).text
+        if which in scripts:
+            for guard, nothing in changes:
+                assert guard in text, f"the twin {name} names a guard that {which} does not have"
+                text = text.replace(guard, nothing)
+        return _scripts.Script(text, sha1(text.encode()).hexdigest())
+
+    return script
+
+
+def break_it(name):
+    """Replace the scripts of this process by the twin's, for good."""
+    if name is not None:
+        _scripts.script = broken(name)
+
+
+@contextmanager
+def in_force(name):
+    """Replace the scripts of this process by the twin's, for a while."""
+    real = _scripts.script
+    _scripts.script = broken(name)
+    try:
+        yield
+    finally:
+        _scripts.script = real
