@@ -60,7 +60,7 @@ def checked_wait(blocking: bool, timeout: float | None, *, forever: float | None
         if timeout != forever:
             raise TypeError("timeout must be a number of seconds, not None")
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+    if not isinstance(timeout, int | float):
         raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
     if math.isnan(timeout) or (timeout < 0 and forever is not None):
         raise ValueError("timeout value must be a non-negative number")

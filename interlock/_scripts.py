@@ -60,12 +60,18 @@ class Identity:
     state: str  # the key that all its keys begin with; holds the Cluster hash tag
     name: str
     kind: str
-    permits: int
+    permits: int = 1
+    ttl_ms: int | None = None  # how long a semaphore remembers that it grew; None: for ever
 
     @property
     def keys(self) -> tuple[str, str, str]:
         """KEYS[1..3] of every script of the baton."""
         return self.state, f"{self.state}:holders", f"{self.state}:queue"
+
+    @property
+    def argv(self) -> tuple[str | int, ...]:
+        """ARGV[1..3] of every script of the baton."""
+        return self.kind, self.permits, "" if self.ttl_ms is None else self.ttl_ms
 
     def raise_mismatch(self, reply: Sequence[Any]) -> None:
         """Raises NameTakenError if the reply says that the name stands for something else."""
@@ -77,7 +83,7 @@ class Identity:
                 f"the {self.kind} {self.name!r} has {text(reply[1])} permits, not {self.permits}: ask for as many"
             )
         if code == STALE:
-            raise InterlockError(f"a call on {self.name!r} was overtaken by a later one of its own caller")
+            raise InterlockError(f"this attempt at {self.kind} {self.name!r} has ended already")
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ class Asked:
 
 def acquire(wire: Wire, of: Identity, *, id: str, lease_ms: int, wait: bool, arrival: int | None = None) -> Asked:
     """Ask for a permit: granted, busy, or queued."""
-    argv = (of.kind, of.permits, id, lease_ms, int(wait), "" if arrival is None else arrival)
+    argv = (*of.argv, id, lease_ms, int(wait), "" if arrival is None else arrival)
     reply = run(wire, "baton_acquire", of.keys, argv)
     of.raise_mismatch(reply)
     code, number, ms, now = reply
@@ -100,10 +106,10 @@ def acquire(wire: Wire, of: Identity, *, id: str, lease_ms: int, wait: bool, arr
 
 
 def release(
-    wire: Wire, of: Identity, *, id: str, token: int, call: str, writes: Sequence[tuple[str, str, int | None]]
+    wire: Wire, of: Identity, *, id: str, token: int, writes: Sequence[tuple[str, str, int | None]] = ()
 ) -> int:
-    """Store what was written (key, encoded value, ttl in ms) and hand over: DONE, LOST, ENDED or GONE."""
-    argv: list[str | int] = [of.kind, of.permits, id, token, call]
+    """Store what was written (key, encoded value, ttl in ms) and hand over: DONE, LOST or GONE."""
+    argv: list[str | int] = [*of.argv, id, token]
     for _, encoded, ttl_ms in writes:
         argv += [encoded, "" if ttl_ms is None else ttl_ms]
     reply = run(wire, "baton_release", (*of.keys, *(key for key, _, _ in writes)), argv)
@@ -111,9 +117,19 @@ def release(
     return int(reply[0])
 
 
+def release_permits(
+    wire: Wire, of: Identity, *, call: str, n: int, bound: int | None, own: Sequence[tuple[str, int]]
+) -> int:
+    """Give n permits back, first those held (id, token): DONE, LOST or FULL."""
+    argv = (*of.argv, call, n, "" if bound is None else bound, *(item for pair in own for item in pair))
+    reply = run(wire, "semaphore_release", of.keys, argv)
+    of.raise_mismatch(reply)
+    return int(reply[0])
+
+
 def abandon(wire: Wire, of: Identity, *, id: str) -> None:
     """Leave the queue, or pass on the grant that has come meanwhile."""
-    of.raise_mismatch(run(wire, "baton_abandon", of.keys, (of.kind, of.permits, id)))
+    of.raise_mismatch(run(wire, "baton_abandon", of.keys, (*of.argv, id)))
 
 
 def load_confirm(client: redis.Redis) -> None:
@@ -123,7 +139,7 @@ def load_confirm(client: redis.Redis) -> None:
 
 def confirm_command(of: Identity, *, id: str, token: int, lease_ms: int) -> tuple[str | int, ...]:
     """The command that turns a claim into a lease, to be sent without awaiting its reply."""
-    argv = (of.kind, of.permits, id, token, lease_ms)
+    argv = (*of.argv, id, token, lease_ms)
     return ("EVALSHA", script("baton_confirm").digest, len(of.keys), *of.keys, *argv)
 
 
@@ -139,7 +155,7 @@ class Beat:
     def argv(self) -> list[str | int]:
         """ARGV of baton_beat."""
         rows = (*self.holds, *self.waiters)
-        return [self.of.kind, self.of.permits, len(self.holds), *(item for row in rows for item in row)]
+        return [*self.of.argv, len(self.holds), *(item for row in rows for item in row)]
 
 
 @dataclass(frozen=True)
@@ -152,30 +168,25 @@ class Heard:
     grants: list[tuple[int, int] | None]  # for each waiter: its token and the end of its claim in server ms
 
 
-def beat(wire: Wire, beats: Sequence[Beat]) -> list[Heard]:
-    """Renew and ask again, for many names in one round trip."""
+def beat(wire: Wire, beats: Sequence[Beat]) -> list[Heard | redis.RedisError]:
+    """Renew and ask again, for many names in one round trip. What fails for one name is its answer."""
     wanted = script("baton_beat")
     pipe = wire.client.pipeline(transaction=False)
     for each in beats:
         pipe.evalsha(wanted.digest, len(each.of.keys), *each.of.keys, *each.argv)
-    heard = []
-    for each, reply in zip(beats, pipe.execute(raise_on_error=False), strict=True):
+    heard: list[Heard | redis.RedisError] = []
+    for each, answer in zip(beats, pipe.execute(raise_on_error=False), strict=True):
+        reply = answer
         if isinstance(reply, NoScriptError):
             reply = run(wire, "baton_beat", each.of.keys, each.argv)
-        if isinstance(reply, Exception):
-            raise reply
+        if isinstance(reply, redis.RedisError):
+            heard.append(reply)
+            continue
         now, soonest, ends, grants = reply
         pairs = [text(grant).split() for grant in grants]
         granted = [(int(pair[0]), int(pair[1])) if pair else None for pair in pairs]
         heard.append(Heard(int(now), int(soonest), [int(end) for end in ends], granted))
     return heard
-
-
-def add(wire: Wire, of: Identity, *, call: str, bound: int | None) -> int:
-    """Give back a permit that the caller does not hold: DONE or FULL."""
-    reply = run(wire, "semaphore_add", of.keys, (of.kind, of.permits, call, "" if bound is None else bound))
-    of.raise_mismatch(reply)
-    return int(reply[0])
 
 
 @dataclass(frozen=True)
@@ -190,7 +201,7 @@ class Look:
 
 def look(wire: Wire, of: Identity) -> Look:
     """Read the state, changing nothing."""
-    kind, permits, now, holders, waiters = run(wire, "baton_look", of.keys, (of.kind, of.permits))
+    kind, permits, now, holders, waiters = run(wire, "baton_look", of.keys, of.argv)
     flat = [text(item) for item in holders]
     rows = [
         (id, int(token.rstrip("?")), (int(end) - int(now)) / 1000)

@@ -27,13 +27,15 @@ import redis
 from interlock import _client, _scripts, address, caller
 from interlock._scripts import Beat, Heard, Identity
 from interlock._wire import UNANSWERED, Outbox, Wire
-from interlock.errors import GoneError, LeaseLostError, UnreachableError
+from interlock.errors import GoneError, InterlockError, LeaseLostError, UnreachableError
 
 REASK = 1.0  # seconds between two signs of life of a waiter; ALIVE_MS in baton.lua allows three to be lost
 CLAIM = 1.0  # seconds that a grant waits to be confirmed: CLAIM_MS in baton.lua
-MARGIN = 0.05  # seconds that a grant must have to run at least, for the caller to enter without asking
+MARGIN = 0.05  # seconds that a lease must have to run at least, for the caller to enter without asking again
 BACKOFF = 0.2  # seconds until the next try when Redis does not answer
+IDLE = 5.0  # seconds between two looks of an idle heartbeat at whether its client still exists
 BEATS_MAX = 100  # names a round trip
+ASKED_MAX = 5  # grants that came too late, until the lease is called too short
 LOCKS = ("Lock", "RLock")  # kinds that a task must not keep beyond its end
 
 log = logging.getLogger("interlock")
@@ -41,7 +43,7 @@ log = logging.getLogger("interlock")
 
 @dataclass(eq=False)
 class Hold:
-    """One permit that this process has, as far as it knows. `session.mutex` guards all but owner's own fields."""
+    """One permit that this process has, as far as it knows. `session.mutex` guards its state."""
 
     of: Identity
     id: str
@@ -52,7 +54,8 @@ class Hold:
     task: str  # the task's name, for people
     due: float  # when to renew, on time.monotonic()
     count: int = 1  # how often its owner, an RLock's, has acquired it
-    call: str = ""  # the id of its release once that was sent: the same each time it is sent again
+    releasing: bool = False  # its release was sent: it is not renewed any more, whatever the answer
+    answered: bool = True  # False: that release got no answer, and may be sent again
     gone: bool = False  # the server has said that it is lost
     writes: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     """What the release is to store: a value's key -> what it holds, encoded, and its ttl in ms."""
@@ -73,7 +76,7 @@ class Wait:
     due: float
     arrival: int | None = None
     sample: tuple[float, int] = (0.0, 0)  # the latest reading of the server's clock: (when we asked, what it answered)
-    grant: tuple[int, int] | None = None  # token, end of the claim in server ms
+    grant: tuple[int, int, float] | None = None  # token, end of the claim in server ms, when it was confirmed
     woken: threading.Event = field(default_factory=threading.Event)
 
 
@@ -88,8 +91,10 @@ class Session:
         self.mutex = threading.Lock()
         self.holds: dict[str, Hold] = {}
         self.waits: dict[str, Wait] = {}
-        self.last: dict[str, Hold] = {}  # by state key: the latest hold, also when it is over
+        self.lost: set[str] = set()  # state keys of what was lost, until it is acquired again
         self._numbers = itertools.count(1)
+        self._slots: list[int] = []  # free ones; a slot has one attempt at a time
+        self._slots_made = 0
         self._where = f"{socket.gethostname()}:{os.getpid()}"
         self._checked = False
         self._ended = False
@@ -102,66 +107,109 @@ class Session:
 
     # --- what primitives call ---
 
-    def identity(self, kind: str, name: str, permits: int = 1) -> Identity:
+    def identity(self, kind: str, name: str, permits: int = 1, ttl_ms: int | None = None) -> Identity:
         """What a primitive of that name is to this session's Redis."""
-        return Identity(f"{self.prefix}interlock:{{{name}}}", name, kind, permits)
+        return Identity(f"{self.prefix}interlock:{{{name}}}", name, kind, permits, ttl_ms)
 
     def new_id(self) -> str:
-        """A fresh id: session / thread / number, and for people host, process and task."""
+        """The id of a new attempt: session / slot / number, and for people host, process and task."""
+        with self.mutex:
+            if self._slots:
+                slot = self._slots.pop()
+            else:
+                self._slots_made += 1
+                slot = self._slots_made
+            number = next(self._numbers)
         task = caller.current.get()
         label = f"{self._where} {task.name}[{task.id}]" if task else self._where
-        return f"{self.id}/{threading.get_ident()}/{next(self._numbers)} {label}"
+        return f"{self.id}/{slot}/{number} {label}"
+
+    def end_id(self, id: str) -> None:
+        """The attempt has ended, and the server knows: its slot is free. What got no answer keeps its slot."""
+        with self.mutex:
+            self._slots.append(int(id.split("/", 2)[1]))
 
     def acquire(self, of: Identity, *, lease: float, timeout: float | None) -> Hold | None:
         """Get a permit, or None when the time is over. `timeout` in seconds; None: no limit; 0: one try."""
         self.checked()
-        if timeout == 0:
-            id, sent = self.new_id(), time.monotonic()
-            asked = _scripts.acquire(self.wire, of, id=id, lease_ms=round(lease * 1000), wait=False)
-            if asked.code != _scripts.GRANTED:
-                return None
-            return self._enter(of, id, asked.token, lease, sent + (asked.ms - asked.now_ms) / 1000)
-        self._listen()
+        if timeout != 0:
+            self._listen()
         until = None if timeout is None else time.monotonic() + timeout
         wait = Wait(of, self.new_id(), round(lease * 1000), time.monotonic() + REASK)
-        with self.mutex:
-            self.waits[wait.id] = wait
+        if timeout != 0:
+            with self.mutex:
+                self.waits[wait.id] = wait
         try:
-            hold = self._wait(wait, lease, until)
+            hold = self._try(wait, lease) if timeout == 0 else self._wait(wait, lease, until)
         except BaseException:
             self._leave(wait)
             raise
-        if hold is None:
+        if hold is None and timeout != 0:
             self._leave(wait)
         return hold
 
-    def release(self, hold: Hold, *, quiet: bool = False) -> int:
-        """Give a permit back with what was written under it: DONE, or for a semaphore ENDED.
+    def release(self, hold: Hold, *, quiet: bool = False) -> None:
+        """Give up a lock with what was written under it. The hold comes from `take`.
 
         Raises:
             LeaseLostError: its lease is over; what was written is discarded.
             GoneError: a value that was written exists no longer; nothing was written.
         """
-        code = _scripts.LOST
-        if not hold.gone:
-            hold.call = hold.call or self.new_id()
-            writes = [(key, encoded, ttl_ms) for key, (encoded, ttl_ms) in hold.writes.items()]
-            code = _scripts.release(self.wire, hold.of, id=hold.id, token=hold.token, call=hold.call, writes=writes)
-        with self.mutex:
-            self.holds.pop(hold.id, None)
-            hold.gone = code == _scripts.LOST
+        try:
+            code = _scripts.LOST
+            if not hold.gone:
+                writes = [(key, encoded, ttl_ms) for key, (encoded, ttl_ms) in hold.writes.items()]
+                code = _scripts.release(self.wire, hold.of, id=hold.id, token=hold.token, writes=writes)
+        except BaseException:
+            hold.answered = False
+            raise
+        self.forget([hold], lost=code == _scripts.LOST)
         if code == _scripts.LOST and not quiet:
             raise LeaseLostError(lost_text(hold))
         if code == _scripts.GONE and not quiet:
             raise GoneError(
                 f"released {hold.of.name!r}, but what was written under it is lost: a value exists no longer"
             )
-        return code
+
+    def forget(self, holds: list[Hold], *, lost: bool) -> None:
+        """These are no more, and the server knows."""
+        for hold in holds:
+            with self.mutex:
+                self.holds.pop(hold.id, None)
+                if lost:
+                    self.lost.add(hold.of.state)
+            if not hold.gone:  # a lease that the heartbeat found lost has no note in Redis: its slot rests
+                self.end_id(hold.id)
 
     def my_hold(self, of: Identity, owner: tuple[int, str | None] | None = None) -> Hold | None:
         """What the owner holds of that name; with no owner given: the caller, else another of this process."""
         with self.mutex:
-            mine = [hold for hold in self.holds.values() if hold.of.state == of.state]
+            return self._choose(of, owner, answered=True)
+
+    def take(self, of: Identity, owner: tuple[int, str | None] | None = None, most: int = 1) -> list[Hold]:
+        """What is to be released now: no other thread gets the same. Not renewed from here on."""
+        taken: list[Hold] = []
+        with self.mutex:
+            while len(taken) < most and (hold := self._choose(of, owner, answered=False)):
+                hold.releasing = hold.answered = True
+                hold.due = float("inf")
+                taken.append(hold)
+        return taken
+
+    def untake(self, holds: list[Hold]) -> None:
+        """Nothing came of the release: they are held as before."""
+        with self.mutex:
+            for hold in holds:
+                hold.releasing = False
+                hold.due = 0.0
+            self._wake_by(0.0)
+
+    def _choose(self, of: Identity, owner: tuple[int, str | None] | None, *, answered: bool) -> Hold | None:
+        mine = [
+            hold
+            for hold in self.holds.values()
+            if hold.of.state == of.state and (not hold.releasing or not (answered or hold.answered))
+        ]
         own = [hold for hold in mine if hold.owner == (owner or caller.owner())]
         if own or owner is not None:
             return own[-1] if own else None
@@ -169,19 +217,38 @@ class Session:
 
     # --- a permit arrives ---
 
+    def _ask(self, wait: Wait, *, blocking: bool) -> tuple[float, _scripts.Asked]:
+        sent = time.monotonic()
+        return sent, _scripts.acquire(
+            self.wire, wait.of, id=wait.id, lease_ms=wait.lease_ms, wait=blocking, arrival=wait.arrival
+        )
+
+    def _try(self, wait: Wait, lease: float) -> Hold | None:
+        for _ in range(ASKED_MAX):
+            sent, asked = self._ask(wait, blocking=False)
+            if asked.code != _scripts.GRANTED:
+                self.end_id(wait.id)
+                return None
+            hold = self._enter(wait, asked.token, lease, sent + (asked.ms - asked.now_ms) / 1000)
+            if hold is not None:
+                return hold
+        raise too_short(wait.of, lease)
+
     def _wait(self, wait: Wait, lease: float, until: float | None) -> Hold | None:
-        while True:
-            sent = time.monotonic()
+        late = 0
+        while late < ASKED_MAX:
             try:
-                asked = _scripts.acquire(
-                    self.wire, wait.of, id=wait.id, lease_ms=wait.lease_ms, wait=True, arrival=wait.arrival
-                )
+                sent, asked = self._ask(wait, blocking=True)
             except UNANSWERED:
                 if wait.arrival is None:
                     raise
                 asked = None  # in the queue already: the heartbeat asks again when Redis is back
             if asked and asked.code == _scripts.GRANTED:
-                return self._enter(wait.of, wait.id, asked.token, lease, sent + (asked.ms - asked.now_ms) / 1000)
+                hold = self._enter(wait, asked.token, lease, sent + (asked.ms - asked.now_ms) / 1000)
+                if hold is not None:
+                    return hold
+                late += 1
+                continue
             if asked:
                 with self.mutex:
                     wait.arrival, wait.sample = asked.token, (sent, asked.now_ms)
@@ -192,42 +259,51 @@ class Session:
                         return None
             with self.mutex:
                 assert wait.grant is not None
-                token, end = wait.grant
-                deadline = wait.sample[0] + (end - wait.sample[1]) / 1000
+                token, end, confirmed = wait.grant
+                # the claim's end, or the end of the lease that the confirmation made of it, if that is sooner
+                deadline = min(wait.sample[0] + (end - wait.sample[1]) / 1000, confirmed + lease)
                 wait.grant = None
                 wait.woken.clear()
-            if time.monotonic() < deadline - MARGIN:
-                return self._enter(wait.of, wait.id, token, lease, deadline, claimed=True)
+            hold = self._enter(wait, token, lease, deadline)
+            if hold is not None:
+                return hold
+        raise too_short(wait.of, lease)
 
-    def _enter(
-        self, of: Identity, id: str, token: int, lease: float, deadline: float, *, claimed: bool = False
-    ) -> Hold:
-        due = time.monotonic() + (CLAIM if claimed else lease) / 3
+    def _enter(self, wait: Wait, token: int, lease: float, deadline: float) -> Hold | None:
+        """The permit as this process has it from now on; None if its lease may be over already: then ask again."""
+        now = time.monotonic()
+        if now >= deadline - min(MARGIN, lease / 4):
+            return None
         task = caller.current.get()
         label = f"{task.name}[{task.id}]" if task else ""
-        hold = Hold(of, id, token, lease, deadline, caller.owner(), label, due)
+        due = now + (deadline - now) / 3
+        hold = Hold(wait.of, wait.id, token, lease, deadline, caller.owner(), label, due)
         with self.mutex:
-            self.waits.pop(id, None)
-            self.holds[id] = self.last[of.state] = hold
+            self.waits.pop(wait.id, None)
+            self.holds[wait.id] = hold
+            self.lost.discard(wait.of.state)
             self._wake_by(due)
         return hold
 
     def _leave(self, wait: Wait) -> None:
-        """Out of the queue; a grant that has come meanwhile is passed on."""
+        """The attempt ends without a permit; a grant that has come meanwhile is passed on."""
         with self.mutex:
             self.waits.pop(wait.id, None)
         try:
             _scripts.abandon(self.wire, wait.of, id=wait.id)
-        except UNANSWERED as error:  # its place lapses: nobody re-asks for it, and a grant for it is turned down
+        except UNANSWERED as error:  # its place lapses: nobody re-asks for it, and nobody confirms a grant for it
             log.warning("could not leave the queue of %r: %s", wait.of.name, error)
+        else:
+            self.end_id(wait.id)
 
     # --- the listener ---
 
     def _listen(self) -> None:
         with self.mutex:
             if self._listener is None:
-                self._listener = threading.Thread(target=self._run_listener, name="interlock-listener", daemon=True)
-                self._listener.start()
+                thread = threading.Thread(target=self._run_listener, name="interlock-listener", daemon=True)
+                thread.start()
+                self._listener = thread
         if not self._listening.wait(timeout=10):
             raise UnreachableError(f"no subscription at {_client.where(self.client)} within 10 seconds")
 
@@ -250,9 +326,9 @@ class Session:
                     elif message["type"] == "message":
                         token, end, id = _scripts.text(message["data"]).split(" ", 2)
                         self._on_grant(id, int(token), int(end))
-            except (redis.RedisError, OSError) as error:
+            except Exception as error:  # whatever it is: waiters depend on this thread, so it tries again
                 self._listening.clear()
-                log.warning("listening at %s failed, trying again: %s", _client.where(self.client), error)
+                log.warning("listening at %s failed, trying again: %r", _client.where(self.client), error)
                 time.sleep(BACKOFF)
             finally:
                 pubsub.close()
@@ -266,9 +342,10 @@ class Session:
             self._outbox.forgotten = False
             _scripts.load_confirm(self.client)
         # At once, before the section and without awaiting the reply: later, a C call in the section may keep the GIL.
+        confirmed = time.monotonic()
         self._outbox.send(_scripts.confirm_command(wait.of, id=id, token=token, lease_ms=wait.lease_ms))
         with self.mutex:
-            wait.grant = token, end_ms
+            wait.grant = token, end_ms, confirmed
             wait.woken.set()
 
     # --- the heartbeat ---
@@ -289,8 +366,9 @@ class Session:
     def _wake_by(self, due: float) -> None:
         """Let the heartbeat run at that time at the latest. Under the mutex."""
         if self._heartbeat is None:
-            self._heartbeat = threading.Thread(target=self._run_heartbeat, name="interlock-heartbeat", daemon=True)
-            self._heartbeat.start()
+            thread = threading.Thread(target=self._run_heartbeat, name="interlock-heartbeat", daemon=True)
+            thread.start()
+            self._heartbeat = thread
         if due < self._wake_at:
             self._wake_at = due
             self._pulse.notify()
@@ -298,17 +376,17 @@ class Session:
     def _run_heartbeat(self) -> None:
         while not self._ended:
             with self.mutex:
-                dues = [item.due for item in self._items()]
-                self._wake_at = min(dues, default=float("inf"))
+                self._wake_at = min((item.due for item in self._items()), default=float("inf"))
                 ahead = self._wake_at - time.monotonic()
                 if ahead > 0:
-                    self._pulse.wait(None if ahead == float("inf") else min(ahead, threading.TIMEOUT_MAX))
+                    self._pulse.wait(min(ahead, IDLE))
                     continue
             try:
                 self._beat()
-            except (redis.RedisError, OSError) as error:  # whatever it is, the next beat may succeed
-                log.warning("no heartbeat to %s, trying again: %s", _client.where(self.client), error)
+            except Exception as error:  # whatever it is: leases depend on this thread, so it tries again
+                log.warning("no heartbeat to %s, trying again: %r", _client.where(self.client), error)
                 time.sleep(BACKOFF)
+        self.close()
 
     def _items(self) -> list[Hold | Wait]:
         return [*self.holds.values(), *self.waits.values()]
@@ -317,7 +395,7 @@ class Session:
         now = time.monotonic()
         with self.mutex:
             due = {item.of.state for item in self._items() if item.due <= now}
-            holds = [hold for hold in self.holds.values() if hold.of.state in due]
+            holds = [hold for hold in self.holds.values() if hold.of.state in due and not hold.releasing]
             waits = [wait for wait in self.waits.values() if wait.of.state in due]
             for wait in waits:  # an acquire under way asks by itself
                 wait.due = now + REASK
@@ -339,15 +417,24 @@ class Session:
                 for of, ours, theirs in batch
             ]
             sent = time.monotonic()
-            for (_, ours, theirs), heard in zip(batch, _scripts.beat(self.wire, beats), strict=True):
-                self._hear(sent, ours, theirs, heard)
+            for (of, ours, theirs), heard in zip(batch, _scripts.beat(self.wire, beats), strict=True):
+                if isinstance(heard, Heard):
+                    self._hear(sent, ours, theirs, heard)
+                else:
+                    log.warning("no heartbeat for %r, trying again: %s", of.name, heard)
+                    self._postpone([*ours, *theirs])
+
+    def _postpone(self, items: list[Hold | Wait]) -> None:
+        with self.mutex:
+            for item in items:
+                item.due = time.monotonic() + BACKOFF
 
     def _hear(self, sent: float, holds: list[Hold], waits: list[Wait], heard: Heard) -> None:
         granted = []
         with self.mutex:
             for hold, end_ms in zip(holds, heard.ends_ms, strict=True):
-                if hold.id not in self.holds:
-                    continue  # released meanwhile: that answer counts, not this one
+                if hold.id not in self.holds or hold.releasing:
+                    continue  # being released: that answer counts, not this one
                 if end_ms > 0:
                     hold.deadline = sent + (end_ms - heard.now_ms) / 1000
                     hold.due = time.monotonic() + hold.lease / 3
@@ -356,6 +443,8 @@ class Session:
                     hold.due = float("inf")
                     if end_ms < 0:
                         del self.holds[hold.id]
+                    else:
+                        self.lost.add(hold.of.state)
             for wait, grant in zip(waits, heard.grants, strict=True):
                 if wait.id not in self.waits:
                     continue
@@ -377,16 +466,26 @@ class Session:
 
     def close(self) -> None:
         """At the normal end of a process, or when its client is no more: give back what is held, leave every queue."""
+        self._ended = True
         with self.mutex:
-            holds, waits = list(self.holds.values()), list(self.waits.values())
+            holds, waits = [hold for hold in self.holds.values() if not hold.releasing], list(self.waits.values())
+            for hold in holds:
+                hold.releasing = True
         for hold in holds:
-            self.release(hold, quiet=True)
+            try:
+                self.release(hold, quiet=True)
+            except Exception as error:  # the others must be given back all the same
+                log.warning("could not give back %r, its lease will run out: %r", hold.of.name, error)
         for wait in waits:
             self._leave(wait)
-        with self.mutex:
-            self._ended = True
-            self._wake_at = 0.0
-            self._pulse.notify()
+
+
+def too_short(of: Identity, lease: float) -> InterlockError:
+    """A lease that is always over before the caller hears of it."""
+    return InterlockError(
+        f"the lease of {of.kind} {of.name!r}, {lease:g} s, is over before its grant arrives: "
+        "lease must be longer than three round trips"
+    )
 
 
 def lost_text(hold: Hold) -> str:
@@ -417,16 +516,9 @@ def session(client: redis.Redis | None) -> Session:
 
 
 def _end(session: Session, process: int) -> None:
-    """The client is no more, nor is any primitive that used it."""
+    """The client is no more, nor any primitive that used it. Called amid garbage collection: takes no lock."""
     if process == os.getpid():
-        threading.Thread(target=_close, args=(session,), name="interlock-end", daemon=True).start()
-
-
-def _close(session: Session) -> None:
-    try:
-        session.close()
-    except UNANSWERED as error:
-        log.warning("could not give back what this process holds; its leases will run out: %s", error)
+        session._ended = True
 
 
 def _close_at_exit() -> None:
@@ -442,8 +534,8 @@ def release_owned(quiet: bool = False) -> None:
     owner = caller.owner()
     for each in list(_sessions.values()):
         with each.mutex:
-            left = [hold for hold in each.holds.values() if hold.owner == owner and hold.of.kind in LOCKS]
-        for hold in left:
+            names = {hold.of for hold in each.holds.values() if hold.owner == owner and hold.of.kind in LOCKS}
+        for hold in [hold for of in names for hold in each.take(of, owner, most=len(each.holds))]:
             warnings.warn(
                 f"the task {hold.task} ended holding the {hold.of.kind} {hold.of.name!r}: released",
                 ResourceWarning,
@@ -463,7 +555,7 @@ def _forget_after_fork() -> None:
 def close_all() -> None:
     """Gives back what this process holds."""
     for each in list(_sessions.values()):
-        _close(each)
+        each.close()
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)

@@ -48,7 +48,15 @@ class _BaseLock(Primitive):
             NotHeldError: the caller does not hold it.
             LeaseLostError: its lease ran out before; what was written under it is discarded.
         """
-        self._session.release(self._held())
+        self._release(None)
+
+    def _release(self, owner: tuple[int, str | None] | None) -> None:
+        session = self._session
+        taken = session.take(session.identity(self.kind, self.name), owner)
+        if not taken:
+            holder = "the caller" if owner else "this process"
+            raise NotHeldError(f"cannot release the {self.kind} {self.name!r}: {holder} does not hold it")
+        session.release(taken[0])
 
     def locked(self) -> bool:
         """Whether anybody holds it. One round trip."""
@@ -73,9 +81,9 @@ class _BaseLock(Primitive):
     @property
     def lost(self) -> bool:
         """Whether the lease that this process had last ran out before it was released. Asks nobody."""
+        hold = self._find()
         session = self._session
-        last = session.last.get(session.identity(self.kind, self.name).state)
-        return last is not None and (last.gone or (last.id in session.holds and last.lost))
+        return hold.lost if hold else session.identity(self.kind, self.name).state in session.lost
 
     def _find(self) -> Hold | None:
         """What releases would end: a Lock's may be released by any thread of the process."""
@@ -86,12 +94,6 @@ class _BaseLock(Primitive):
         """What the caller itself holds."""
         session = self._session
         return session.my_hold(session.identity(self.kind, self.name), caller.owner())
-
-    def _held(self) -> Hold:
-        hold = self._find()
-        if hold is None:
-            raise NotHeldError(f"cannot release the {self.kind} {self.name!r}: this process does not hold it")
-        return hold
 
     def __enter__(self) -> bool:
         return self.acquire()
@@ -164,11 +166,9 @@ class RLock(_BaseLock):
     def release(self) -> None:
         """As `Lock.release`; the lock is given up when it was released as often as acquired."""
         hold = self._mine()
-        if hold is None:
-            raise NotHeldError(f"cannot release the {self.kind} {self.name!r}: the caller does not hold it")
-        if hold.count > 1:
+        if hold is not None and hold.count > 1:
             hold.count -= 1
             if hold.lost:
                 raise LeaseLostError(lost_text(hold))
         else:
-            self._session.release(hold)
+            self._release(caller.owner())

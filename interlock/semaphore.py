@@ -6,8 +6,11 @@ from typing import Any
 import redis
 
 from interlock import _scripts
-from interlock._arguments import checked_lease, checked_wait
+from interlock._arguments import checked_lease, checked_ttl, checked_wait
 from interlock._primitive import Primitive, Statistics, look
+from interlock._scripts import Identity
+from interlock._session import lost_text
+from interlock.errors import LeaseLostError
 
 PERMITS_MAX = 1_000_000
 
@@ -29,6 +32,7 @@ class Semaphore(Primitive):
         name: None: a fresh unique one.
         client: a `redis.Redis`; None: from `REDIS_URL`.
         lease: seconds that Redis keeps a permit for a holder that is silent, 0.1 to a day.
+        ttl: seconds without use after which added permits are forgotten; None: never if it has a name, else a day.
 
     Costs one round trip to acquire and one to release.
     """
@@ -36,7 +40,13 @@ class Semaphore(Primitive):
     kind = "Semaphore"
 
     def __init__(
-        self, value: int = 1, *, name: str | None = None, client: redis.Redis | None = None, lease: float = 30.0
+        self,
+        value: int = 1,
+        *,
+        name: str | None = None,
+        client: redis.Redis | None = None,
+        lease: float = 30.0,
+        ttl: float | None = None,
     ) -> None:
         super().__init__(name, client)
         if isinstance(value, bool) or not isinstance(value, int):
@@ -45,9 +55,15 @@ class Semaphore(Primitive):
             raise ValueError(f"semaphore initial value must be >= 0 and at most {PERMITS_MAX}, not {value}")
         self.value = value
         self.lease = checked_lease(lease)
+        self.ttl = checked_ttl(ttl, named=name is not None)
+
+    @property
+    def _of(self) -> Identity:
+        ttl_ms = None if self.ttl is None else round(self.ttl * 1000)
+        return self._session.identity(self.kind, self.name, self.value, ttl_ms)
 
     def parameters(self) -> dict[str, Any]:
-        return {"value": self.value, "name": self.name, "lease": self.lease}
+        return {"value": self.value, "name": self.name, "lease": self.lease, "ttl": self.ttl}
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
         """Take a permit, after all who asked before.
@@ -64,34 +80,41 @@ class Semaphore(Primitive):
             NameTakenError: the name stands for another kind of thing, or for another count of permits.
         """
         wait = checked_wait(blocking, timeout, forever=None)
-        session = self._session
-        of = session.identity(self.kind, self.name, self.value)
-        return session.acquire(of, lease=self.lease, timeout=wait) is not None
+        return self._session.acquire(self._of, lease=self.lease, timeout=wait) is not None
 
     def release(self, n: int = 1) -> None:
-        """Give n permits back, each handed to the first who waits. One round trip a permit.
+        """Give n permits back, each handed to the first who waits. One round trip.
 
         Raises:
             LeaseLostError: the caller's lease ran out before; its permit has gone back by itself.
         """
+        self._release(n, bound=None)
+
+    def _release(self, n: int, bound: int | None) -> None:
         if n < 1:
             raise ValueError("n must be one or more")
-        for _ in range(n):
-            self._release_one(bound=None)
-
-    def _release_one(self, bound: int | None) -> None:
-        session = self._session
-        of = session.identity(self.kind, self.name, self.value)
-        hold = session.my_hold(of)
-        if hold is not None and session.release(hold) == _scripts.DONE:
-            return
-        if _scripts.add(session.wire, of, call=session.new_id(), bound=bound) == _scripts.FULL:
+        session, of = self._session.checked(), self._of
+        taken = session.take(of, most=n)
+        call = session.new_id()
+        try:
+            own = [(hold.id, hold.token) for hold in taken]
+            code = _scripts.release_permits(session.wire, of, call=call, n=n, bound=bound, own=own)
+        except BaseException:
+            for hold in taken:
+                hold.answered = False
+            raise
+        session.end_id(call)
+        if code == _scripts.FULL:
+            session.untake(taken)
             raise ValueError("Semaphore released too many times")
+        session.forget(taken, lost=False)
+        if code == _scripts.LOST:
+            raise LeaseLostError(lost_text(taken[0]))
 
     def unlink(self) -> None:
         """Delete it: permits, waiters and all. Used again, it begins with its first value."""
         session = self._session.checked()
-        session.wire.client.delete(*session.identity(self.kind, self.name, self.value).keys)
+        session.wire.client.delete(*self._of.keys)
 
     def statistics(self) -> Statistics:
         """Who holds permits and who waits, in order."""
@@ -118,13 +141,10 @@ class BoundedSemaphore(Semaphore):
     kind = "BoundedSemaphore"
 
     def release(self, n: int = 1) -> None:
-        """Give n permits back.
+        """Give n permits back, or none.
 
         Raises:
-            ValueError: nobody holds one.
+            ValueError: fewer than n are taken.
             LeaseLostError: as in `Semaphore.release`.
         """
-        if n < 1:
-            raise ValueError("n must be one or more")
-        for _ in range(n):
-            self._release_one(bound=self.value)
+        self._release(n, bound=self.value)

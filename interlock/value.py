@@ -14,11 +14,11 @@ from interlock._session import Hold, lost_text
 from interlock.errors import GoneError, LeaseLostError, NameTakenError
 from interlock.lock import Lock, RLock
 
-# The type codes of the standard library's array and multiprocessing modules.
+# The type codes of multiprocessing, and that of struct for what it has no code for.
 CTYPES: dict[str, Any] = {
     "c": ctypes.c_char, "u": ctypes.c_wchar, "b": ctypes.c_byte, "B": ctypes.c_ubyte, "h": ctypes.c_short,
     "H": ctypes.c_ushort, "i": ctypes.c_int, "I": ctypes.c_uint, "l": ctypes.c_long, "L": ctypes.c_ulong,
-    "q": ctypes.c_longlong, "Q": ctypes.c_ulonglong, "f": ctypes.c_float, "d": ctypes.c_double,
+    "q": ctypes.c_longlong, "Q": ctypes.c_ulonglong, "f": ctypes.c_float, "d": ctypes.c_double, "?": ctypes.c_bool,
 }  # fmt: skip
 
 
@@ -35,9 +35,11 @@ def typecode_of(typecode_or_type: Any) -> str:
 def encode(typecode: str, value: Any) -> str:
     """Type code and value as C has it (overflow wraps, as in ctypes), as text: 'i:42'.
 
-    Raises TypeError for what the type cannot hold.
+    Raises TypeError for what the type cannot hold, and UnicodeEncodeError for what is no text.
     """
     held = CTYPES[typecode](value).value
+    if typecode == "u":
+        held.encode()  # half of a surrogate pair is no text
     plain = held.decode("latin-1") if typecode == "c" else held
     return f"{typecode}:{plain if typecode in 'cu' else json.dumps(plain)}"
 
@@ -89,7 +91,7 @@ class RawValue(Primitive):
         wire = self._session.checked().wire
         wire.call("SET", self._key, first, "NX", *self._expiry)
         text = self._read()
-        if not text.startswith(f"{self.typecode}:"):
+        if CTYPES[text[0]] is not CTYPES[self.typecode]:
             raise NameTakenError(f"the value {self.name!r} has the type code {text[0]!r}, not {self.typecode!r}")
 
     @property
@@ -103,7 +105,7 @@ class RawValue(Primitive):
     @property
     def _key(self) -> str:
         session = self._session
-        return f"{session.identity(self.kind, self.name).state}:value:{self.name}"
+        return f"{session.identity(self.kind, self.name).state}:raw"
 
     def parameters(self) -> dict[str, Any]:
         return {"typecode": self.typecode, "name": self.name, "ttl": self.ttl}
@@ -156,8 +158,8 @@ class Value(RawValue):
     (there it deadlocks). Writing `.value` without the lock takes it for that write.
 
     Args:
-        lock: True: an RLock of its own; an interlock.Lock or RLock: that one, which may guard several values, and then
-            they are stored together; False: none, the result is a RawValue.
+        lock: True or None: an RLock of its own; an interlock.Lock or RLock: that one, which may guard several values,
+            and then they are stored together; False: none, the result is a RawValue.
         lease: for the lock of its own, as in `Lock`.
         typecode_or_type, value, name, client, ttl: as in `RawValue`.
 
@@ -178,14 +180,14 @@ class Value(RawValue):
         typecode_or_type: Any,
         value: Any = None,
         *,
-        lock: bool | Lock | RLock = True,
+        lock: bool | Lock | RLock | None = True,
         name: str | None = None,
         client: redis.Redis | None = None,
         lease: float = 30.0,
         ttl: float | None = None,
     ) -> None:
         self._name(typecode_or_type, name, client, checked_ttl(ttl, named=name is not None))
-        if lock is True:
+        if lock is True or lock is None:
             self._lock: Lock | RLock = RLock(name=self.name, client=client, lease=lease)
         elif isinstance(lock, Lock | RLock):
             checked_lease(lease)

@@ -48,3 +48,21 @@ def no_key_left(request):
     kept = [key for key, ms in left.items() if ms == -1]
     assert not kept, f"left for ever: {kept}"
     assert all(ms <= 86_400_000 for ms in left.values())
+
+
+@pytest.fixture(scope="session")
+def stack():
+    """The local stack, with a server of its own: two workers and Flower. `stack.env` finds it."""
+    from workers.stack import Stack, free_ports  # not above: it loads the settings, and those REDIS_URL
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("REDIS_URL")
+        up = Stack(free_ports())
+    up.env = {**os.environ, **up.variables}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("REDIS_URL")
+        up.__enter__()
+    try:
+        yield up
+    finally:
+        up.close()

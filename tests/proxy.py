@@ -1,5 +1,6 @@
 """A TCP proxy in front of the test server that can lose replies."""
 
+import contextlib
 import os
 import socket
 import threading
@@ -24,10 +25,8 @@ class Proxy:
 
     def __exit__(self, *_):
         for each in self._sockets:
-            try:
+            with contextlib.suppress(OSError):  # closed by the other side already
                 each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # closed by the other side already
             each.close()
         for thread in self._threads:
             thread.join(5)

@@ -6,13 +6,13 @@ from hashlib import sha1
 from interlock import _scripts
 
 TRUE = _scripts.script
-EVERY = ("baton_acquire", "baton_release", "baton_abandon", "baton_confirm", "baton_beat", "semaphore_add")
+EVERY = ("baton_acquire", "baton_release", "baton_abandon", "baton_confirm", "baton_beat", "semaphore_release")
 LONG_CLAIM = ("local CLAIM_MS = 1000", "local CLAIM_MS = 60000")  # so that it is the guard that bounds the damage
 TWINS = {
     # name: (scripts, [(what stands there, what the twin has)])
     "grants_though_held": (
         ["baton_acquire"],
-        [("elseif not token and redis.call('ZCARD', holders) < permits then", "elseif not token then")],
+        [("elseif redis.call('ZCARD', holders) < permits then", "else")],
     ),
     "one_permit_too_many": (
         ["baton_acquire"],
@@ -20,7 +20,12 @@ TWINS = {
     ),
     "last_come_first_served": (
         ["baton_acquire"],
-        [("  redis.call('ZADD', queue, arrival, id)\nend\nkeep()", "  redis.call('ZADD', queue, -arrival, id)\nend\nkeep()")],
+        [
+            (
+                "  redis.call('ZADD', queue, arrival, id)\nend\nkeep()",
+                "  redis.call('ZADD', queue, -arrival, id)\nend\nkeep()",
+            )
+        ],
     ),
     "tokens_stand_still": (EVERY, [("clock = math.max(clock + 1, now_us)", "clock = 1")]),
     "tokens_from_a_counter_alone": (EVERY, [("clock = math.max(clock + 1, now_us)", "clock = clock + 1")]),
@@ -33,7 +38,13 @@ TWINS = {
     "nobody_is_deaf": (EVERY, [LONG_CLAIM, ("session, message) > 0 then", "session, message) >= 0 then")]),
     "claims_cost_a_lease": (EVERY, [LONG_CLAIM]),
     "nothing_was_done_before": (EVERY, [("if not note then return nil end", "if true then return nil end")]),
-    "never_asks_again": (["baton_beat"], [("redis.call('ZADD', queue, 'NX', ARGV[i + 1], ARGV[i])", "redis.call('PING')")]),
+    "never_asks_again": (
+        ["baton_beat"],
+        [
+            ("redis.call('ZADD', queue, 'NX', ARGV[i + 1], ARGV[i])", "redis.call('PING')"),
+            ("redis.call('ZCARD', holders) < permits then", "false then"),
+        ],
+    ),
     "renews_what_is_lost": (["baton_beat"], [("if held(id) == token then", "if true then")]),
 }
 

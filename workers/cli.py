@@ -1,5 +1,6 @@
 """The command line: `python -m workers up | demo | run PROGRAM | status`."""
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def up() -> None:
     try:
         with Stack(fixed_ports(), tell=lambda what: click.echo(f"starting {what} ...")) as stack:
             click.echo(f"\nFlower: {stack.flower_url}\n\nEnqueue a job from another terminal:\n")
-            for line in snippet():
+            for line in snippet(stack):
                 click.echo(f"    {line}")
             click.echo("\nCtrl-C stops everything.")
             while True:
@@ -70,15 +71,15 @@ def up() -> None:
         click.echo("stopped.")
 
 
-def snippet() -> tuple[str, str, str]:
-    """Three lines for a shell that enqueue a job into this stack."""
-    where = address.url()
-    if address.masked(where) != where:
+def snippet(stack: Stack) -> tuple[str, str, str]:
+    """Three lines for a shell that enqueue a job into this stack; a password is not shown."""
+    url, prefix = stack.variables["REDIS_URL"], stack.variables["INTERLOCK_PREFIX"]
+    if address.masked(url) != url:
         second = ": ${REDIS_URL:?set it as in the terminal of make up}"
     else:
-        second = f"export REDIS_URL='{where}' INTERLOCK_PREFIX='{address.prefix()}'"
+        second = f"export REDIS_URL={shlex.quote(url)} INTERLOCK_PREFIX={shlex.quote(prefix)}"
     job = "from tasks import print_square; print(print_square.delay(10).get(timeout=10))"
-    return f"cd '{ROOT}'", second, f"'{sys.executable}' -c '{job}'"
+    return f"cd {shlex.quote(str(ROOT))}", second, f"{shlex.quote(sys.executable)} -c {shlex.quote(job)}"
 
 
 @cli.command()

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -55,7 +54,7 @@ def run_all() -> int:
             progress.advance(bar)
             for program in PROGRAMS:
                 progress.update(bar, description=program.name)
-                outcome = _run(program, stack.folder, lambda line: progress.update(bar, line=line))
+                outcome = _run(program, stack, lambda line: progress.update(bar, line=line))
                 outcomes.append(outcome)
                 progress.advance(bar)
                 mark = "ok" if outcome.code == 0 else "FAILED"
@@ -71,22 +70,24 @@ def run_all() -> int:
     return 0 if good else 1
 
 
-def _fitting_race() -> int:
+def _fitting_race(stack: Stack) -> int:
     """How many unlocked updates each task can make in RACE_SECONDS on this machine, at most the tutorial's 100,000."""
     trial = [sys.executable, "-m", "workers.trial"]
-    rate = float(subprocess.run(trial, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=ENDED_AFTER).stdout)
+    env = {**os.environ, **stack.variables}
+    done = subprocess.run(trial, cwd=ROOT, env=env, stdout=subprocess.PIPE, check=True, timeout=ENDED_AFTER)
+    rate = float(done.stdout)
     return max(1_000, min(100_000, int(rate * RACE_SECONDS) // 1_000 * 1_000))
 
 
-def _run(program: Program, folder: Path, show: Callable[[str], None]) -> Outcome:
-    file = folder / f"{program.name}.json"
-    arguments = [str(_fitting_race())] if program.timed else []
+def _run(program: Program, stack: Stack, show: Callable[[str], None]) -> Outcome:
+    file = stack.folder / f"{program.name}.json"
+    arguments = [str(_fitting_race(stack))] if program.timed else []
     began = time.monotonic()
     last = ""
     with subprocess.Popen(
         [sys.executable, "-m", f"examples.{program.name}", *arguments],
         cwd=ROOT,
-        env={**os.environ, "INTERLOCK_VERDICT": str(file)},
+        env={**os.environ, **stack.variables, "INTERLOCK_VERDICT": str(file)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -55,7 +55,7 @@ class Stack:
     """Redis (unless REDIS_URL names one), a worker for each queue, and Flower.
 
     Use it in a `with`: it is up inside, and afterwards nothing is left, neither process nor file nor, with `own_keys`,
-    a key. What its children need to find each other is put into this process's environment as well.
+    a key. `variables` is what others need in their environment to find it.
     """
 
     def __init__(
@@ -66,8 +66,10 @@ class Stack:
         self.tell = tell
         self.children: list[Child] = []
         self.folder = Path()
-        self._variables = {} if prefix is None else {"INTERLOCK_PREFIX": prefix}
-        self._before: dict[str, str | None] = {}
+        self.variables = {
+            "REDIS_URL": os.environ.get("REDIS_URL") or f"redis://127.0.0.1:{ports.redis}/0",
+            "INTERLOCK_PREFIX": address.prefix() if prefix is None else prefix,
+        }
         self._cpu = whole_number(os.environ, "INTERLOCK_CPU_CONCURRENCY", 2, 1, 1024)
         self._io = whole_number(os.environ, "INTERLOCK_IO_CONCURRENCY", 16, 1, 1024)
 
@@ -94,8 +96,6 @@ class Stack:
         if not os.environ.get("REDIS_URL"):
             self.tell("Redis")
             self.children.append(redis_server.start(self.folder, self.ports.redis))
-            self._variables["REDIS_URL"] = f"redis://127.0.0.1:{self.ports.redis}/0"
-        self._export()
         self._check_redis()
         self.tell("the workers")
         workers = [
@@ -107,18 +107,14 @@ class Stack:
         self._flower()
         self._wait(self._flower_answers, "Flower")
 
-    def _export(self) -> None:
-        for name, value in self._variables.items():
-            self._before[name] = os.environ.get(name)
-            os.environ[name] = value
-
     def _check_redis(self) -> None:
-        with redis.Redis.from_url(address.url(), retry=Retry(NoBackoff(), 0), socket_timeout=3) as client:
+        url = self.variables["REDIS_URL"]
+        with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=3) as client:
             try:
                 client.ping()
             except redis.RedisError as error:
                 raise StackError(
-                    f"no Redis answers at {address.masked(address.url())}: {error}: start it, or unset REDIS_URL"
+                    f"no Redis answers at {address.masked(url)}: {error}: start it, or unset REDIS_URL"
                 ) from error
 
     def _alive_file(self, name: str) -> Path:
@@ -129,7 +125,7 @@ class Stack:
             sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", name, "-n", f"{name}@%h",
             "--loglevel", "INFO", "--without-gossip", "--without-mingle", *options,
         ]  # fmt: skip
-        variables = {"INTERLOCK_LIVENESS_FILE": str(self._alive_file(name))}
+        variables = {**self.variables, "INTERLOCK_LIVENESS_FILE": str(self._alive_file(name))}
         child = Child(name, command, self.folder / f"{name}.log", variables)
         self.children.append(child)
         return child
@@ -142,7 +138,7 @@ class Stack:
             f"--port={self.ports.flower}", "--max_tasks=10000", "--purge_offline_workers=60",
             "--persistent=True", f"--db={data / 'flower'}", "--state_save_interval=5000",
         ]  # fmt: skip
-        self.children.append(Child("flower", command, self.folder / "flower.log", {}))
+        self.children.append(Child("flower", command, self.folder / "flower.log", self.variables))
 
     def _flower_answers(self) -> bool:
         try:
@@ -182,16 +178,10 @@ class Stack:
         self.children.clear()
         if self.folder != Path():
             shutil.rmtree(self.folder, ignore_errors=True)
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        self._before.clear()
 
     def _delete_keys(self) -> None:
         """What this stack put into a Redis that is not its own, and nothing else."""
-        prefix = self._variables["INTERLOCK_PREFIX"]
-        with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        prefix = self.variables["INTERLOCK_PREFIX"]
+        with redis.Redis.from_url(self.variables["REDIS_URL"]) as client:
             for key in client.scan_iter(match=f"{prefix}*", count=1000):
                 client.unlink(key)

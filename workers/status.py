@@ -38,7 +38,7 @@ def show() -> int:
         pool = stat["pool"]
         done = sum(stat["total"].values())
         table.add_row(
-            name, pool["implementation"].rpartition(".")[0].rpartition(".")[2], str(pool["max-concurrency"]),
+            name, pool["implementation"].partition(":")[0].rpartition(".")[2], str(pool["max-concurrency"]),
             str(stat["pid"]), str(done),
         )  # fmt: skip
     console.print(table if stats else "Workers    none answers: start them with `make up`")

@@ -5,15 +5,14 @@
 -- KEYS[1] state    hash: kind; initial and permits (counts); clock; h:<id> = the holder's token, "?" behind it while claimed
 -- KEYS[2] holders  sorted set: id by the end of its lease, in ms of server time
 -- KEYS[3] queue    sorted set: waiters' ids by their arrival
--- beside them, each with an expiry of its own:
+-- beside them, per session, each with an expiry of its own:
 --         <state>:alive:<session>  string: the session was heard within ALIVE_MS; gone: its waiters are passed over
---         <state>:done:<session>   hash: caller -> number and answer of the caller's last ended call, so that a
---                                  call sent twice is done once
---         and <state>:ended:<id>   string: another's release ended this hold of a semaphore; its holder has not heard yet
--- ARGV[1] kind     ARGV[2] initial permits
+--         <state>:done:<session>   hash: slot -> number and answer of the slot's last ended attempt
+-- ARGV[1] kind     ARGV[2] initial permits     ARGV[3] ttl (ms) of permits added, or '' to keep them for ever
 --
--- An id is <session>/<caller>/<number> <label>; the number grows with every call of the caller. A hold is named by the id
--- of the acquire that asked for it; a release has an id of its own beside it.
+-- An attempt is everything from an acquire to its release or abandon, and has one id: <session>/<slot>/<number> <label>.
+-- A slot has one attempt at a time, and later ones have larger numbers. So a slot's last ended attempt tells of a call that
+-- was sent twice, or that arrives late, whether it has been done.
 -- Arrivals and tokens are readings of one logical clock: max(last + 1, server time in us). It grows strictly, also when
 -- the key is lost, for as long as the server's time does not step back (hybrid logical clocks, Kulkarni et al. 2014).
 --
@@ -44,10 +43,10 @@ local function mismatch()
   if initial and initial ~= ARGV[2] then return {OTHER_PERMITS, initial} end
 end
 
--- For a call under this id: nil if it is new, its answer if it has been done, STALE if its caller has since ended another.
+-- How the attempt ended: nil if it has not, STALE if its slot has since ended another.
 local function done(id)
-  local session, caller, number = string.match(id, '^([^/]+)/([^/]+)/(%d+)')
-  local note = redis.call('HGET', state .. ':done:' .. session, caller)
+  local session, slot, number = string.match(id, '^([^/]+)/(%d+)/(%d+)')
+  local note = redis.call('HGET', state .. ':done:' .. session, slot)
   if not note then return nil end
   local last, answer = string.match(note, '^(%d+) (-?%d+)$')
   last, number = tonumber(last), tonumber(number)
@@ -56,9 +55,9 @@ local function done(id)
 end
 
 local function note_done(id, answer)
-  local session, caller, number = string.match(id, '^([^/]+)/([^/]+)/(%d+)')
+  local session, slot, number = string.match(id, '^([^/]+)/(%d+)/(%d+)')
   local key = state .. ':done:' .. session
-  redis.call('HSET', key, caller, number .. ' ' .. answer)
+  redis.call('HSET', key, slot, number .. ' ' .. answer)
   redis.call('PEXPIRE', key, DONE_MS)
 end
 
@@ -71,6 +70,7 @@ local function grant(id, ms, mark)
   local token = tick()
   redis.call('HSET', state, 'clock', token, 'h:' .. id, token .. mark)
   redis.call('ZADD', holders, now + ms, id)
+  redis.call('PEXPIRE', holders, IDLE_MS)
   return token
 end
 
@@ -85,6 +85,12 @@ local function held(id)
   if not value then return nil end
   local token, mark = string.match(value, '^(%d+)(%??)$')
   return token, mark == '?'
+end
+
+-- Makes what is held, claimed or not, a lease of so many ms from now.
+local function renew(id, token, lease)
+  redis.call('HSET', state, 'h:' .. id, token)
+  redis.call('ZADD', holders, now + lease, id)
 end
 
 -- Ends the leases that ran out. A claim that nobody confirmed makes its whole session doubtful.
@@ -125,13 +131,18 @@ local function soonest()
   return first[1] and tonumber(first[2]) - now or -1
 end
 
--- What holds no state may expire when idle; a semaphore that grew holds some.
+-- What holds no state may expire when idle; a semaphore that grew holds some, for as long as its ttl says.
 local function keep()
   if not kind then
     kind = ARGV[1]
     redis.call('HSET', state, 'kind', kind, 'initial', ARGV[2], 'permits', ARGV[2])
   end
-  if permits == tonumber(ARGV[2]) then redis.call('PEXPIRE', state, IDLE_MS) else redis.call('PERSIST', state) end
+  local grown = permits ~= tonumber(ARGV[2])
+  if grown and ARGV[3] == '' then
+    redis.call('PERSIST', state)
+  else
+    redis.call('PEXPIRE', state, grown and math.max(tonumber(ARGV[3]), IDLE_MS) or IDLE_MS)
+  end
   redis.call('PEXPIRE', holders, IDLE_MS)
   redis.call('PEXPIRE', queue, IDLE_MS)
 end

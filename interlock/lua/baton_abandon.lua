@@ -1,8 +1,8 @@
--- Leaves the queue; if the grant has come meanwhile, passes it on. Safe to send twice.
+-- Ends an attempt that waits: leaves the queue; if the grant has come meanwhile, passes it on. Safe to send twice.
 --
--- ARGV[3] id
+-- ARGV[4] id
 -- Returns {DONE} | {OTHER_KIND, kind} | {OTHER_PERMITS, n}
-local id = ARGV[3]
+local id = ARGV[4]
 local wrong = mismatch()
 if wrong then return wrong end
 reap()

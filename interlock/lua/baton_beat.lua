@@ -1,22 +1,21 @@
 -- One process is heard: renews what it still holds, and asks again for what it waits for.
 -- Guarantee: a renewal never brings back a lease that is over. Safe to send twice.
 --
--- ARGV[3] n, the number of holds   then n times: id, token, lease (ms)   then for each waiter: id, arrival
+-- ARGV[4] n, the number of holds   then n times: id, token, lease (ms)   then for each waiter: id, arrival
 -- Returns {now (server ms), ms to the next end of a lease or -1, holds, waiters}:
 --         holds: for each, the end of its lease (server ms), 0 if it is lost, or -1 if another's release ended it
 --         waiters: for each, 'token end' if it holds by now, or ''
-local session = session_of(ARGV[4])
-local first_waiter = 4 + 3 * ARGV[3]
+local session = session_of(ARGV[5])
+local first_waiter = 5 + 3 * ARGV[4]
 local ends, grants = {}, {}
 reap()
-for i = 4, first_waiter - 1, 3 do
+for i = 5, first_waiter - 1, 3 do
   local id, token, lease = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   if held(id) == token then
-    redis.call('HSET', state, 'h:' .. id, token)
-    redis.call('ZADD', holders, now + lease, id)
+    renew(id, token, lease)
     ends[#ends + 1] = now + lease
   else
-    ends[#ends + 1] = -redis.call('DEL', state .. ':ended:' .. id)
+    ends[#ends + 1] = done(id) == ENDED and -1 or 0
   end
 end
 if #ARGV >= first_waiter then
@@ -27,8 +26,11 @@ if #ARGV >= first_waiter then
 end
 advance()
 for i = first_waiter, #ARGV, 2 do
-  local token = held(ARGV[i])
-  grants[#grants + 1] = token and token .. ' ' .. redis.call('ZSCORE', holders, ARGV[i]) or ''
+  local id = ARGV[i]
+  -- a permit that is still free was not taken because nobody heard the grant; this answer will be heard
+  if not done(id) and not held(id) and redis.call('ZCARD', holders) < permits then grant(id, CLAIM_MS, '?') end
+  local token = held(id)
+  grants[#grants + 1] = token and token .. ' ' .. redis.call('ZSCORE', holders, id) or ''
 end
 keep()
 return {now, soonest(), ends, grants}

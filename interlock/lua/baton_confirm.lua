@@ -1,14 +1,12 @@
 -- Turns the claim of a waiter that read its grant into a lease. Safe to send twice.
 --
--- ARGV[3] id   ARGV[4] token   ARGV[5] lease (ms)
--- Returns {GRANTED, token, end of lease (server ms), now (server ms)} | {LOST}
-local id, token = ARGV[3], ARGV[4]
+-- ARGV[4] id   ARGV[5] token   ARGV[6] lease (ms)
+-- Returns {DONE} | {LOST}
+local id, token = ARGV[4], ARGV[5]
 reap()
-local holds, claimed = held(id)
-if holds ~= token then
-  advance()
-  return {LOST}
+if held(id) == token then
+  renew(id, token, ARGV[6])
+  return {DONE}
 end
-if claimed then redis.call('HSET', state, 'h:' .. id, token) end
-redis.call('ZADD', holders, now + ARGV[5], id)
-return {GRANTED, token, now + ARGV[5], now}
+advance()
+return {LOST}

@@ -2,10 +2,11 @@
 
 import time
 
-import interlock
 import pytest
 import twins
 from peers import go_through, joined, pass_through, peers, wait_until
+
+import interlock
 
 
 @pytest.mark.parametrize("twin", [None, "grants_though_held"])

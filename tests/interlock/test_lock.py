@@ -1,11 +1,14 @@
 """Lock and RLock as their twins in threading, and what is ours."""
 
+import os
+import signal
 import threading
 import time
 
-import interlock
 import pytest
 from peers import SPAWN, hold, peers, wait_until
+
+import interlock
 
 
 @pytest.mark.parametrize("kind", [interlock.Lock, interlock.RLock])
@@ -191,10 +194,10 @@ def test_process_that_ends_in_order_gives_back_what_it_holds():
 
 def test_task_that_ends_holding_a_lock_has_it_released_with_a_warning():
     lock = interlock.Lock(name="forgotten")
-    with pytest.warns(ResourceWarning, match=r"task work\[42\] ended holding the Lock 'forgotten'"):
-        with interlock.acting_for("42", "work"):
-            lock.acquire()
-            assert lock.statistics().holders[0].who.endswith("work[42]")
+    warned = pytest.warns(ResourceWarning, match=r"task work\[42\] ended holding the Lock 'forgotten'")
+    with warned, interlock.acting_for("42", "work"):
+        lock.acquire()
+        assert lock.statistics().holders[0].who.endswith("work[42]")
     assert not lock.locked()
 
 
@@ -207,17 +210,110 @@ def test_next_task_of_a_thread_does_not_own_an_rlock_of_the_one_before():
         lock.release()
 
 
+def interrupt_when_it_waits(lock):
+    wait_until(lambda: lock.statistics().waiters)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_wait_that_is_interrupted_leaves_the_queue():
     lock = interlock.Lock()
     lock.acquire()
     other = interlock.Lock(name=lock.name)
 
-    import _thread
-
-    waiter = threading.Timer(0.5, _thread.interrupt_main)
+    waiter = threading.Thread(target=interrupt_when_it_waits, args=(lock,))
     waiter.start()
     with pytest.raises(KeyboardInterrupt):
         other.acquire(timeout=20)
     waiter.join()
     assert lock.statistics().waiters == ()
     lock.release()
+
+
+def test_two_threads_that_release_one_lock_at_once_succeed_once():
+    for _ in range(10):
+        lock = interlock.Lock()
+        lock.acquire()
+        outcomes = []
+
+        def release(lock=lock, outcomes=outcomes):
+            try:
+                lock.release()
+                outcomes.append("released")
+            except interlock.NotHeldError:
+                outcomes.append("not held")
+
+        threads = [threading.Thread(target=release) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(outcomes) == ["not held", "released"]
+
+
+def test_hand_over_under_a_lease_shorter_than_a_claim_keeps_one_inside(client):
+    """The confirmation makes a shorter lease of the claim: its end is what counts, for both sides."""
+    from peers import go_through, joined
+
+    lock = interlock.Lock(lease=0.3)
+    with peers(go_through, [(lock, 3, 12, 0.12)] * 3) as processes:
+        joined(processes)
+    assert max(int(inside) for inside in client.lrange("seen", 0, -1)) == 1
+
+
+def test_grant_that_is_read_after_its_end_is_asked_for_again(monkeypatch):
+    """The reply was read when the lease was over: the caller must not believe it."""
+    from interlock import _scripts
+
+    lock = interlock.Lock(lease=0.4)
+    real = _scripts.acquire
+    calls = []
+
+    def slow_once(*arguments, **options):
+        asked = real(*arguments, **options)
+        calls.append(asked.code)
+        if len(calls) == 1:
+            time.sleep(0.6)
+        return asked
+
+    monkeypatch.setattr(_scripts, "acquire", slow_once)
+    assert lock.acquire(timeout=5)
+    assert len(calls) == 2
+    assert not lock.lost
+    lock.release()
+
+
+def test_release_that_gets_no_answer_can_be_sent_again_and_is_not_renewed(monkeypatch):
+    import redis
+
+    from interlock import _scripts
+
+    lock = interlock.RLock(lease=0.5)
+    other = interlock.RLock(name=lock.name)
+    real = _scripts.release
+    lock.acquire()
+
+    def unanswered(*arguments, **options):
+        raise redis.ConnectionError("cut")
+
+    monkeypatch.setattr(_scripts, "release", unanswered)
+    with pytest.raises(redis.ConnectionError):
+        lock.release()
+    monkeypatch.setattr(_scripts, "release", real)
+    assert other.acquire(timeout=5), "after the lease, or after the release that is sent again"
+    other.release()
+
+    lock.acquire()
+    monkeypatch.setattr(_scripts, "release", unanswered)
+    with pytest.raises(redis.ConnectionError):
+        lock.release()
+    monkeypatch.setattr(_scripts, "release", real)
+    assert lock.locked()
+    with pytest.raises((redis.ConnectionError, interlock.LeaseLostError)) if lock.lost else _nothing():
+        lock.release()
+    assert not lock.locked()
+
+
+def _nothing():
+    import contextlib
+
+    return contextlib.nullcontext()

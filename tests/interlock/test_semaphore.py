@@ -2,8 +2,9 @@
 
 import threading
 
-import interlock
 import pytest
+
+import interlock
 
 
 @pytest.mark.parametrize("kind", [interlock.Semaphore, interlock.BoundedSemaphore])
@@ -31,7 +32,7 @@ def test_permits_are_given_back_in_any_order_by_any_thread():
 
 
 def test_release_in_excess_adds_a_permit_that_lasts(client):
-    slots = interlock.Semaphore(0)
+    slots = interlock.Semaphore(0, name="grown")
     assert not slots.acquire(blocking=False)
     slots.release()
     assert slots.statistics().permits == 1
@@ -50,7 +51,6 @@ def test_release_wakes_who_waits():
     slots.release()
     thread.join(20)
     assert got == [True]
-    slots.unlink()
 
 
 def test_bounded_semaphore_released_too_often_raises_and_changes_nothing():
@@ -79,3 +79,46 @@ def test_release_of_less_than_one_is_refused(n):
 def test_timeout_without_waiting_is_refused():
     with pytest.raises(ValueError, match="can't specify a timeout"):
         interlock.Semaphore(1).acquire(blocking=False, timeout=1.0)
+
+
+def test_bounded_semaphore_releases_all_or_none():
+    slots = interlock.BoundedSemaphore(3)
+    slots.acquire()
+    with pytest.raises(ValueError, match="released too many times"):
+        slots.release(2)
+    assert len(slots.statistics().holders) == 1
+    slots.release()
+    assert slots.statistics().holders == ()
+
+
+def test_two_threads_that_release_at_once_release_two():
+    slots = interlock.Semaphore(2)
+    for _ in range(10):
+        slots.acquire()
+        slots.acquire()
+        threads = [threading.Thread(target=slots.release) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert slots.statistics().holders == ()
+        assert slots.statistics().permits == 2
+
+
+def test_permit_that_another_process_released_is_not_lost_when_its_holder_releases(client):
+    from peers import SPAWN
+
+    slots = interlock.Semaphore(1)
+    slots.acquire()
+    process = SPAWN.Process(target=slots.release)
+    process.start()
+    process.join(20)
+    assert process.exitcode == 0
+    slots.release()
+    assert slots.statistics().permits == 2, "as in threading: released twice, taken once"
+
+
+def test_unnamed_semaphore_that_grew_is_forgotten_in_the_end(client):
+    slots = interlock.Semaphore(0)
+    slots.release()
+    assert 0 < client.pttl(f"interlock:{{{slots.name}}}") <= 86_400_000

@@ -3,13 +3,14 @@
 import re
 import time
 
-import interlock
 import pytest
 import redis
 import twins
+from proxy import Proxy
+
+import interlock
 from interlock import _scripts
 from interlock._session import session
-from proxy import Proxy
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_acquire_that_arrives_after_its_release_gets_nothing(own, twin):
     with twins.in_force(twin):
         id = own.new_id()
         granted = _scripts.acquire(own.wire, of, id=id, lease_ms=1000, wait=True)
-        _scripts.release(own.wire, of, id=id, token=granted.token, call=own.new_id(), writes=[])
+        _scripts.release(own.wire, of, id=id, token=granted.token)
         if twin is None:
             with pytest.raises(interlock.InterlockError):
                 _scripts.acquire(own.wire, of, id=id, lease_ms=1000, wait=True)
@@ -56,10 +57,7 @@ def test_release_sent_twice_answers_twice_and_hands_over_once(own, twin):
     with twins.in_force(twin):
         granted = _scripts.acquire(own.wire, of, id=first, lease_ms=9000, wait=True)
         _scripts.acquire(own.wire, of, id=second, lease_ms=9000, wait=True)
-        call = own.new_id()
-        release = [
-            _scripts.release(own.wire, of, id=first, token=granted.token, call=call, writes=[]) for _ in range(2)
-        ]
+        release = [_scripts.release(own.wire, of, id=first, token=granted.token) for _ in range(2)]
     assert (release == [_scripts.DONE, _scripts.DONE]) == (twin is None)
     assert [id for id, _, _ in _scripts.look(own.wire, of).holders] == [second]
 
@@ -70,9 +68,31 @@ def test_permit_added_twice_by_one_call_counts_once(own, client, twin):
     call = own.new_id()
     with twins.in_force(twin):
         for _ in range(2):
-            _scripts.add(own.wire, of, call=call, bound=None)
+            _scripts.release_permits(own.wire, of, call=call, n=1, bound=None, own=[])
     assert (_scripts.look(own.wire, of).permits == 1) == (twin is None)
     client.delete("interlock:{twice}")
+
+
+def test_try_that_failed_gets_nothing_when_it_arrives_again_later(own):
+    of = own.identity("Lock", "twice")
+    holder, late = own.new_id(), own.new_id()
+    granted = _scripts.acquire(own.wire, of, id=holder, lease_ms=9000, wait=False)
+    for _ in range(2):
+        assert _scripts.acquire(own.wire, of, id=late, lease_ms=9000, wait=False).code == _scripts.BUSY
+    _scripts.release(own.wire, of, id=holder, token=granted.token)
+    assert _scripts.acquire(own.wire, of, id=late, lease_ms=9000, wait=False).code == _scripts.BUSY
+    assert _scripts.look(own.wire, of).holders == []
+
+
+def test_beat_sent_twice_says_twice_that_another_ended_the_hold(own):
+    of = own.identity("Semaphore", "twice", 1)
+    id = own.new_id()
+    granted = _scripts.acquire(own.wire, of, id=id, lease_ms=9000, wait=False)
+    _scripts.release_permits(own.wire, of, call=own.new_id(), n=1, bound=None, own=[])
+    beat = _scripts.Beat(of, [(id, granted.token, 9000)], [])
+    for _ in range(2):
+        assert _scripts.beat(own.wire, [beat])[0].ends_ms == [-1]
+    assert _scripts.look(own.wire, of).permits == 1
 
 
 def test_abandon_sent_twice_and_an_acquire_behind_it_leave_nothing(own):

@@ -6,11 +6,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-import interlock
 import pytest
 import redis
-from interlock import address
 from peers import wait_until
+
+import interlock
+from interlock import address
 from workers import redis_server
 
 
@@ -127,6 +128,40 @@ def test_scripts_are_sent_again_when_the_server_forgot_them(client):
 
 
 def test_interlock_imports_neither_celery_nor_the_stack():
-    code = "import sys, interlock; print([m for m in ('celery', 'kombu', 'tasks', 'workers', 'rich') if m in sys.modules])"
+    code = (
+        "import sys, interlock; print([m for m in ('celery', 'kombu', 'tasks', 'workers', 'rich') if m in sys.modules])"
+    )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_noise_on_the_sessions_channel_does_not_silence_the_listener(client):
+    import threading
+
+    lock = interlock.Lock()
+    entered = threading.Event()
+
+    def wait():
+        with lock:
+            entered.set()
+
+    with lock:
+        thread = threading.Thread(target=wait)
+        thread.start()
+        wait_until(lambda: lock.statistics().waiters)
+        for channel in client.pubsub_channels("interlock:session:*"):
+            client.publish(channel, "noise")
+    assert entered.wait(10)
+    thread.join(10)
+
+
+def test_one_spoilt_name_does_not_end_the_leases_of_others(client):
+    good, spoilt = interlock.Lock(lease=0.6), interlock.Lock(lease=0.6)
+    with good:
+        spoilt.acquire()
+        client.delete(f"interlock:{{{spoilt.name}}}")
+        client.set(f"interlock:{{{spoilt.name}}}", "not a hash", px=60_000)
+        wait_until(lambda: spoilt.lost, what="the end of the spoilt lease")
+        assert not good.lost
+    with pytest.raises(redis.ResponseError):
+        spoilt.release()

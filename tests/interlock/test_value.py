@@ -5,14 +5,15 @@ import json
 import multiprocessing
 import pickle
 
-import interlock
 import pytest
-from interlock.value import CTYPES
 from kombu.serialization import dumps, loads
 from peers import SPAWN, joined
 
+import interlock
+from interlock.value import CTYPES
 
-@pytest.mark.parametrize("typecode", sorted(set(CTYPES) - {"c", "u"}))
+
+@pytest.mark.parametrize("typecode", sorted(set(CTYPES) - {"c", "u", "?"}))
 @pytest.mark.parametrize("number", [0, 1, -1, 127, 128, 2**31, 2**63, 2**64 + 5, -(2**40)])
 def test_numbers_are_held_as_the_c_type_holds_them(typecode, number):
     twin, value = multiprocessing.Value(typecode, number), interlock.Value(typecode, number)
@@ -160,3 +161,23 @@ def test_primitives_pass_through_pickle_and_json_by_name(make):
         assert arrived.parameters() == thing.parameters()
     assert "redis" not in data
     json.loads(data)
+
+
+def test_raw_value_does_not_reach_a_value_of_the_same_name():
+    value = interlock.Value("i", 1, name="one", ttl=60)
+    interlock.RawValue("i", 5, name="one", ttl=60).value = 7
+    assert value.value == 1
+
+
+def test_half_a_surrogate_pair_is_refused_where_it_is_written():
+    value = interlock.Value("u", "x")
+    with value.get_lock(), pytest.raises(UnicodeEncodeError):
+        value.value = "\ud800"
+    assert value.value == "x"
+
+
+def test_bool_and_types_that_are_one_type_here_are_told_apart_by_type():
+    assert interlock.Value(ctypes.c_bool, 1).value is True
+    interlock.Value("q", 1, name="alias", ttl=60)
+    if ctypes.c_long is ctypes.c_longlong:
+        assert interlock.Value("l", 0, name="alias", ttl=60).value == 1

@@ -1,0 +1,103 @@
+"""Arguments are checked where they enter: in the producer, before anything is enqueued."""
+
+import pytest
+from celery import group
+
+import interlock
+from tasks import (
+    add_item,
+    app,
+    count_primes,
+    increment_unlocked,
+    increment_value,
+    increment_with_lock,
+    print_numbers,
+    print_square,
+)
+
+
+def nothing_enqueued(client):
+    return not client.exists("cpu", "io")
+
+
+@pytest.mark.parametrize(
+    ("enqueue", "error", "text"),
+    [
+        (lambda: print_square.delay("ten"), TypeError, "num must be a whole number from"),
+        (lambda: print_square.delay(True), TypeError, "num must be a whole number from"),
+        (lambda: print_square.delay(10**12), ValueError, "num must be a whole number from"),
+        (lambda: print_square.delay(), TypeError, "missing a required argument: 'num'"),
+        (lambda: print_square.delay(1, 2, 3), TypeError, "too many positional arguments"),
+        (lambda: print_square.apply_async((1,), {"pause": -1}), ValueError, "pause must be 0 to 60 seconds, not -1"),
+        (lambda: print_numbers.delay(float("nan")), ValueError, "pause must be 0 to 60 seconds"),
+        (lambda: print_numbers.delay("1"), TypeError, "pause must be 0 to 60 seconds"),
+        (lambda: count_primes.delay(10, 5), ValueError, "stop must be a whole number from 10"),
+        (lambda: count_primes.delay(0, 10**9), ValueError, "stop must be a whole number from 0 to 1,000,000"),
+        (lambda: increment_value.delay(7, 5), TypeError, "shared must be an interlock.Value"),
+        (lambda: increment_unlocked.delay(None), TypeError, "shared must be an interlock.RawValue"),
+        (lambda: add_item.delay("", interlock.Semaphore(3), 1), ValueError, "items must be the name of a list"),
+        (lambda: add_item.delay("x", 3, 1), TypeError, "slots must be an interlock.Semaphore"),
+    ],
+)
+def test_wrong_argument_is_an_error_in_the_producer(client, enqueue, error, text):
+    with pytest.raises(error, match=text):
+        enqueue()
+    assert nothing_enqueued(client)
+
+
+@pytest.mark.parametrize("times", [0, -5, 10**9, 1.5, "100", None, True])
+def test_wrong_count_is_an_error_in_the_producer(client, times):
+    value = interlock.Value("i", 0)
+    with pytest.raises((TypeError, ValueError), match=r"times must be a whole number from 1 to 10,000,000, not"):
+        increment_value.delay(value, times)
+    assert nothing_enqueued(client)
+
+
+def test_lock_that_does_not_guard_the_value_is_an_error(client):
+    value = interlock.Value("i", 0)
+    with pytest.raises(ValueError, match="lock must be the one that guards shared"):
+        increment_with_lock.delay(value, interlock.Lock(), 5)
+    assert nothing_enqueued(client)
+
+
+def test_group_with_one_wrong_member_enqueues_none(client):
+    with pytest.raises(ValueError, match="num must be"):
+        group(print_square.s(1), print_square.s(10**12)).delay()
+    assert nothing_enqueued(client)
+
+
+def test_signature_that_is_not_complete_yet_may_be_made():
+    partial = print_square.s()
+    with pytest.raises(ValueError, match="num must be"):
+        partial.delay(10**12)
+
+
+def test_tasks_go_to_the_queue_of_their_kind(client):
+    result = print_square.delay(2), print_numbers.delay(0)
+    assert (client.llen("cpu"), client.llen("io")) == (1, 1)
+    for each in result:
+        each.forget()
+
+
+def test_misspelt_queue_is_an_error(client):
+    with pytest.raises(Exception, match="gpu"):
+        print_square.apply_async((1,), queue="gpu")
+    assert nothing_enqueued(client)
+
+
+def test_task_called_directly_runs_here(capsys):
+    assert print_square(3)["square"] == 9
+    assert "Square: 9" in capsys.readouterr().out
+
+
+def test_primes_are_counted():
+    assert count_primes(0, 100) == 25
+    assert count_primes(100, 1000) == 143
+    far = range(999_999_000, 1_000_000_000)
+    assert count_primes(far.start, far.stop) == sum(all(n % d for d in range(2, 31_623)) for n in far)
+    assert count_primes(2, 2) == count_primes(0, 2) == 0
+
+
+def test_app_takes_json_only():
+    assert app.conf.accept_content == ["json"]
+    assert app.conf.task_serializer == app.conf.result_serializer == "json"

@@ -1,0 +1,37 @@
+"""What users set is checked at start; settings follow from it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tasks import environment
+from tasks.settings import settings
+
+
+@pytest.mark.parametrize("text", ["-1", "0", "4", "x", "1.5", "99999999999", "٣٠٠"])
+def test_wrong_number_is_one_line_that_says_what_is_allowed(text):
+    with pytest.raises(ValueError, match=r"INTERLOCK_TASK_SECONDS_MAX must be a whole number from 5 to 86400, not"):
+        environment.read({"INTERLOCK_TASK_SECONDS_MAX": text})
+
+
+def test_message_is_given_to_another_worker_only_after_the_longest_task():
+    made = settings(environment.read({"INTERLOCK_TASK_SECONDS_MAX": "100"}))
+    assert made["broker_transport_options"]["visibility_timeout"] == 200 > made["task_time_limit"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("REDIS_URL", "nonsense"), ("INTERLOCK_PREFIX", "{"), ("INTERLOCK_RESULT_SECONDS", "-3")]
+)
+def test_command_line_says_in_one_line_which_variable_is_wrong(variable, value):
+    said = subprocess.run(
+        [sys.executable, "-m", "workers", "status"],
+        env={**os.environ, variable: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 1
+    assert said.stderr.startswith(f"error: {variable} must")
+    assert said.stderr.count("\n") == 1

@@ -1,0 +1,177 @@
+"""`make up`: the local stack as a user starts and stops it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+from peers import wait_until
+
+from workers import redis_server
+from workers.children import ROOT
+
+
+def variables(**more):
+    """The environment of a user who has set nothing but free ports."""
+    ports = {
+        "INTERLOCK_REDIS_PORT": str(redis_server.free_port()),
+        "INTERLOCK_FLOWER_PORT": str(redis_server.free_port()),
+    }
+    own = {key: value for key, value in os.environ.items() if key not in ("REDIS_URL", "INTERLOCK_PREFIX")}
+    return {**own, **ports, "PYTHONUNBUFFERED": "1", **more}
+
+
+@contextmanager
+def up(env, tmp_path):
+    """`python -m workers up`, ready; killed at the end with all that it started."""
+    output = tmp_path / "output"
+    env = {**env, "TMPDIR": str(tmp_path)}
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers", "up"], cwd=ROOT, env=env, stdout=file, stderr=subprocess.STDOUT
+        )
+    process.output = output.read_text
+    tree = psutil.Process(process.pid)
+    try:
+        wait_until(lambda: "Ctrl-C stops" in output.read_text() or process.poll() is not None, within=90)
+        process.family = tree.children(recursive=True) if process.poll() is None else []
+        yield process
+    finally:
+        for each in [*process.family, tree]:
+            if each.is_running():
+                each.kill()
+        process.wait()
+
+
+def test_pasted_lines_enqueue_a_job_and_ctrl_c_leaves_nothing(tmp_path):
+    env = variables()
+    with up(env, tmp_path) as process:
+        lines = [line.strip() for line in process.output().splitlines() if line.startswith("    ")]
+        assert len(lines) == 3
+        clean = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+        pasted = subprocess.run(["bash", "-c", "\n".join(lines)], env=clean, capture_output=True, text=True, check=True)
+        assert "'square': 100" in pasted.stdout
+
+        with urllib.request.urlopen(f"http://127.0.0.1:{env['INTERLOCK_FLOWER_PORT']}/workers", timeout=20) as page:
+            shown = page.read().decode()
+        assert "cpu@" in shown
+        assert "io@" in shown
+
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert "Traceback" not in process.output()
+        assert len(process.family) >= 6, "redis, two workers, two pool processes, Flower"
+        assert [each for each in process.family if each.is_running() and each.status() != "zombie"] == []
+        assert [each.name for each in tmp_path.iterdir()] == ["output"], "what the stack kept on disk"
+
+
+def test_sigterm_stops_everything_too(tmp_path):
+    with up(variables(), tmp_path) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert [each for each in process.family if each.is_running() and each.status() != "zombie"] == []
+
+
+def test_a_killed_stack_takes_its_children_along(tmp_path):
+    """Linux tells the children when their parent is gone."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("prctl(2) is Linux's")
+    with up(variables(), tmp_path) as process:
+        process.kill()
+        process.wait()
+        wait_until(
+            lambda: [each for each in process.family if each.is_running() and each.status() != "zombie"] == [],
+            within=30,
+        )
+
+
+@pytest.mark.parametrize("variable", ["INTERLOCK_REDIS_PORT", "INTERLOCK_FLOWER_PORT"])
+def test_port_that_is_taken_is_one_line_that_names_its_variable(tmp_path, variable):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with up(variables(**{variable: port}), tmp_path) as process:
+            assert process.wait(30) == 1
+            said = process.output()
+    assert f"port {port}" in said
+    assert variable in said
+    assert said.count("\n") == 1
+
+
+def test_a_part_that_dies_ends_the_stack_with_a_line(tmp_path):
+    with up(variables(), tmp_path) as process:
+        server = next(each for each in process.family if "valkey" in each.name() or "redis" in each.name())
+        server.kill()
+        assert process.wait(60) == 1
+        assert "error: redis ended" in process.output()
+        assert [each for each in process.family if each.is_running() and each.status() != "zombie"] == []
+
+
+def test_status_shows_workers_queues_and_locks(stack):
+    own = redis.Redis.from_url(stack.env["REDIS_URL"])
+    import interlock
+
+    with interlock.Lock(name="shown", client=own):
+        began = time.monotonic()
+        said = subprocess.run(
+            [sys.executable, "-m", "workers", "status"],
+            cwd=ROOT, env={**stack.env, "COLUMNS": "150"}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert time.monotonic() - began < 20
+    for part in ("cpu@", "io@", "prefork", "thread", "cpu: 0 waiting", "shown"):
+        assert part in said.stdout, said.stdout
+
+
+def test_status_and_run_without_redis_are_one_line():
+    for arguments in (["status"], ["run", "threads"]):
+        said = subprocess.run(
+            [sys.executable, "-m", "workers", *arguments],
+            cwd=ROOT,
+            env=variables(REDIS_URL=f"redis://127.0.0.1:{redis_server.free_port()}/0"),
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert said.returncode == 1
+        assert said.stderr.startswith("error: no Redis answers at 127.0.0.1")
+        assert said.stderr.count("\n") == 1
+
+
+def test_run_without_workers_is_one_line():
+    said = subprocess.run(
+        [sys.executable, "-m", "workers", "run", "threads"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 1
+    assert said.stderr == "error: no worker takes tasks of queue cpu and io: start them with `make up`\n"
+
+
+@pytest.mark.parametrize("arguments", [["run", "nonsense"], ["run", "lock", "-5"], ["run", "lock", "x"], ["nonsense"]])
+def test_wrong_use_of_the_command_line_says_what_is_allowed(arguments):
+    said = subprocess.run(
+        [sys.executable, "-m", "workers", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 2
+    assert "Traceback" not in said.stderr
+
+
+def test_probe_tells_a_live_worker_from_a_dead_one(stack, tmp_path):
+    def probe(path):
+        return subprocess.run(
+            [sys.executable, str(ROOT / "workers" / "liveness.py"), str(path)], check=False
+        ).returncode
+
+    file = Path(stack.folder) / "cpu.alive"
+    assert probe(file) == 0
+    old = tmp_path / "old"
+    old.touch()
+    os.utime(old, (time.time() - 60, time.time() - 60))
+    assert probe(old) == 1
+    assert probe(tmp_path / "none") == 1
+    touched = file.stat().st_mtime
+    wait_until(lambda: file.stat().st_mtime > touched, within=20, what="another touch")

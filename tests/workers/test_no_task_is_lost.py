@@ -1,0 +1,129 @@
+"""Workers that die, and Redis that is away: the settings of tasks/settings.py at work."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from celery.result import AsyncResult
+from peers import wait_until
+
+from tasks import app, print_square
+from workers import redis_server
+from workers.children import ROOT
+
+QUICK = {"INTERLOCK_TASK_SECONDS_MAX": "5"}  # so that a vanished worker's tasks come back after ten seconds
+
+
+@contextmanager
+def worker(tmp_path, queue="cpu", pool="prefork"):
+    """A worker on the test server, ready; killed at the end."""
+    alive = tmp_path / f"{queue}-{time.monotonic_ns()}.alive"
+    env = {**os.environ, **QUICK, "INTERLOCK_LIVENESS_FILE": str(alive)}
+    with (tmp_path / "worker.log").open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", queue, "-n", f"{alive.stem}@%h",
+             "--pool", pool, "--concurrency", "2", "--loglevel", "INFO", "--without-gossip", "--without-mingle"],
+            cwd=ROOT, env=env, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    try:
+        wait_until(alive.exists, within=60, what="the worker")
+        process.alive_file = alive
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def started(result):
+    wait_until(lambda: result.state == "STARTED", within=30, what="the task's start")
+
+
+def test_task_whose_pool_process_is_killed_runs_again(tmp_path):
+    """Both pool processes have a task, so that whichever is killed has one."""
+    with worker(tmp_path) as process:
+        results = [print_square.delay(number, pause=3.0) for number in (3, 4)]
+        for result in results:
+            started(result)
+        killed = psutil.Process(process.pid).children()[0]
+        killed.kill()
+        answers = [result.get(timeout=40) for result in results]
+    assert [answer["square"] for answer in answers] == [9, 16]
+    assert killed.pid not in [answer["pid"] for answer in answers]
+
+
+def test_tasks_of_a_killed_worker_run_on_another(tmp_path):
+    with worker(tmp_path) as first:
+        results = [print_square.delay(number, pause=3.0) for number in range(3)]
+        started(results[0])
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+        with worker(tmp_path):
+            squares = [result.get(timeout=60)["square"] for result in results]
+    assert squares == [0, 1, 4]
+
+
+def test_worker_that_is_stopped_gives_back_what_it_cannot_finish(tmp_path):
+    with worker(tmp_path) as first:
+        result = print_square.delay(5, pause=4.0)
+        started(result)
+        first.send_signal(signal.SIGTERM)
+        assert result.get(timeout=40)["square"] == 25
+        assert first.wait(30) == 0
+        assert not first.alive_file.exists(), "it takes no more tasks"
+
+
+def test_task_that_takes_too_long_is_ended(tmp_path):
+    """The limit travels with the message: producers and workers share their settings."""
+    code = "from tasks import print_square; print_square.delay(5, pause=30.0).get(timeout=40)"
+    with worker(tmp_path):
+        said = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT, env={**os.environ, **QUICK}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert "TimeLimitExceeded" in said.stderr
+
+
+def test_thread_pool_runs_tasks_of_its_queue(tmp_path):
+    from tasks import print_letters, print_numbers
+
+    with worker(tmp_path, "io", "threads"):
+        assert print_letters.delay(0.0).get(timeout=30) == 5
+        assert print_numbers.delay(0.0).get(timeout=30) == 5
+
+
+def test_producer_hears_within_seconds_that_redis_is_away():
+    code = (
+        "import time; from tasks import print_square; began = time.monotonic()\n"
+        "try: print_square.delay(1)\n"
+        "except Exception as error: print(type(error).__name__, time.monotonic() - began)"
+    )
+    env = {**os.environ, "REDIS_URL": f"redis://127.0.0.1:{redis_server.free_port()}/0"}
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    name, seconds = said.stdout.split()
+    assert name in ("OperationalError", "RuntimeError")
+    assert float(seconds) < 4.0, "about a second, on a machine that is not loaded"
+
+
+def test_results_expire(client):
+    result = AsyncResult("one", app=app)
+    app.backend.store_result("one", 1, "SUCCESS")
+    assert 0 < client.ttl("celery-task-meta-one") <= 3600
+    result.forget()
+
+
+def test_package_of_settings_is_what_workers_load():
+    said = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "workers", "report"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "task_acks_late: True" in said.stdout
+    assert Path(ROOT / "workers" / "celery.py").exists()
