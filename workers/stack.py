@@ -105,7 +105,7 @@ class Stack:
         self._wait(lambda: all(self._alive_file(worker.name).exists() for worker in workers), "the workers")
         self.tell("Flower")
         self._flower()
-        self._wait(self._flower_answers, "Flower")
+        self._wait(self._flower_knows_the_workers, "Flower")
 
     def _check_redis(self) -> None:
         url = self.variables["REDIS_URL"]
@@ -140,12 +140,13 @@ class Stack:
         ]  # fmt: skip
         self.children.append(Child("flower", command, self.folder / "flower.log", self.variables))
 
-    def _flower_answers(self) -> bool:
+    def _flower_knows_the_workers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.flower_url}/healthcheck", timeout=2) as answer:  # noqa: S310
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(f"{self.flower_url}/workers", timeout=2) as answer:  # noqa: S310
+                page = answer.read().decode()
         except (urllib.error.URLError, OSError):
             return False
+        return "cpu@" in page and "io@" in page
 
     def _wait(self, ready: Callable[[], bool], what: str) -> None:
         until = time.monotonic() + READY_WITHIN

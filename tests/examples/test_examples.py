@@ -1,0 +1,88 @@
+"""Each example as a user runs it, on the local stack; the race and the locks twenty times."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from workers.children import ROOT
+from workers.programs import PROGRAMS
+
+
+def run(stack, program, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"examples.{program}", *arguments],
+        cwd=ROOT, env=stack.env, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+def test_threads_interleave_numbers_and_letters_as_they_are_printed(stack):
+    said = run(stack, "threads")
+    assert said.returncode == 0, said.stderr
+    assert len(re.findall(r"^Number: [1-5] +io@\S+ pid \d+$", said.stdout, flags=re.MULTILINE)) == 5
+    assert len(re.findall(r"^Letter: [A-E] +io@\S+ pid \d+$", said.stdout, flags=re.MULTILINE)) == 5
+    assert "Both threads have finished." in said.stdout
+
+
+def test_processes_compute_square_and_cube_in_two_processes(stack):
+    said = run(stack, "processes")
+    assert said.returncode == 0, said.stderr
+    assert "Square: 100" in said.stdout
+    assert "Cube: 1000" in said.stdout
+    assert len(set(re.findall(r"pid (\d+)", said.stdout))) == 2
+
+
+def test_semaphore_lets_three_in(stack):
+    said = run(stack, "semaphore")
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.count("Added item") == 5
+    assert re.search(r"Final shared resource: \[", said.stdout)
+
+
+@pytest.mark.parametrize("turn", range(20))
+def test_race_loses_updates(stack, turn):
+    said = run(stack, "race_condition", "2000")
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert re.search(r"Final value of shared_variable: -?[1-9]", said.stdout)
+
+
+@pytest.mark.parametrize("turn", range(20))
+def test_counter_under_the_lock_ends_at_zero(stack, turn):
+    said = run(stack, "lock" if turn % 2 else "shared_value", "150")
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "Final value of shared_variable: 0\n" in said.stdout
+
+
+@pytest.mark.parametrize("times", ["0", "-1", "1.5", "x", "1000001"])
+def test_wrong_count_is_one_line(stack, times):
+    said = run(stack, "lock", times)
+    assert said.returncode == 1
+    assert said.stderr == f"times must be a whole number from 1 to 1,000,000, not {times!r}\n"
+
+
+def test_claim_that_does_not_hold_ends_with_1(stack):
+    """A twin of the program, whose tasks take no lock."""
+    code = """
+import sys
+import interlock, examples.lock as program
+from tasks import decrement_unlocked, increment_unlocked
+class Unlocked:
+    def __init__(self, task): self.task = task
+    def s(self, shared, lock, n): return self.task.s(shared, n)
+program.increment_with_lock, program.decrement_with_lock = Unlocked(increment_unlocked), Unlocked(decrement_unlocked)
+program.interlock.Value = lambda code, value, lock: interlock.RawValue(code, value)
+sys.argv[1:] = ["2000"]
+sys.exit(program.main())
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=stack.env, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert said.returncode == 1, said.stdout + said.stderr
+    assert "FAILED: under the lock, no update is lost" in said.stdout
+
+
+def test_every_program_has_a_script_of_15_to_40_lines():
+    for program in PROGRAMS:
+        lines = (ROOT / "examples" / f"{program.name}.py").read_text().splitlines()
+        assert 15 <= len(lines) <= 40, program.name
