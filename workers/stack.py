@@ -64,6 +64,7 @@ class Stack:
         self.ports = ports
         self.own_keys = prefix is not None
         self.tell = tell
+        self._reached = False  # Redis has answered
         self.children: list[Child] = []
         self.folder = Path()
         self.variables = {
@@ -97,6 +98,7 @@ class Stack:
             self.tell("Redis")
             self.children.append(redis_server.start(self.folder, self.ports.redis))
         self._check_redis()
+        self._reached = True
         self.tell("the workers")
         workers = [
             self._worker("cpu", "--pool", "prefork", "--concurrency", str(self._cpu)),
@@ -171,7 +173,7 @@ class Stack:
         for child in users:
             child.stop(max(0.0, until - time.monotonic()))
         started = [child for child in self.children if child.name == "redis"]
-        if self.own_keys and not started:
+        if self.own_keys and self._reached and not started:
             self._delete_keys()
         for child in started:
             child.ask_to_stop(signal.SIGTERM)
@@ -183,6 +185,9 @@ class Stack:
     def _delete_keys(self) -> None:
         """What this stack put into a Redis that is not its own, and nothing else."""
         prefix = self.variables["INTERLOCK_PREFIX"]
-        with redis.Redis.from_url(self.variables["REDIS_URL"]) as client:
-            for key in client.scan_iter(match=f"{prefix}*", count=1000):
-                client.unlink(key)
+        try:
+            with redis.Redis.from_url(self.variables["REDIS_URL"]) as client:
+                for key in client.scan_iter(match=f"{prefix}*", count=1000):
+                    client.unlink(key)
+        except redis.RedisError as error:
+            self.tell(f"nothing more: keys that begin with {prefix} are left in Redis, which does not answer: {error}")
