@@ -9,6 +9,7 @@
 Redis is where `REDIS_URL` says. Every class says in its docstring how it differs from its twin.
 """
 
+from interlock._session import close
 from interlock.caller import Caller, acting_for
 from interlock.errors import (
     GoneError,
@@ -28,6 +29,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BoundedSemaphore", "Caller", "GoneError", "InterlockError", "LeaseLostError", "Lock", "NameTakenError",
-    "NotHeldError", "RLock", "RawValue", "Semaphore", "UnreachableError", "Value", "acting_for", "inspect",
+    "NotHeldError", "RLock", "RawValue", "Semaphore", "UnreachableError", "Value", "acting_for", "close", "inspect",
     "register_with_kombu",
 ]  # fmt: skip

@@ -1,6 +1,5 @@
 """The client that is used when none is given, and the look at a server before it is trusted."""
 
-import os
 import threading
 
 import redis
@@ -44,7 +43,7 @@ def check_server(client: redis.Redis) -> None:
     except redis.AuthenticationError as error:
         raise UnreachableError(f"{where(client)} refuses the login: {error}") from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise UnreachableError(unreachable(client, error)) from error
+        raise UnreachableError(address.unreachable(where(client), error)) from error
     flavour = "valkey" if "valkey_version" in server else "redis"
     text = str(server[f"{flavour}_version"])
     version = tuple(int(part) for part in text.split(".")[:2])
@@ -62,9 +61,3 @@ def where(client: redis.Redis) -> str:
     if "path" in known:
         return f"unix://{known['path']}"
     return f"{known.get('host', 'localhost')}:{known.get('port', 6379)}"
-
-
-def unreachable(client: redis.Redis, error: Exception) -> str:
-    """One line: what does not answer, why, what to do."""
-    source = "from REDIS_URL" if os.environ.get("REDIS_URL") else "REDIS_URL is not set"
-    return f"no Redis answers at {where(client)} ({source}): {error} Start one with `make up`, or set REDIS_URL."

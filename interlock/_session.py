@@ -14,7 +14,6 @@ import logging
 import multiprocessing.util
 import os
 import socket
-import sys
 import threading
 import time
 import uuid
@@ -511,7 +510,7 @@ def session(client: redis.Redis | None) -> Session:
             found = _sessions.get(chosen)
             if found is None:
                 found = _sessions[chosen] = Session(chosen)
-                weakref.finalize(chosen, _end, found, os.getpid()).atexit = False  # then close_all does it
+                weakref.finalize(chosen, _end, found, os.getpid()).atexit = False  # then close does it
     return found
 
 
@@ -522,11 +521,8 @@ def _end(session: Session, process: int) -> None:
 
 
 def _close_at_exit() -> None:
-    """Children of multiprocessing, and of billiard in Celery's prefork pool, skip atexit but run their finalizers."""
-    multiprocessing.util.Finalize(None, close_all, exitpriority=0)
-    billiard = sys.modules.get("billiard.util")
-    if billiard is not None:
-        billiard.Finalize(None, close_all, exitpriority=0)
+    """Children of multiprocessing skip atexit but run their finalizers."""
+    multiprocessing.util.Finalize(None, close, exitpriority=0)
 
 
 def release_owned(quiet: bool = False) -> None:
@@ -552,11 +548,14 @@ def _forget_after_fork() -> None:
     _sessions_mutex = _client.making = threading.Lock()
 
 
-def close_all() -> None:
-    """Gives back what this process holds."""
+def close() -> None:
+    """Give back all that this process holds, and leave every queue: the last call before a process ends.
+
+    A process that ends in order does it by itself. Call it where one ends by `os._exit`, as Celery's pool processes do.
+    """
     for each in list(_sessions.values()):
         each.close()
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)
-atexit.register(close_all)
+atexit.register(close)

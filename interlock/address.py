@@ -45,6 +45,13 @@ def masked(address: str) -> str:
     return f"{scheme}{slashes}{user}{colon}{'***' if colon else ''}@{tail}"
 
 
+def unreachable(where: str, error: object) -> str:
+    """One line: what does not answer, why, and what to do."""
+    source = "from REDIS_URL" if os.environ.get("REDIS_URL") else "REDIS_URL is not set"
+    reason = " ".join(str(error).split()).rstrip(".")
+    return f"no Redis answers at {where} ({source}): {reason}; start one with `make up`, or set REDIS_URL"
+
+
 def prefix() -> str:
     """What all keys of this stack begin with."""
     return checked_prefix(os.environ.get("INTERLOCK_PREFIX", ""))

@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import celery
+from celery.backends.asynchronous import E_RETRY_LIMIT_EXCEEDED
+from kombu.exceptions import OperationalError
 
 import interlock
+from interlock import address
 
 
 class Task(celery.Task):  # type: ignore[misc]
@@ -46,9 +49,22 @@ class Task(celery.Task):  # type: ignore[misc]
     subtask = signature
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
-        """As Celery's, with the arguments checked before anything is enqueued."""
+        """As Celery's, with the arguments checked before anything is enqueued.
+
+        Raises:
+            TypeError: an argument is missing or of the wrong type.
+            ValueError: an argument is out of its range.
+            kombu.exceptions.OperationalError: Redis does not answer; heard of in about a second.
+        """
         self.checked(args, kwargs, partial=False)
-        return super().apply_async(args, kwargs, **options)
+        try:
+            return super().apply_async(args, kwargs, **options)
+        except (OperationalError, RuntimeError) as error:
+            # Celery gives up with the one when publishing fails, with the other when subscribing to the result does
+            if isinstance(error, RuntimeError) and str(error) != E_RETRY_LIMIT_EXCEEDED:
+                raise
+            reason = error.__cause__ or error
+            raise OperationalError(address.unreachable(address.masked(address.url()), reason)) from error
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body. Locks that it leaves behind are released before its result is stored."""

@@ -1,7 +1,7 @@
 """What a worker does when it starts, forks and stops.
 
-Forks need nothing here: a child of the prefork pool begins a session of its own with its first primitive, and its
-finalizers give back what it holds when it ends in order (interlock/_session.py).
+Forks need nothing here: a child of the prefork pool begins a session of its own with its first primitive. Its end does:
+such a child leaves by `os._exit`, so what it holds is given back by Celery's signal.
 """
 
 import logging
@@ -9,6 +9,7 @@ from typing import Any
 
 from celery import Celery, signals
 
+import interlock
 from workers.liveness import Liveness
 
 FORMAT = "%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"
@@ -18,6 +19,11 @@ def install(app: Celery) -> None:
     """Add the life cycle to the app: once, when this package is imported."""
     app.steps["worker"].add(Liveness)
     signals.setup_logging.connect(_set_up_logging)
+    signals.worker_process_shutdown.connect(_give_back)
+
+
+def _give_back(**_: Any) -> None:
+    interlock.close()
 
 
 def _set_up_logging(loglevel: int = logging.INFO, logfile: str | None = None, **_: Any) -> None:

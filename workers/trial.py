@@ -7,7 +7,7 @@ from celery import group
 import interlock
 from tasks import decrement_unlocked, increment_unlocked
 
-TIMES = 1_000  # updates of each task
+TIMES = 2_000  # updates of each task
 
 
 def main() -> None:
