@@ -19,6 +19,7 @@ import time
 import uuid
 import warnings
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import redis
@@ -26,13 +27,14 @@ import redis
 from interlock import _client, _scripts, address, caller
 from interlock._scripts import Beat, Heard, Identity
 from interlock._wire import UNANSWERED, Outbox, Wire
-from interlock.errors import GoneError, InterlockError, LeaseLostError, UnreachableError
+from interlock.errors import GoneError, InterlockError, LeaseLostError
 
 REASK = 1.0  # seconds between two signs of life of a waiter; ALIVE_MS in baton.lua allows three to be lost
 CLAIM = 1.0  # seconds that a grant waits to be confirmed: CLAIM_MS in baton.lua
 MARGIN = 0.05  # seconds that a lease must have to run at least, for the caller to enter without asking again
 BACKOFF = 0.2  # seconds until the next try when Redis does not answer
 IDLE = 5.0  # seconds between two looks of an idle heartbeat at whether its client still exists
+LISTEN_WITHIN = 5.0  # seconds for the first subscription
 BEATS_MAX = 100  # names a round trip
 ASKED_MAX = 5  # grants that came too late, until the lease is called too short
 LOCKS = ("Lock", "RLock")  # kinds that a task must not keep beyond its end
@@ -53,8 +55,8 @@ class Hold:
     task: str  # the task's name, for people
     due: float  # when to renew, on time.monotonic()
     count: int = 1  # how often its owner, an RLock's, has acquired it
-    releasing: bool = False  # its release was sent: it is not renewed any more, whatever the answer
-    answered: bool = True  # False: that release got no answer, and may be sent again
+    releaser: int | None = None  # the thread that releases it: from then on it is not renewed, whatever the answer
+    unanswered: bool = False  # that release got no answer: any thread may send it again
     gone: bool = False  # the server has said that it is lost
     writes: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     """What the release is to store: a value's key -> what it holds, encoded, and its ttl in ms."""
@@ -76,7 +78,9 @@ class Wait:
     arrival: int | None = None
     sample: tuple[float, int] = (0.0, 0)  # the latest reading of the server's clock: (when we asked, what it answered)
     grant: tuple[int, int, float] | None = None  # token, end of the claim in server ms, when it was confirmed
-    woken: threading.Event = field(default_factory=threading.Event)
+    woken: threading.Lock = field(default_factory=threading.Lock)
+    """Free when there is a grant. A lock and no Event: an exception raised by a signal handler inside an Event's Python
+    code would leave it locked for ever."""
 
 
 class Session:
@@ -126,21 +130,28 @@ class Session:
     def end_id(self, id: str) -> None:
         """The attempt has ended, and the server knows: its slot is free. What got no answer keeps its slot."""
         with self.mutex:
-            self._slots.append(int(id.split("/", 2)[1]))
+            self._slots.append(slot_of(id))
 
     def acquire(self, of: Identity, *, lease: float, timeout: float | None) -> Hold | None:
         """Get a permit, or None when the time is over. `timeout` in seconds; None: no limit; 0: one try."""
         self.checked()
-        if timeout != 0:
-            self._listen()
         until = None if timeout is None else time.monotonic() + timeout
+        if timeout != 0:
+            self._listen(LISTEN_WITHIN if timeout is None else min(timeout, LISTEN_WITHIN))
         wait = Wait(of, self.new_id(), round(lease * 1000), time.monotonic() + REASK)
+        wait.woken.acquire()
         if timeout != 0:
             with self.mutex:
                 self.waits[wait.id] = wait
         try:
             hold = self._try(wait, lease) if timeout == 0 else self._wait(wait, lease, until)
+        except InterlockError:  # refused: there is no attempt to end
+            with self.mutex:
+                self.waits.pop(wait.id, None)
+            raise
         except BaseException:
+            with self.mutex:  # interrupted after it was entered: nobody will release it
+                self.holds.pop(wait.id, None)
             self._leave(wait)
             raise
         if hold is None and timeout != 0:
@@ -160,7 +171,7 @@ class Session:
                 writes = [(key, encoded, ttl_ms) for key, (encoded, ttl_ms) in hold.writes.items()]
                 code = _scripts.release(self.wire, hold.of, id=hold.id, token=hold.token, writes=writes)
         except BaseException:
-            hold.answered = False
+            hold.unanswered = True
             raise
         self.forget([hold], lost=code == _scripts.LOST)
         if code == _scripts.LOST and not quiet:
@@ -177,20 +188,32 @@ class Session:
                 self.holds.pop(hold.id, None)
                 if lost:
                     self.lost.add(hold.of.state)
-            if not hold.gone:  # a lease that the heartbeat found lost has no note in Redis: its slot rests
-                self.end_id(hold.id)
+            self.end_id(hold.id)
 
     def my_hold(self, of: Identity, owner: tuple[int, str | None] | None = None) -> Hold | None:
         """What the owner holds of that name; with no owner given: the caller, else another of this process."""
         with self.mutex:
-            return self._choose(of, owner, answered=True)
+            return self._choose(of, owner, again=False)
+
+    def surely_lost(self, hold: Hold) -> bool:
+        """Whether the lease is over. If only our clock says so, ask: a late heartbeat is no lost lease."""
+        if hold.lost and not hold.gone:
+            sent = time.monotonic()
+            (heard,) = _scripts.beat(self.wire, [Beat(hold.of, [(hold.id, hold.token, round(hold.lease * 1000))], [])])
+            if not isinstance(heard, Heard):
+                raise heard
+            self._hear(sent, [hold], [], heard)
+        return hold.lost
 
     def take(self, of: Identity, owner: tuple[int, str | None] | None = None, most: int = 1) -> list[Hold]:
-        """What is to be released now: no other thread gets the same. Not renewed from here on."""
+        """What is to be released now: no other thread gets the same. Not renewed from here on.
+
+        A release that got no answer may be taken again, and by its own thread also one that was interrupted before it.
+        """
         taken: list[Hold] = []
         with self.mutex:
-            while len(taken) < most and (hold := self._choose(of, owner, answered=False)):
-                hold.releasing = hold.answered = True
+            while len(taken) < most and (hold := self._choose(of, owner, again=True, but=taken)):
+                hold.releaser, hold.unanswered = threading.get_ident(), False
                 hold.due = float("inf")
                 taken.append(hold)
         return taken
@@ -199,20 +222,25 @@ class Session:
         """Nothing came of the release: they are held as before."""
         with self.mutex:
             for hold in holds:
-                hold.releasing = False
+                hold.releaser = None
                 hold.due = 0.0
             self._wake_by(0.0)
 
-    def _choose(self, of: Identity, owner: tuple[int, str | None] | None, *, answered: bool) -> Hold | None:
+    def _choose(
+        self, of: Identity, owner: tuple[int, str | None] | None, *, again: bool, but: Sequence[Hold] = ()
+    ) -> Hold | None:
+        me = threading.get_ident()
         mine = [
             hold
             for hold in self.holds.values()
-            if hold.of.state == of.state and (not hold.releasing or not (answered or hold.answered))
+            if hold.of.state == of.state
+            and (hold.releaser is None or (again and (hold.unanswered or hold.releaser == me)))
+            and hold not in but
         ]
         own = [hold for hold in mine if hold.owner == (owner or caller.owner())]
-        if own or owner is not None:
-            return own[-1] if own else None
-        return min(mine, key=lambda hold: hold.gone, default=None)
+        # what is held, before what is lost, before what was released but not answered; the owner's latest first
+        candidates = own[::-1] if own or owner is not None else mine
+        return min(candidates, key=lambda hold: (hold.releaser is not None, hold.gone), default=None)
 
     # --- a permit arrives ---
 
@@ -231,6 +259,7 @@ class Session:
             hold = self._enter(wait, asked.token, lease, sent + (asked.ms - asked.now_ms) / 1000)
             if hold is not None:
                 return hold
+        self._leave(wait)
         raise too_short(wait.of, lease)
 
     def _wait(self, wait: Wait, lease: float, until: float | None) -> Hold | None:
@@ -252,20 +281,22 @@ class Session:
                 with self.mutex:
                     wait.arrival, wait.sample = asked.token, (sent, asked.now_ms)
                     self._plan(wait, asked.ms)
-            if not wait.woken.wait(None if until is None else max(0.0, until - time.monotonic())):
+            left = -1 if until is None else min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)
+            if not wait.woken.acquire(timeout=left):
                 with self.mutex:
                     if wait.grant is None:
                         return None
+                    wait.woken.acquire()  # free: the grant came in the last moment
             with self.mutex:
                 assert wait.grant is not None
                 token, end, confirmed = wait.grant
                 # the claim's end, or the end of the lease that the confirmation made of it, if that is sooner
                 deadline = min(wait.sample[0] + (end - wait.sample[1]) / 1000, confirmed + lease)
                 wait.grant = None
-                wait.woken.clear()
             hold = self._enter(wait, token, lease, deadline)
             if hold is not None:
                 return hold
+        self._leave(wait)
         raise too_short(wait.of, lease)
 
     def _enter(self, wait: Wait, token: int, lease: float, deadline: float) -> Hold | None:
@@ -297,14 +328,15 @@ class Session:
 
     # --- the listener ---
 
-    def _listen(self) -> None:
+    def _listen(self, within: float) -> None:
+        """Have grants heard. If that takes longer, go on: the next sign of life brings what nobody heard."""
         with self.mutex:
             if self._listener is None:
                 thread = threading.Thread(target=self._run_listener, name="interlock-listener", daemon=True)
                 thread.start()
                 self._listener = thread
-        if not self._listening.wait(timeout=10):
-            raise UnreachableError(f"no subscription at {_client.where(self.client)} within 10 seconds")
+        if not self._listening.is_set():
+            self._listening.wait(within)
 
     def _run_listener(self) -> None:
         channel = f"{self.prefix}interlock:session:{self.id}"
@@ -316,9 +348,8 @@ class Session:
                     message = pubsub.get_message(timeout=REASK)
                     if message is None:
                         continue
-                    if (
-                        message["type"] == "subscribe"
-                    ):  # also after a reconnection: what was published meanwhile is lost
+                    if message["type"] == "subscribe":
+                        # also after a reconnection: what was published meanwhile is lost
                         _scripts.load_confirm(self.client)
                         self._listening.set()
                         self._ask_now()
@@ -344,8 +375,9 @@ class Session:
         confirmed = time.monotonic()
         self._outbox.send(_scripts.confirm_command(wait.of, id=id, token=token, lease_ms=wait.lease_ms))
         with self.mutex:
+            if wait.grant is None and wait.id in self.waits:
+                wait.woken.release()
             wait.grant = token, end_ms, confirmed
-            wait.woken.set()
 
     # --- the heartbeat ---
 
@@ -394,7 +426,7 @@ class Session:
         now = time.monotonic()
         with self.mutex:
             due = {item.of.state for item in self._items() if item.due <= now}
-            holds = [hold for hold in self.holds.values() if hold.of.state in due and not hold.releasing]
+            holds = [hold for hold in self.holds.values() if hold.of.state in due and hold.releaser is None]
             waits = [wait for wait in self.waits.values() if wait.of.state in due]
             for wait in waits:  # an acquire under way asks by itself
                 wait.due = now + REASK
@@ -432,7 +464,7 @@ class Session:
         granted = []
         with self.mutex:
             for hold, end_ms in zip(holds, heard.ends_ms, strict=True):
-                if hold.id not in self.holds or hold.releasing:
+                if hold.id not in self.holds or hold.releaser is not None:
                     continue  # being released: that answer counts, not this one
                 if end_ms > 0:
                     hold.deadline = sent + (end_ms - heard.now_ms) / 1000
@@ -440,10 +472,11 @@ class Session:
                 else:
                     hold.gone = True
                     hold.due = float("inf")
-                    if end_ms < 0:
-                        del self.holds[hold.id]
+                    if end_ms == 0:
+                        self.lost.add(hold.of.state)  # it stays here until its owner releases it, and is told
                     else:
-                        self.lost.add(hold.of.state)
+                        del self.holds[hold.id]
+                        self._slots.append(slot_of(hold.id))
             for wait, grant in zip(waits, heard.grants, strict=True):
                 if wait.id not in self.waits:
                     continue
@@ -467,9 +500,9 @@ class Session:
         """At the normal end of a process, or when its client is no more: give back what is held, leave every queue."""
         self._ended = True
         with self.mutex:
-            holds, waits = [hold for hold in self.holds.values() if not hold.releasing], list(self.waits.values())
-            for hold in holds:
-                hold.releasing = True
+            holds, waits = list(self.holds.values()), list(self.waits.values())
+            self.holds.clear()
+            self.waits.clear()
         for hold in holds:
             try:
                 self.release(hold, quiet=True)
@@ -477,6 +510,11 @@ class Session:
                 log.warning("could not give back %r, its lease will run out: %r", hold.of.name, error)
         for wait in waits:
             self._leave(wait)
+
+
+def slot_of(id: str) -> int:
+    """The slot in an id: session / slot / number label."""
+    return int(id.split("/", 2)[1])
 
 
 def too_short(of: Identity, lease: float) -> InterlockError:
@@ -525,20 +563,23 @@ def _close_at_exit() -> None:
     multiprocessing.util.Finalize(None, close, exitpriority=0)
 
 
-def release_owned(quiet: bool = False) -> None:
-    """Releases the locks that the running task holds, with a warning for each: called when a task ends."""
+def release_owned() -> list[Exception]:
+    """Releases the locks that the running task holds, with a warning for each; what went wrong, one by one."""
     owner = caller.owner()
+    errors: list[Exception] = []
     for each in list(_sessions.values()):
         with each.mutex:
-            names = {hold.of for hold in each.holds.values() if hold.owner == owner and hold.of.kind in LOCKS}
-        for hold in [hold for of in names for hold in each.take(of, owner, most=len(each.holds))]:
-            warnings.warn(
-                f"the task {hold.task} ended holding the {hold.of.kind} {hold.of.name!r}: released",
-                ResourceWarning,
-                stacklevel=3,
-            )
-            log.warning("the task %s ended holding the %s %r: released", hold.task, hold.of.kind, hold.of.name)
-            each.release(hold, quiet=quiet)
+            left = [hold.of for hold in each.holds.values() if hold.owner == owner and hold.of.kind in LOCKS]
+        for of in left:
+            for hold in each.take(of, owner):
+                text = f"the task {hold.task} ended holding the {of.kind} {of.name!r}: released"
+                warnings.warn(text, ResourceWarning, stacklevel=3)
+                log.warning(text)
+                try:
+                    each.release(hold)
+                except Exception as error:  # the others must be released all the same
+                    errors.append(error)
+    return errors
 
 
 def _forget_after_fork() -> None:
@@ -553,7 +594,10 @@ def close() -> None:
 
     A process that ends in order does it by itself. Call it where one ends by `os._exit`, as Celery's pool processes do.
     """
-    for each in list(_sessions.values()):
+    with _sessions_mutex:
+        ended = list(_sessions.values())
+        _sessions.clear()  # who comes later begins anew
+    for each in ended:
         each.close()
 
 

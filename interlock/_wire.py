@@ -36,7 +36,8 @@ class Wire:
         self._free: deque[Any] = deque()
         self._made = 0
         self._waiting = 0  # threads that wait for a free connection; set before they look, so that none is missed
-        self._returned = threading.Condition()
+        self._mutex = threading.Lock()
+        self._returned = threading.Condition(self._mutex)
 
     def connection(self) -> Any:
         """A new connection, set up as the client's own are."""
@@ -62,12 +63,12 @@ class Wire:
         finally:
             self._free.append(connection)
             if self._waiting:
-                with self._returned:
+                with self._mutex:
                     self._returned.notify()
         return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def _another(self) -> Any:
-        with self._returned:
+        with self._mutex:
             if self._made < CONNECTIONS_MAX:
                 self._made += 1
                 return self.connection()

@@ -4,11 +4,14 @@ A task queue wraps each task in `acting_for`. The task's id and name then ride a
 read, and the locks that the task forgot to release are released, with a warning, when it ends.
 """
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+
+log = logging.getLogger("interlock")
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,13 @@ def acting_for(id: str, name: str) -> Iterator[None]:
 
     mark = current.set(Caller(id, name))
     try:
-        yield
-        release_owned()
-    except BaseException:
-        release_owned(quiet=True)
-        raise
+        try:
+            yield
+        except BaseException:
+            for error in release_owned():
+                log.warning("and at the end of task %s: %s", name, error)
+            raise
+        for error in release_owned():
+            raise error
     finally:
         current.reset(mark)

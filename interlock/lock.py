@@ -158,7 +158,7 @@ class RLock(_BaseLock):
         if hold is None:
             return super().acquire(blocking, timeout)
         checked_wait(blocking, timeout, forever=-1)
-        if hold.lost:
+        if self._session.surely_lost(hold):
             raise LeaseLostError(lost_text(hold))
         hold.count += 1
         return True
@@ -168,7 +168,7 @@ class RLock(_BaseLock):
         hold = self._mine()
         if hold is not None and hold.count > 1:
             hold.count -= 1
-            if hold.lost:
+            if self._session.surely_lost(hold):
                 raise LeaseLostError(lost_text(hold))
         else:
             self._release(caller.owner())

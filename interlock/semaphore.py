@@ -101,7 +101,7 @@ class Semaphore(Primitive):
             code = _scripts.release_permits(session.wire, of, call=call, n=n, bound=bound, own=own)
         except BaseException:
             for hold in taken:
-                hold.answered = False
+                hold.unanswered = True
             raise
         session.end_id(call)
         if code == _scripts.FULL:

@@ -236,7 +236,7 @@ class Value(RawValue):
     def _hold(self) -> Hold | None:
         """The caller's hold of the lock. Raises LeaseLostError if it is over."""
         hold = self._lock._mine()
-        if hold is not None and hold.lost:
+        if hold is not None and self._session.surely_lost(hold):
             raise LeaseLostError(lost_text(hold))
         return hold
 

@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 
 import interlock
 from interlock import address
+from tasks import checks
 
 
 class Task(celery.Task):  # type: ignore[misc]
@@ -25,14 +26,12 @@ class Task(celery.Task):  # type: ignore[misc]
     max_retries = 3  # runs after a first one whose worker was lost; then the task fails
     default_retry_delay = 1  # seconds until such a run; Celery's default is three minutes
 
-    def checked(self, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, *, partial: bool) -> None:
-        """Raise TypeError or ValueError if the arguments are wrong; if partial, more may be added later."""
+    def checked(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raise TypeError or ValueError if the arguments are wrong."""
         signature = inspect.signature(self.run)
         try:
-            bound = signature.bind(*(args or ()), **(kwargs or {}))
+            bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            if partial:
-                return
             raise TypeError(f"{self.name}{signature}: {error}") from None
         check = type(self).check  # from the class: a plain function, not bound to the task
         if check is not None:
@@ -41,10 +40,25 @@ class Task(celery.Task):  # type: ignore[misc]
             check(**{name: value for name, value in bound.arguments.items() if name in wanted})
 
     def signature(self, args: Any = None, *starargs: Any, **starkwargs: Any) -> Any:
-        """As Celery's, with the arguments checked if they are complete."""
+        """As Celery's, with the arguments checked, so that a group with a wrong member enqueues none.
+
+        A chain may add one more argument in front: what is right with or without it is let through, and checked again
+        when it is enqueued.
+        """
         made = super().signature(args, *starargs, **starkwargs)
-        self.checked(made.args, made.kwargs, partial=True)
+        try:
+            self.checked(made.args, made.kwargs)
+        except (TypeError, ValueError) as error:
+            if made.immutable or not self._fits((checks.LATER, *made.args), made.kwargs):
+                raise error from None
         return made
+
+    def _fits(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        try:
+            self.checked(args, kwargs)
+        except (TypeError, ValueError):
+            return False
+        return True
 
     subtask = signature
 
@@ -56,7 +70,7 @@ class Task(celery.Task):  # type: ignore[misc]
             ValueError: an argument is out of its range.
             kombu.exceptions.OperationalError: Redis does not answer; heard of in about a second.
         """
-        self.checked(args, kwargs, partial=False)
+        self.checked(args or (), kwargs or {})
         try:
             return super().apply_async(args, kwargs, **options)
         except (OperationalError, RuntimeError) as error:
@@ -68,7 +82,7 @@ class Task(celery.Task):  # type: ignore[misc]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body. Locks that it leaves behind are released before its result is stored."""
-        self.checked(args, kwargs, partial=False)
+        self.checked(args, kwargs)
         request = self.request
         if request.called_directly:
             return super().__call__(*args, **kwargs)

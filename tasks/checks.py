@@ -7,8 +7,17 @@ TIMES_MAX = 10_000_000
 PAUSE_MAX = 60.0  # seconds
 
 
+class Later:
+    """Stands for an argument that a chain adds in front when the result before it is there."""
+
+
+LATER: Any = Later()
+
+
 def whole_number(what: str, value: Any, low: int, high: int) -> None:
     """Raise unless the value is an int from low to high."""
+    if value is LATER:
+        return
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{what} must be a whole number from {low:,} to {high:,}, not {value!r}")
     if not low <= value <= high:
@@ -17,6 +26,8 @@ def whole_number(what: str, value: Any, low: int, high: int) -> None:
 
 def pause_seconds(pause: Any) -> None:
     """Raise unless the value is a pause that a task may make."""
+    if pause is LATER:
+        return
     if isinstance(pause, bool) or not isinstance(pause, int | float):
         raise TypeError(f"pause must be 0 to {PAUSE_MAX:g} seconds, not {pause!r}")
     if not (math.isfinite(pause) and 0 <= pause <= PAUSE_MAX):
@@ -25,5 +36,5 @@ def pause_seconds(pause: Any) -> None:
 
 def instance(what: str, value: Any, wanted: type) -> None:
     """Raise unless the value is an object of that class."""
-    if not isinstance(value, wanted):
+    if value is not LATER and not isinstance(value, wanted):
         raise TypeError(f"{what} must be an interlock.{wanted.__name__}, not {value!r}")

@@ -41,6 +41,8 @@ def print_cube(num: int, pause: float = 0.0) -> dict[str, Any]:
 
 def _check_range(start: int, stop: int) -> None:
     checks.whole_number("start", start, 0, NUMBER_MAX)
+    if start is checks.LATER:
+        start = 0
     checks.whole_number("stop", stop, start, start + PRIMES_SPAN_MAX)
 
 

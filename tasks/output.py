@@ -6,6 +6,7 @@ order in which they arrived there.
 
 import os
 import socket
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,11 +59,31 @@ def watch(result: AsyncResult | GroupResult | ResultSet, timeout: float = 600) -
         Exception: what a task raised.
     """
     lines: list[Line] = []
+    ours = _ids(result)
 
-    def show(message: dict[str, Any]) -> None:
+    def show(id: str, line: Line) -> None:
+        if id not in ours:
+            _others.append((id, line))
+            return
+        lines.append(line)
+        print(f"{line.text:<44} {line.worker}@{line.host} pid {line.pid}", flush=True)
+
+    def receive(message: dict[str, Any]) -> None:
         if message["status"] == PRINTED:
-            line = Line(**message["result"])
-            lines.append(line)
-            print(f"{line.text:<44} {line.worker}@{line.host} pid {line.pid}", flush=True)
+            show(message["task_id"], Line(**message["result"]))
 
-    return result.get(timeout=timeout, on_message=show), lines
+    for _ in range(len(_others)):
+        show(*_others.popleft())
+    return result.get(timeout=timeout, on_message=receive), lines
+
+
+_others: deque[tuple[str, Line]] = deque(maxlen=10_000)
+"""Lines of tasks that nobody watches yet: all results of a process arrive by one subscription."""
+
+
+def _ids(result: Any) -> set[str]:
+    """The ids of a task, or of a group's or chord's tasks."""
+    parts = result.results if isinstance(result, ResultSet) else []
+    own = set().union(*(_ids(part) for part in parts)) if parts else {result.id}
+    parent = getattr(result, "parent", None)
+    return own | (_ids(parent) if parent is not None else set())

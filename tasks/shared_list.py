@@ -13,7 +13,7 @@ KEPT_SECONDS = 3600  # how long a list outlives its last change
 
 
 def _check(items: str, slots: Semaphore, pause: float) -> None:
-    if not isinstance(items, str) or not 1 <= len(items) <= 100:
+    if items is not checks.LATER and not (isinstance(items, str) and 1 <= len(items) <= 100):
         raise ValueError(f"items must be the name of a list, 1 to 100 characters, not {items!r}")
     checks.instance("slots", slots, Semaphore)
     checks.pause_seconds(pause)

@@ -7,6 +7,7 @@ not asked.
 The probe, without importing anything of ours:  python workers/liveness.py FILE
 """
 
+import logging
 import os
 import sys
 import threading
@@ -33,6 +34,8 @@ if __name__ == "__main__":
 
 from celery import bootsteps, signals  # noqa: E402  the probe above stays quick
 
+log = logging.getLogger(__name__)
+
 
 class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
     """Touches the file from the moment when the worker takes tasks until it stops."""
@@ -42,6 +45,7 @@ class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
         self.path = Path(os.environ.get(VARIABLE, ""))
         self.enabled = bool(os.environ.get(VARIABLE))
         self.stopped = threading.Event()
+        self.thread: threading.Thread | None = None
 
     def start(self, _: Any) -> None:
         """Begin when the worker is ready."""
@@ -50,14 +54,20 @@ class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
     def stop(self, _: Any) -> None:
         """Remove the file: the worker takes no more tasks."""
         self.stopped.set()
+        if self.thread is not None:
+            self.thread.join()
         self.path.unlink(missing_ok=True)
 
     terminate = stop
 
     def _begin(self, **_: Any) -> None:
         self.path.touch()
-        threading.Thread(target=self._keep_touching, name="liveness", daemon=True).start()
+        self.thread = threading.Thread(target=self._keep_touching, name="liveness", daemon=True)
+        self.thread.start()
 
     def _keep_touching(self) -> None:
         while not self.stopped.wait(TOUCH_EVERY):
-            self.path.touch()
+            try:
+                self.path.touch()
+            except OSError as error:  # a full disk, say: the next touch may succeed before the probe minds
+                log.warning("could not touch %s: %s", self.path, error)

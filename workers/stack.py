@@ -25,6 +25,7 @@ from workers.children import Child
 from workers.redis_server import StackError
 
 READY_WITHIN = 60.0  # seconds: a loaded machine imports Celery slowly
+GIVEN_BACK_WITHIN = 15.0  # seconds: longer than worker_soft_shutdown_timeout in tasks/settings.py
 
 
 @dataclass(frozen=True)
@@ -167,12 +168,18 @@ class Stack:
     def close(self, patience: float = 5.0) -> None:
         """End the children: those that use Redis first, at the same time, then Redis; then remove what is left."""
         users = [child for child in self.children if child.name != "redis"]
+        started = [child for child in self.children if child.name == "redis"]
         for child in users:
             child.ask_to_stop()
-        until = time.monotonic() + patience
+        wait_for(users, patience)
+        if not self.own_keys and not started and any(child.running for child in users):
+            # the Redis outlives us: what still runs is given back to its queue, if its pool can do that
+            self.tell("the end, when running tasks are done or given back")
+            for child in users:
+                child.ask_to_stop(signal.SIGQUIT)
+            wait_for(users, GIVEN_BACK_WITHIN)
         for child in users:
-            child.stop(max(0.0, until - time.monotonic()))
-        started = [child for child in self.children if child.name == "redis"]
+            child.stop(0)
         if self.own_keys and self._reached and not started:
             self._delete_keys()
         for child in started:
@@ -191,3 +198,10 @@ class Stack:
                     client.unlink(key)
         except redis.RedisError as error:
             self.tell(f"nothing more: keys that begin with {prefix} are left in Redis, which does not answer: {error}")
+
+
+def wait_for(children: list[Child], patience: float) -> None:
+    """Wait so many seconds for all of them to end."""
+    until = time.monotonic() + patience
+    while any(child.running for child in children) and time.monotonic() < until:
+        time.sleep(0.02)

@@ -15,7 +15,9 @@ for i = 5, first_waiter - 1, 3 do
     renew(id, token, lease)
     ends[#ends + 1] = now + lease
   else
-    ends[#ends + 1] = done(id) == ENDED and -1 or 0
+    local answer = done(id)
+    if not answer then note_done(id, LOST) end
+    ends[#ends + 1] = answer == ENDED and -1 or 0
   end
 end
 if #ARGV >= first_waiter then

@@ -18,9 +18,10 @@ local own = {}
 for i = 7, #ARGV, 2 do
   if held(ARGV[i]) == ARGV[i + 1] then
     own[#own + 1] = ARGV[i]
-  elseif done(ARGV[i]) ~= ENDED then
-    answer = LOST            -- this permit has gone back by itself
-    n = n - 1
+  else
+    local ended = done(ARGV[i])
+    if ended ~= DONE and ended ~= ENDED then answer = LOST end -- it has gone back by itself
+    if ended ~= ENDED then n = n - 1 end                       -- DONE: by an earlier call that got no answer
   end
 end
 if bound and permits - redis.call('ZCARD', holders) + n > bound then

@@ -82,6 +82,33 @@ sys.exit(program.main())
     assert "FAILED: under the lock, no update is lost" in said.stdout
 
 
+def on_the_stack(stack, code):
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=stack.env, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert said.returncode == 0, said.stderr
+    return said.stdout.splitlines()
+
+
+def test_each_watch_shows_the_lines_of_its_own_task(stack):
+    code = """
+from tasks import print_letters, print_numbers, watch
+numbers, letters = print_numbers.delay(0.05), print_letters.delay(0.05)
+for result in (letters, numbers):
+    print({line.text[:6] for line in watch(result)[1]})
+"""
+    assert [line for line in on_the_stack(stack, code) if line.startswith("{")] == ["{'Letter'}", "{'Number'}"]
+
+
+def test_chain_may_add_an_argument_in_front(stack):
+    code = """
+from celery import chain
+from tasks import count_primes, print_square
+print(chain(count_primes.s(0, 10), print_square.s(0.1))().get(timeout=30)["square"])
+"""
+    assert on_the_stack(stack, code) == ["16"]
+
+
 def test_every_program_has_a_script_of_15_to_40_lines():
     for program in PROGRAMS:
         lines = (ROOT / "examples" / f"{program.name}.py").read_text().splitlines()

@@ -201,6 +201,34 @@ def test_task_that_ends_holding_a_lock_has_it_released_with_a_warning():
     assert not lock.locked()
 
 
+def test_task_that_forgot_two_locks_has_both_released_though_one_was_lost(client):
+    first, second = interlock.Lock(), interlock.Lock()
+    with pytest.raises(interlock.LeaseLostError), pytest.warns(ResourceWarning), interlock.acting_for("7", "work"):
+        first.acquire()
+        second.acquire()
+        client.delete(f"interlock:{{{first.name}}}", f"interlock:{{{first.name}}}:holders")
+    assert not second.locked()
+
+
+def test_interrupted_between_entry_and_return_holds_nothing(monkeypatch):
+    """The exception of a signal handler, in the worst moment."""
+    from interlock._session import Session
+
+    lock = interlock.RLock()
+    real = Session._enter
+
+    def interrupted(self, *arguments):
+        real(self, *arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "_enter", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lock.acquire()
+    monkeypatch.setattr(Session, "_enter", real)
+    assert not lock.locked()
+    assert lock.token is None
+
+
 def test_next_task_of_a_thread_does_not_own_an_rlock_of_the_one_before():
     lock = interlock.RLock()
     with interlock.acting_for("1", "first"):
@@ -310,6 +338,30 @@ def test_release_that_gets_no_answer_can_be_sent_again_and_is_not_renewed(monkey
     assert lock.locked()
     with pytest.raises((redis.ConnectionError, interlock.LeaseLostError)) if lock.lost else _nothing():
         lock.release()
+    assert not lock.locked()
+
+
+def test_release_ends_what_is_held_and_not_what_was_released_without_an_answer(monkeypatch):
+    import redis
+
+    from interlock import _scripts
+
+    lock = interlock.Lock()
+    real = _scripts.release
+
+    def answer_lost(*arguments, **options):
+        real(*arguments, **options)
+        raise redis.ConnectionError("cut")
+
+    lock.acquire()
+    monkeypatch.setattr(_scripts, "release", answer_lost)
+    with pytest.raises(redis.ConnectionError):
+        lock.release()
+    monkeypatch.setattr(_scripts, "release", real)
+    lock.acquire()
+    thread = threading.Thread(target=lock.release)
+    thread.start()
+    thread.join()
     assert not lock.locked()
 
 

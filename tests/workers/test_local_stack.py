@@ -72,6 +72,23 @@ def test_pasted_lines_enqueue_a_job_and_ctrl_c_leaves_nothing(tmp_path):
         assert [each.name for each in tmp_path.iterdir()] == ["output"], "what the stack kept on disk"
 
 
+def test_running_task_is_given_back_to_a_redis_that_outlives_the_stack(tmp_path, client):
+    code = "from tasks import print_square; print_square.delay(3, pause=50.0)"
+    env = variables(REDIS_URL=os.environ["REDIS_URL"])
+    with up(env, tmp_path) as process:
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True)
+        wait_until(lambda: client.hlen("unacked") == 1 and client.llen("cpu") == 0, what="the task's start")
+        wait_until(lambda: started(client), what="the task's start")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    assert (client.llen("cpu"), client.hlen("unacked")) == (1, 0)
+    client.flushdb()
+
+
+def started(client):
+    return any("STARTED" in client.get(key) for key in client.scan_iter("celery-task-meta-*"))
+
+
 def test_sigterm_stops_everything_too(tmp_path):
     with up(variables(), tmp_path) as process:
         process.send_signal(signal.SIGTERM)
