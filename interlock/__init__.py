@@ -1,10 +1,10 @@
 """The locks of `threading` and the shared values of `multiprocessing`, between processes on any number of machines.
 
-    import interlock
-
-    lock = interlock.Lock(name="report")
-    with lock:
-        ...
+>>> import interlock
+>>> lock = interlock.Lock(name="report")
+>>> with lock:
+...     lock.token > 0
+True
 
 Redis is where `REDIS_URL` says. Every class says in its docstring how it differs from its twin.
 """

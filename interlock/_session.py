@@ -358,7 +358,7 @@ class Session:
                         self._on_grant(id, int(token), int(end))
             except Exception as error:  # whatever it is: waiters depend on this thread, so it tries again
                 self._listening.clear()
-                log.warning("listening at %s failed, trying again: %r", _client.where(self.client), error)
+                log.warning("listening at %s failed, trying again: %s", _client.where(self.client), said(error))
                 time.sleep(BACKOFF)
             finally:
                 pubsub.close()
@@ -415,7 +415,7 @@ class Session:
             try:
                 self._beat()
             except Exception as error:  # whatever it is: leases depend on this thread, so it tries again
-                log.warning("no heartbeat to %s, trying again: %r", _client.where(self.client), error)
+                log.warning("no heartbeat to %s, trying again: %s", _client.where(self.client), said(error))
                 time.sleep(BACKOFF)
         self.close()
 
@@ -507,9 +507,14 @@ class Session:
             try:
                 self.release(hold, quiet=True)
             except Exception as error:  # the others must be given back all the same
-                log.warning("could not give back %r, its lease will run out: %r", hold.of.name, error)
+                log.warning("could not give back %r, its lease will run out: %s", hold.of.name, said(error))
         for wait in waits:
             self._leave(wait)
+
+
+def said(error: Exception) -> str:
+    """An error for the log: redis-py's have a repr that leaves out what they say."""
+    return f"{type(error).__name__}: {error}"
 
 
 def slot_of(id: str) -> int:

@@ -112,9 +112,11 @@ class _BaseLock(Primitive):
 class Lock(_BaseLock):
     """A lock that at most one caller holds, anywhere; `threading.Lock` between machines.
 
-        lock = interlock.Lock(name="counter")
-        with lock:
-            ...
+    >>> import interlock
+    >>> lock = interlock.Lock(name="report")
+    >>> with lock:
+    ...     lock.locked(), interlock.Lock(name="report").acquire(blocking=False)
+    (True, False)
 
     Differs from `threading.Lock`: it has a name, and all locks of one name are one lock; any thread *of the process
     that holds it* may release it, no other process may; who asks first gets it first; `repr` asks nobody and knows only
@@ -142,6 +144,12 @@ class RLock(_BaseLock):
 
     Its owner is a thread, and within it a task: two tasks that run one after the other in a worker's thread are two
     owners. Only the owner may release it, as often as it acquired it. Acquiring again costs no round trip.
+
+    >>> import interlock
+    >>> lock = interlock.RLock()
+    >>> with lock, lock:
+    ...     lock.locked()
+    True
 
     Differs from `threading.RLock` as `Lock` does from `threading.Lock`; arguments as there.
     """

@@ -18,9 +18,11 @@ PERMITS_MAX = 1_000_000
 class Semaphore(Primitive):
     """A count of permits that `acquire` takes and `release` gives back; `threading.Semaphore` between machines.
 
-        slots = interlock.Semaphore(3, name="printer")
-        with slots:
-            ...
+    >>> import interlock
+    >>> slots = interlock.Semaphore(2, name="printer")
+    >>> slots.acquire(), slots.acquire(), slots.acquire(timeout=0.1)
+    (True, True, False)
+    >>> slots.release(2)
 
     Differs from `threading.Semaphore`: who asks first gets first; permits are *leased*: a process that dies gives back
     what it had when the lease is over. Permits are anonymous, as there: `release` by a process that holds none ends the

@@ -53,6 +53,12 @@ def decode(text: str) -> Any:
 class RawValue(Primitive):
     """A C-typed value in Redis that no lock guards; `multiprocessing.RawValue` between machines.
 
+    >>> import interlock
+    >>> raw = interlock.RawValue("b", 127)
+    >>> raw.value += 1
+    >>> raw.value
+    -128
+
     Reading and writing `.value` are a round trip each: `raw.value += 1` is two, and loses updates when two processes do
     it at once. Differs from `multiprocessing.RawValue`: it has a name; all of one name are one.
 
@@ -148,9 +154,12 @@ class RawValue(Primitive):
 class Value(RawValue):
     """A C-typed value in Redis with a lock; `multiprocessing.Value` between machines.
 
-        counter = interlock.Value("i", 0)
-        with counter.get_lock():
-            counter.value += 1
+    >>> import interlock
+    >>> counter = interlock.Value("i", 0)
+    >>> with counter.get_lock():
+    ...     counter.value += 1
+    >>> counter.value
+    1
 
     What is written under the lock is stored when the lock is released, in the same round trip, under the lock's token:
     a holder whose lease is over writes nothing. Differs from `multiprocessing.Value`: it has a name; reading `.value`
