@@ -128,7 +128,11 @@ class Stack:
             sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", name, "-n", f"{name}@%h",
             "--loglevel", "INFO", "--without-gossip", "--without-mingle", *options,
         ]  # fmt: skip
-        variables = {**self.variables, "INTERLOCK_LIVENESS_FILE": str(self._alive_file(name))}
+        variables = {
+            **self.variables,
+            "INTERLOCK_LIVENESS_FILE": str(self._alive_file(name)),
+            "TMPDIR": str(self.folder),  # a pool that is killed leaves its folder there: it goes with ours
+        }
         child = Child(name, command, self.folder / f"{name}.log", variables)
         self.children.append(child)
         return child
