@@ -58,12 +58,12 @@ def checked_wait(blocking: bool, timeout: float | None, *, forever: float | None
         return 0.0
     if timeout is None or timeout == forever:
         if timeout != forever:
-            raise TypeError("timeout must be a number of seconds, not None")
+            raise TypeError("timeout must be a number of seconds, not None; -1 waits for ever")
         return None
     if not isinstance(timeout, int | float):
         raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
     if math.isnan(timeout) or (timeout < 0 and forever is not None):
-        raise ValueError("timeout value must be a non-negative number")
+        raise ValueError("timeout value must be a non-negative number of seconds, or the default to wait for ever")
     if timeout > threading.TIMEOUT_MAX:
         raise OverflowError(f"timeout value is too large: at most {threading.TIMEOUT_MAX:.0f} seconds")
     return max(0.0, float(timeout))

@@ -40,9 +40,7 @@ def check_server(client: redis.Redis) -> None:
     try:
         server = client.info("server")
         memory = client.info("memory")
-    except redis.AuthenticationError as error:
-        raise UnreachableError(f"{where(client)} refuses the login: {error}") from error
-    except (redis.ConnectionError, redis.TimeoutError) as error:
+    except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
         raise UnreachableError(address.unreachable(where(client), error)) from error
     flavour = "valkey" if "valkey_version" in server else "redis"
     text = str(server[f"{flavour}_version"])

@@ -49,6 +49,8 @@ class Primitive:
 
     def __init__(self, name: str | None, client: redis.Redis | None) -> None:
         self.name = checked_name(name)
+        if client is not None and not isinstance(client, redis.Redis):
+            raise TypeError(f"client must be a redis.Redis or None, not {type(client).__name__}")
         self._client = client
 
     @property

@@ -7,6 +7,8 @@ import os
 from functools import cache
 from urllib.parse import urlsplit
 
+import redis
+
 from interlock._arguments import checked_prefix
 
 DEFAULT_URL = "redis://127.0.0.1:6390/0"
@@ -49,6 +51,8 @@ def unreachable(where: str, error: object) -> str:
     """One line: what does not answer, why, and what to do."""
     source = "from REDIS_URL" if os.environ.get("REDIS_URL") else "REDIS_URL is not set"
     reason = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, redis.ResponseError | redis.AuthenticationError):
+        return f"Redis at {where} ({source}) refuses: {reason}; set REDIS_URL to what it allows"
     return f"no Redis answers at {where} ({source}): {reason}; start one with `make up`, or set REDIS_URL"
 
 

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from interlock import RawValue, Value
+
 TIMES_MAX = 10_000_000
 PAUSE_MAX = 60.0  # seconds
 
@@ -37,4 +39,5 @@ def pause_seconds(pause: Any) -> None:
 def instance(what: str, value: Any, wanted: type) -> None:
     """Raise unless the value is an object of that class."""
     if value is not LATER and not isinstance(value, wanted):
-        raise TypeError(f"{what} must be an interlock.{wanted.__name__}, not {value!r}")
+        hint = " (made with lock=False?)" if wanted is Value and isinstance(value, RawValue) else ""
+        raise TypeError(f"{what} must be an interlock.{wanted.__name__}, not {value!r}{hint}")

@@ -12,14 +12,25 @@ from tasks.environment import Environment
 CPU, IO = "cpu", "io"
 
 
+def as_celery_says(url: str) -> str:
+    """REDIS_URL in Celery's words: another scheme for a socket, and the check of a certificate said aloud."""
+    if url.startswith("unix://"):
+        return url.replace("unix://", "redis+socket://", 1).replace("db=", "virtual_host=")
+    if url.startswith("rediss://") and "ssl_cert_reqs=" not in url:
+        return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
+    return url
+
+
 def settings(environment: Environment) -> dict[str, Any]:
     """What the app is configured with."""
+    url = as_celery_says(environment.redis_url)
+    by_network = not environment.redis_url.startswith("unix://")  # a local socket has nothing to keep alive
     visibility_timeout = 2 * environment.task_seconds_max
     quick_retries = {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5}
     return {
         # One Redis for all: the exactness of counters needs messages and values to live and die together.
-        "broker_url": environment.redis_url,
-        "result_backend": environment.redis_url,
+        "broker_url": url,
+        "result_backend": url,
         # --- no task is lost with its worker ---
         "task_acks_late": True,  # acknowledged when done: a killed worker's tasks come back
         "task_reject_on_worker_lost": True,  # also when only the child of a pool was killed
@@ -34,7 +45,7 @@ def settings(environment: Environment) -> dict[str, Any]:
             "visibility_timeout": visibility_timeout,  # never renewed: must be longer than any task
             "unacked_restore_interval": 5,  # s between sweeps for tasks of vanished workers: the default is ~100
             "unacked_restore_throttle": 1,
-            "socket_keepalive": True,
+            "socket_keepalive": by_network,
             "socket_connect_timeout": 5,  # s
             "socket_timeout": 30,  # s: without it, publishing over a dead connection waits for ever
             "health_check_interval": 10,  # s until a half-open connection is found
@@ -53,7 +64,7 @@ def settings(environment: Environment) -> dict[str, Any]:
         "result_backend_always_retry": True,  # a worker that cannot store a result tries again
         "result_backend_max_retries": 10,  # not for ever
         "redis_backend_health_check_interval": 30,  # s
-        "redis_socket_keepalive": True,
+        "redis_socket_keepalive": by_network,
         # --- results ---
         "result_expires": environment.result_seconds,
         "result_extended": True,  # name and arguments with the result: it explains itself

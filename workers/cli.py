@@ -84,7 +84,7 @@ def snippet(stack: Stack) -> tuple[str, str, str]:
 
 @cli.command()
 def demo() -> None:
-    """Run every program of the tutorial on a stack of its own, and show what came out."""
+    """Run every program of the tutorial, and show a table."""
     from workers.demo import run_all
 
     sys.exit(run_all())
@@ -94,9 +94,15 @@ def demo() -> None:
 @click.argument("program", type=click.Choice([program.name for program in PROGRAMS]))
 @click.argument("times", type=click.IntRange(1), required=False)
 def run(program: str, times: int | None) -> None:
-    """Run one PROGRAM on the stack that is up; TIMES: how many updates each task makes."""
+    """Run one program on the stack that is up.
+
+    TIMES: how many updates each task makes, in the programs that count.
+    """
     from workers.status import require_workers
 
+    if times is not None and not next(each.counting for each in PROGRAMS if each.name == program):
+        counting = ", ".join(each.name for each in PROGRAMS if each.counting)
+        raise click.UsageError(f"{program} takes no TIMES: only {counting} do")
     require_workers()
     arguments = [] if times is None else [str(times)]
     sys.exit(subprocess.call([sys.executable, "-m", f"examples.{program}", *arguments], cwd=ROOT))
@@ -104,7 +110,7 @@ def run(program: str, times: int | None) -> None:
 
 @cli.command()
 def status() -> None:
-    """What runs, where, with which pool; queue lengths; who holds and who waits."""
+    """Show workers, queues, and who holds and waits."""
     from workers.status import show
 
     sys.exit(show())

@@ -14,7 +14,7 @@ class Program:
     why_fewer: str = ""
 
 
-LOCKED = "each locked update costs round trips to Redis until locks linger"
+LOCKED = "each locked update costs round trips to Redis, so fewer are made"
 PROGRAMS = (
     Program("threads", "numbers and letters, mixed"),
     Program("race_condition", "-2774, or 313, or ...", counting=True, timed=True),

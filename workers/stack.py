@@ -117,7 +117,7 @@ class Stack:
                 client.ping()
             except redis.RedisError as error:
                 raise StackError(
-                    f"no Redis answers at {address.masked(url)}: {error}: start it, or unset REDIS_URL"
+                    f"no Redis answers at {address.masked(url)}: {str(error).rstrip('.')}; start it, or unset REDIS_URL"
                 ) from error
 
     def _alive_file(self, name: str) -> Path:

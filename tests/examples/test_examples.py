@@ -61,6 +61,19 @@ def test_wrong_count_is_one_line(stack, times):
     assert said.stderr == f"times must be a whole number from 1 to 1,000,000, not {times!r}\n"
 
 
+@pytest.mark.parametrize("program", [program.name for program in PROGRAMS])
+def test_program_without_redis_is_one_line(stack, program):
+    env = {**stack.env, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    said = subprocess.run(
+        [sys.executable, "-m", f"examples.{program}"],
+        cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert said.returncode == 1
+    (line,) = [line for line in said.stderr.splitlines() if line.startswith("error:")]
+    assert "make up" in line
+    assert "Traceback" not in said.stderr
+
+
 def test_claim_that_does_not_hold_ends_with_1(stack):
     """A twin of the program, whose tasks take no lock."""
     code = """

@@ -165,3 +165,14 @@ def test_one_spoilt_name_does_not_end_the_leases_of_others(client):
         assert not good.lost
     with pytest.raises(redis.ResponseError):
         spoilt.release()
+
+
+def test_database_that_does_not_exist_is_one_line(monkeypatch):
+    monkeypatch.setenv("REDIS_URL", os.environ["REDIS_URL"].replace("/0", "/99"))
+    with pytest.raises(interlock.UnreachableError, match=r"refuses: .*; set REDIS_URL to what it allows"):
+        interlock.Lock().acquire()
+
+
+def test_client_that_is_none_is_refused():
+    with pytest.raises(TypeError, match=r"client must be a redis\.Redis or None, not str"):
+        interlock.Lock(client="redis://")

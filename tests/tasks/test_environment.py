@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tasks import environment
-from tasks.settings import settings
+from tasks.settings import as_celery_says, settings
 
 
 @pytest.mark.parametrize("text", ["-1", "0", "4", "x", "1.5", "99999999999", "٣٠٠"])
@@ -35,3 +35,10 @@ def test_command_line_says_in_one_line_which_variable_is_wrong(variable, value):
     assert said.returncode == 1
     assert said.stderr.startswith(f"error: {variable} must")
     assert said.stderr.count("\n") == 1
+
+
+def test_address_is_put_in_celerys_words():
+    assert as_celery_says("redis://h:1/2") == "redis://h:1/2"
+    assert as_celery_says("rediss://h:1/2") == "rediss://h:1/2?ssl_cert_reqs=required"
+    assert as_celery_says("rediss://h:1/2?ssl_cert_reqs=none") == "rediss://h:1/2?ssl_cert_reqs=none"
+    assert as_celery_says("unix:///tmp/s?db=3") == "redis+socket:///tmp/s?virtual_host=3"

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,6 +130,38 @@ server.ask_to_stop(); server.stop(5)
         assert float(line.split()[1]) < 4.0, "about a second, on a machine that is not loaded"
         assert f"no Redis answers at redis://127.0.0.1:{port}/0 (from REDIS_URL)" in line
         assert "make up" in line
+
+
+def test_tasks_and_locks_use_a_unix_socket(tmp_path, monkeypatch):
+    with tempfile.TemporaryDirectory() as folder:  # a socket's path is short
+        socket = Path(folder) / "s"
+        command = [
+            redis_server.wheel_binary(),
+            "--port",
+            "0",
+            "--unixsocket",
+            str(socket),
+            "--save",
+            "",
+            "--dir",
+            folder,
+        ]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            wait_until(socket.exists)
+            monkeypatch.setenv("REDIS_URL", f"unix://{socket}?db=1")
+            code = (
+                "import interlock, tasks; value = interlock.Value('i', 0);"
+                "print(tasks.increment_value.delay(value, 5).get(timeout=30)['pid'] > 0, value.value)"
+            )
+            with worker(tmp_path):
+                said = subprocess.run(
+                    [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+                )
+        finally:
+            server.terminate()
+            server.wait()
+    assert said.stdout == "True 5\n"
 
 
 def test_results_expire(client):
