@@ -43,6 +43,7 @@ def conclude(
     """
     counts = "" if asked is None else f"{asked:,} / {run:,}"
     verdict = Verdict(result, claim, held, tasks, len(set(processes)), counts)
+    print(f"Result: {result}")
     print(f"{'ok' if held else 'FAILED'}: {claim}", flush=True)
     if os.environ.get("INTERLOCK_VERDICT"):
         Path(os.environ["INTERLOCK_VERDICT"]).write_text(json.dumps(asdict(verdict)))

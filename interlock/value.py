@@ -140,6 +140,19 @@ class RawValue(Primitive):
         if wire.call("SET", self._key, encode(self.typecode, value), "XX", *expiry) is None:
             raise self._gone()
 
+    def exchange(self, value: Any) -> Any:
+        """Write a value and return the one that it replaces, in one step (C11's `atomic_exchange`). One round trip.
+
+        Raises:
+            GoneError: it exists no longer; nothing was written.
+        """
+        expiry = self._expiry or ("KEEPTTL",)
+        wire = self._session.checked().wire
+        reply = wire.call("SET", self._key, encode(self.typecode, value), "XX", "GET", *expiry)
+        if reply is None:
+            raise self._gone()
+        return decode(_scripts.text(reply))
+
     def unlink(self) -> None:
         """Delete it. Whoever uses it afterwards gets GoneError."""
         self._session.checked().client.delete(self._key)
@@ -241,6 +254,14 @@ class Value(RawValue):
             return
         with self._lock:
             self.value = value
+
+    def exchange(self, value: Any) -> Any:
+        """As `RawValue.exchange`, under the lock; without it, takes the lock for that."""
+        if self._hold() is None:
+            with self._lock:
+                return self.exchange(value)
+        replaced, self.value = self.value, value
+        return replaced
 
     def _hold(self) -> Hold | None:
         """The caller's hold of the lock. Raises LeaseLostError if it is over."""

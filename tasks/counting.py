@@ -28,20 +28,25 @@ def _check_locked(shared: Value, lock: Lock, times: int) -> None:
         raise ValueError("lock must be the one that guards shared: Value(..., lock=lock)")
 
 
+def _update_unlocked(shared: RawValue, step: int, times: int) -> dict[str, Any]:
+    """Read, add, write back: what `shared.value += step` does. Counts the writes that replaced not what was read."""
+    overwrote = 0
+    for _ in range(times):
+        read = shared.value
+        overwrote += shared.exchange(read + step) != read
+    return {**place(), "overwrote": overwrote}
+
+
 @app.task(check=_check_raw)
 def increment_unlocked(shared: RawValue, times: int = 100_000) -> dict[str, Any]:
-    """Add 1 so many times: read, add, write back. Loses updates when another does the same."""
-    for _ in range(times):
-        shared.value += 1
-    return place()
+    """Add 1 so many times without a lock, and count how often that overwrote another's update."""
+    return _update_unlocked(shared, 1, times)
 
 
 @app.task(check=_check_raw)
 def decrement_unlocked(shared: RawValue, times: int = 100_000) -> dict[str, Any]:
-    """Subtract 1 so many times: read, subtract, write back. Loses updates when another does the same."""
-    for _ in range(times):
-        shared.value -= 1
-    return place()
+    """Subtract 1 so many times without a lock, and count how often that overwrote another's update."""
+    return _update_unlocked(shared, -1, times)
 
 
 @app.task(check=_check_locked)

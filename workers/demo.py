@@ -18,7 +18,7 @@ from workers.programs import PROGRAMS, Program
 from workers.stack import Stack, free_ports
 
 ENDED_AFTER = 60.0  # seconds: a program that takes longer hangs
-RACE_SECONDS = 18.0  # for the race: its limit is 25, but the machine may slow down after the trial
+RACE_SECONDS = 16.0  # for the race: its limit is 25, but the machine may slow down after the trial
 
 
 @dataclass(frozen=True)

@@ -181,3 +181,18 @@ def test_bool_and_types_that_are_one_type_here_are_told_apart_by_type():
     interlock.Value("q", 1, name="alias", ttl=60)
     if ctypes.c_long is ctypes.c_longlong:
         assert interlock.Value("l", 0, name="alias", ttl=60).value == 1
+
+
+@pytest.mark.parametrize("lock", [False, True])
+def test_exchange_returns_what_it_replaces(lock):
+    value = interlock.Value("i", 1, lock=lock)
+    assert value.exchange(2) == 1
+    assert value.value == 2
+    if lock:
+        with value.get_lock():
+            value.value = 3
+            assert value.exchange(4) == 3
+        assert value.value == 4
+    value.unlink()
+    with pytest.raises(interlock.GoneError):
+        value.exchange(5)

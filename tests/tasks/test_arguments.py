@@ -101,3 +101,10 @@ def test_primes_are_counted():
 def test_app_takes_json_only():
     assert app.conf.accept_content == ["json"]
     assert app.conf.task_serializer == app.conf.result_serializer == "json"
+
+
+def test_unlocked_updates_that_nobody_disturbs_overwrite_nothing():
+    """The claim of the race can fail: alone, a task loses no update."""
+    shared = interlock.RawValue("i", 0)
+    assert increment_unlocked(shared, 50)["overwrote"] == 0
+    assert shared.value == 50
