@@ -1,5 +1,6 @@
 """`make up`: the local stack as a user starts and stops it."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -45,9 +46,21 @@ def up(env, tmp_path):
         yield process
     finally:
         for each in [*process.family, tree]:
-            if each.is_running():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended by itself
                 each.kill()
         process.wait()
+
+
+def still_running(process):
+    """What the stack started and has not ended."""
+
+    def runs(each):
+        try:
+            return each.is_running() and each.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:  # it ended just now
+            return False
+
+    return [each for each in process.family if runs(each)]
 
 
 def test_pasted_lines_enqueue_a_job_and_ctrl_c_leaves_nothing(tmp_path):
@@ -68,7 +81,7 @@ def test_pasted_lines_enqueue_a_job_and_ctrl_c_leaves_nothing(tmp_path):
         assert process.wait(30) == 0
         assert "Traceback" not in process.output()
         assert len(process.family) >= 6, "redis, two workers, two pool processes, Flower"
-        assert [each for each in process.family if each.is_running() and each.status() != "zombie"] == []
+        assert still_running(process) == []
         assert [each.name for each in tmp_path.iterdir()] == ["output"], "what the stack kept on disk"
 
 
@@ -93,7 +106,7 @@ def test_sigterm_stops_everything_too(tmp_path):
     with up(variables(), tmp_path) as process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-        assert [each for each in process.family if each.is_running() and each.status() != "zombie"] == []
+        assert still_running(process) == []
 
 
 def test_a_killed_stack_takes_its_children_along(tmp_path):
@@ -104,7 +117,7 @@ def test_a_killed_stack_takes_its_children_along(tmp_path):
         process.kill()
         process.wait()
         wait_until(
-            lambda: [each for each in process.family if each.is_running() and each.status() != "zombie"] == [],
+            lambda: still_running(process) == [],
             within=30,
         )
 
@@ -129,7 +142,7 @@ def test_a_part_that_dies_ends_the_stack_with_a_line(tmp_path):
         server.kill()
         assert process.wait(60) == 1
         assert "error: redis ended" in process.output()
-        assert [each for each in process.family if each.is_running() and each.status() != "zombie"] == []
+        assert still_running(process) == []
 
 
 def test_status_shows_workers_queues_and_locks(stack):
