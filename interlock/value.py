@@ -135,10 +135,7 @@ class RawValue(Primitive):
 
     @value.setter
     def value(self, value: Any) -> None:
-        expiry = self._expiry or ("KEEPTTL",)
-        wire = self._session.checked().wire
-        if wire.call("SET", self._key, encode(self.typecode, value), "XX", *expiry) is None:
-            raise self._gone()
+        self._overwrite(value)
 
     def exchange(self, value: Any) -> Any:
         """Write a value and return the one that it replaces, in one step (C11's `atomic_exchange`). One round trip.
@@ -146,12 +143,15 @@ class RawValue(Primitive):
         Raises:
             GoneError: it exists no longer; nothing was written.
         """
-        expiry = self._expiry or ("KEEPTTL",)
+        return decode(_scripts.text(self._overwrite(value, "GET")))
+
+    def _overwrite(self, value: Any, *options: str) -> Any:
         wire = self._session.checked().wire
-        reply = wire.call("SET", self._key, encode(self.typecode, value), "XX", "GET", *expiry)
+        text, expiry = encode(self.typecode, value), self._expiry or ("KEEPTTL",)
+        reply = wire.call("SET", self._key, text, "XX", *options, *expiry)
         if reply is None:
             raise self._gone()
-        return decode(_scripts.text(reply))
+        return reply
 
     def unlink(self) -> None:
         """Delete it. Whoever uses it afterwards gets GoneError."""

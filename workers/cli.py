@@ -59,7 +59,7 @@ def cli() -> None:
 def up() -> None:
     """Run the stack until Ctrl-C."""
     try:
-        with Stack(fixed_ports(), tell=lambda what: click.echo(f"starting {what} ...")) as stack:
+        with Stack(fixed_ports(), tell=click.echo) as stack:
             click.echo(f"\nFlower: {stack.flower_url}\n\nEnqueue a job from another terminal:\n")
             for line in snippet(stack):
                 click.echo(f"    {line}")

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -47,7 +48,7 @@ def run_all() -> int:
         def tell(what: str) -> None:
             progress.update(bar, line=what)
             if progress.disable:
-                print(f"starting {what} ...", flush=True)
+                print(what, flush=True)
 
         with Stack(free_ports(), prefix=f"demo-{uuid.uuid4().hex[:8]}:", tell=tell) as stack:
             console.print(f"Flower, while this runs: {stack.flower_url}")
@@ -93,13 +94,16 @@ def _run(program: Program, stack: Stack, show: Callable[[str], None]) -> Outcome
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
+        hangs = threading.Timer(ENDED_AFTER, process.kill)
+        hangs.start()
         try:
             assert process.stdout is not None
             for line in process.stdout:
                 last = line.rstrip() or last
                 show(last)
-            code = process.wait(ENDED_AFTER)
+            code = process.wait()
         finally:
+            hangs.cancel()
             if process.poll() is None:
                 process.kill()
     verdict = json.loads(file.read_text()) if file.exists() else {}

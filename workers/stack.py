@@ -96,17 +96,17 @@ class Stack:
     def _start(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="interlock-"))
         if not os.environ.get("REDIS_URL"):
-            self.tell("Redis")
+            self.tell("starting Redis ...")
             self.children.append(redis_server.start(self.folder, self.ports.redis))
         self._check_redis()
         self._reached = True
-        self.tell("the workers")
+        self.tell("starting the workers ...")
         workers = [
             self._worker("cpu", "--pool", "prefork", "--concurrency", str(self._cpu)),
             self._worker("io", "--pool", "threads", "--concurrency", str(self._io)),
         ]
         self._wait(lambda: all(self._alive_file(worker.name).exists() for worker in workers), "the workers")
-        self.tell("Flower")
+        self.tell("starting Flower ...")
         self._flower()
         self._wait(self._flower_knows_the_workers, "Flower")
 
@@ -178,7 +178,7 @@ class Stack:
         wait_for(users, patience)
         if not self.own_keys and not started and any(child.running for child in users):
             # the Redis outlives us: what still runs is given back to its queue, if its pool can do that
-            self.tell("the end, when running tasks are done or given back")
+            self.tell("waiting until running tasks are done or given back ...")
             for child in users:
                 child.ask_to_stop(signal.SIGQUIT)
             wait_for(users, GIVEN_BACK_WITHIN)
@@ -201,7 +201,7 @@ class Stack:
                 for key in client.scan_iter(match=f"{prefix}*", count=1000):
                     client.unlink(key)
         except redis.RedisError as error:
-            self.tell(f"nothing more: keys that begin with {prefix} are left in Redis, which does not answer: {error}")
+            self.tell(f"keys that begin with {prefix} are left in Redis, which does not answer: {error}")
 
 
 def wait_for(children: list[Child], patience: float) -> None:

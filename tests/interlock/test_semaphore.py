@@ -3,6 +3,8 @@
 import threading
 
 import pytest
+import redis
+from faults import unanswered
 
 import interlock
 
@@ -124,23 +126,11 @@ def test_unnamed_semaphore_that_grew_is_forgotten_in_the_end(client):
     assert 0 < client.pttl(f"interlock:{{{slots.name}}}") <= 86_400_000
 
 
-def test_release_of_a_permit_without_an_answer_may_be_sent_again(monkeypatch):
-    import redis
-
-    from interlock import _scripts
-
+def test_release_of_a_permit_without_an_answer_may_be_sent_again():
     slots = interlock.BoundedSemaphore(2)
-    real = _scripts.release_permits
-
-    def answer_lost(*arguments, **options):
-        real(*arguments, **options)
-        raise redis.ConnectionError("cut")
-
     slots.acquire()
-    monkeypatch.setattr(_scripts, "release_permits", answer_lost)
-    with pytest.raises(redis.ConnectionError):
+    with unanswered("release_permits", done=True), pytest.raises(redis.ConnectionError):
         slots.release()
-    monkeypatch.setattr(_scripts, "release_permits", real)
     slots.release()
     assert slots.statistics().holders == ()
     assert slots.statistics().permits == 2
