@@ -3,11 +3,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+ENGINE ?= .engine
 
-.PHONY: demo up status test lint install clean
+.PHONY: demo up status test test-compose screenshots lint install install-dev clean
 
 install:
-	@$(PYTHON) deploy/install.py $(VENV)
+	@$(PYTHON) deploy/install.py $(VENV) requirements.txt
+
+install-dev:
+	@$(PYTHON) deploy/install.py $(VENV) requirements.txt requirements-dev.txt
 
 demo: install
 	@$(BIN)/python -m workers demo
@@ -18,11 +22,19 @@ up: install
 status: install
 	@$(BIN)/python -m workers status
 
-test: install
+test: install-dev
 	@$(BIN)/python -m pytest
 
-lint: install
+# The compose file, on a Docker engine of its own (Debian, as root; what the engine keeps goes into $(ENGINE)).
+test-compose: install-dev
+	@.ci/with-docker.sh $(ENGINE) 'docker build --network=host -q -t interlock -f deploy/Dockerfile .' '$(BIN)/python -m pytest tests/deploy'
+
+# The pictures of the README, made by the test that opens Flower in a browser.
+screenshots: install-dev
+	@$(BIN)/python -m pytest tests/workers/test_flower.py --screenshots docs/pictures
+
+lint: install-dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV).lock $(ENGINE) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
