@@ -1,6 +1,7 @@
 """The base of all tasks: arguments are checked where they enter, and what a task leaves locked is released."""
 
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from kombu.exceptions import OperationalError
 import interlock
 from interlock import address
 from tasks import checks
+from tasks.description import description
 
 
 class Task(celery.Task):  # type: ignore[misc]
@@ -26,8 +28,8 @@ class Task(celery.Task):  # type: ignore[misc]
     max_retries = 3  # runs after a first one whose worker was lost; then the task fails
     default_retry_delay = 1  # seconds until such a run; Celery's default is three minutes
 
-    def checked(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Raise TypeError or ValueError if the arguments are wrong."""
+    def checked(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
+        """The arguments by name, as they were given. Raises TypeError or ValueError if they are wrong."""
         signature = inspect.signature(self.run)
         try:
             bound = signature.bind(*args, **kwargs)
@@ -35,9 +37,11 @@ class Task(celery.Task):  # type: ignore[misc]
             raise TypeError(f"{self.name}{signature}: {error}") from None
         check = type(self).check  # from the class: a plain function, not bound to the task
         if check is not None:
-            bound.apply_defaults()
+            complete = inspect.BoundArguments(signature, OrderedDict(bound.arguments))
+            complete.apply_defaults()
             wanted = inspect.signature(check).parameters
-            check(**{name: value for name, value in bound.arguments.items() if name in wanted})
+            check(**{name: value for name, value in complete.arguments.items() if name in wanted})
+        return bound
 
     def signature(self, args: Any = None, *starargs: Any, **starkwargs: Any) -> Any:
         """As Celery's, with the arguments checked, so that a group with a wrong member enqueues none.
@@ -70,7 +74,8 @@ class Task(celery.Task):  # type: ignore[misc]
             ValueError: an argument is out of its range.
             kombu.exceptions.OperationalError: Redis does not answer; heard of in about a second.
         """
-        self.checked(args or (), kwargs or {})
+        call = self.checked(args or (), kwargs or {})
+        options = {"argsrepr": description(call), "kwargsrepr": "{}", **options}  # what Flower and logs show
         try:
             return super().apply_async(args, kwargs, **options)
         except (OperationalError, RuntimeError) as error:

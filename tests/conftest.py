@@ -11,6 +11,13 @@ import redis
 from workers import redis_server
 
 SERVER = {}
+collect_ignore = (
+    [] if os.environ.get("INTERLOCK_TEST_ENGINE") else ["deploy"]
+)  # these run on an engine: make test-compose
+
+
+def pytest_addoption(parser):
+    parser.addoption("--screenshots", help="the folder where the pictures of the README are kept", type=Path)
 
 
 def pytest_configure(config):

@@ -1,10 +1,12 @@
 """The command line: `python -m workers up | demo | run PROGRAM | status`."""
 
+import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -59,7 +61,9 @@ def cli() -> None:
 def up() -> None:
     """Run the stack until Ctrl-C."""
     try:
-        with Stack(fixed_ports(), tell=click.echo) as stack:
+        folder = os.environ.get("INTERLOCK_FOLDER")
+        data = Path(folder).absolute() if folder else None
+        with Stack(fixed_ports(), data=data, tell=click.echo) as stack:
             click.echo(f"\nFlower: {stack.flower_url}\n\nEnqueue a job from another terminal:\n")
             for line in snippet(stack):
                 click.echo(f"    {line}")

@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from workers.children import Child
+from workers.children import ROOT, Child
 
 NAMES = {"valkey-server": (7, 2), "redis-server": (6, 2)}  # and the oldest version that will do
 READY_WITHIN = 15.0  # seconds
@@ -78,12 +78,10 @@ def start(folder: Path, port: int, path: str | None = None) -> Child:
 
     Raises StackError if there is no server, or it does not start.
     """
-    options = {
-        "bind": "127.0.0.1", "port": str(port), "dir": str(folder), "daemonize": "no",
-        "appendonly": "yes", "appendfsync": "everysec", "save": "",  # a log of what was written: a kill loses a second
-        "maxmemory-policy": "noeviction",  # locks must not be forgotten to make room
-    }  # fmt: skip
-    command = [path or binary(), *(word for name, value in options.items() for word in (f"--{name}", value))]
+    command = [
+        path or binary(), str(ROOT / "deploy" / "redis.conf"),
+        "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--daemonize", "no",
+    ]  # fmt: skip
     child = Child("redis", command, folder / "redis.log", {})
     try:
         _wait_until_ready(child, port)

@@ -1,5 +1,7 @@
 """The local stack: Redis, two workers and Flower, as child processes that are ended as one."""
 
+import fcntl
+import json
 import os
 import shutil
 import signal
@@ -12,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import redis
 from redis.backoff import NoBackoff
@@ -21,7 +23,7 @@ from redis.retry import Retry
 from interlock import address
 from tasks.environment import whole_number
 from workers import redis_server
-from workers.children import Child
+from workers.children import ROOT, Child
 from workers.redis_server import StackError
 
 READY_WITHIN = 60.0  # seconds: a loaded machine imports Celery slowly
@@ -55,17 +57,25 @@ def free_ports() -> Ports:
 class Stack:
     """Redis (unless REDIS_URL names one), a worker for each queue, and Flower.
 
-    Use it in a `with`: it is up inside, and afterwards nothing is left, neither process nor file nor, with `own_keys`,
-    a key. `variables` is what others need in their environment to find it.
+    Use it in a `with`: it is up inside, and afterwards nothing is left, neither process nor file nor, with a `prefix`,
+    a key; but what Redis and Flower know is kept in the folder `data`, if there is one. `variables` is what others need
+    in their environment to find it.
     """
 
     def __init__(
-        self, ports: Ports, *, prefix: str | None = None, tell: Callable[[str], None] = lambda _: None
+        self,
+        ports: Ports,
+        *,
+        prefix: str | None = None,
+        data: Path | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.ports = ports
         self.own_keys = prefix is not None
+        self.data = data
         self.tell = tell
         self._reached = False  # Redis has answered
+        self._claim: IO[str] | None = None  # on the folder that is kept
         self.children: list[Child] = []
         self.folder = Path()
         self.variables = {
@@ -94,10 +104,10 @@ class Stack:
         self.close()
 
     def _start(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="interlock-"))
+        self._make_folders()
         if not os.environ.get("REDIS_URL"):
             self.tell("starting Redis ...")
-            self.children.append(redis_server.start(self.folder, self.ports.redis))
+            self.children.append(redis_server.start(self._kept("redis"), self.ports.redis))
         self._check_redis()
         self._reached = True
         self.tell("starting the workers ...")
@@ -109,6 +119,31 @@ class Stack:
         self.tell("starting Flower ...")
         self._flower()
         self._wait(self._flower_knows_the_workers, "Flower")
+
+    def _make_folders(self) -> None:
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix="interlock-"))
+        except OSError as error:
+            reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+            raise StackError(
+                f"no temporary folder can be made ({reason}): set TMPDIR to one that can be written"
+            ) from error
+        if self.data is None:
+            return
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+            self._claim = (self.data / "lock").open("w")
+            fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StackError(f"another stack uses {self.data}: stop it, or set INTERLOCK_FOLDER to another") from error
+        except OSError as error:
+            raise StackError(f"INTERLOCK_FOLDER cannot be used: {error.strerror}: {error.filename}") from error
+
+    def _kept(self, name: str) -> Path:
+        """A folder for what outlives the stack, if anything does."""
+        folder = (self.data or self.folder) / name
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def _check_redis(self) -> None:
         url = self.variables["REDIS_URL"]
@@ -138,22 +173,21 @@ class Stack:
         return child
 
     def _flower(self) -> None:
-        data = self.folder / "flower"
-        data.mkdir()
         command = [
             sys.executable, "-m", "celery", "-A", "workers", "flower", "--address=127.0.0.1",
-            f"--port={self.ports.flower}", "--max_tasks=10000", "--purge_offline_workers=60",
-            "--persistent=True", f"--db={data / 'flower'}", "--state_save_interval=5000",
+            f"--port={self.ports.flower}", f"--conf={ROOT / 'deploy' / 'flowerconfig.py'}",
+            f"--db={self._kept('flower') / 'flower'}",
         ]  # fmt: skip
         self.children.append(Child("flower", command, self.folder / "flower.log", self.variables))
 
     def _flower_knows_the_workers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.flower_url}/workers", timeout=2) as answer:  # noqa: S310
-                page = answer.read().decode()
+            with urllib.request.urlopen(f"{self.flower_url}/workers?json=1", timeout=2) as answer:  # noqa: S310
+                workers = json.load(answer)["data"]
         except (urllib.error.URLError, OSError):
             return False
-        return "cpu@" in page and "io@" in page
+        known = {each["hostname"].partition("@")[0] for each in workers if each["status"] and "pool" in each}
+        return known >= {"cpu", "io"}
 
     def _wait(self, ready: Callable[[], bool], what: str) -> None:
         until = time.monotonic() + READY_WITHIN
@@ -190,6 +224,8 @@ class Stack:
             child.ask_to_stop(signal.SIGTERM)
             child.stop(patience)
         self.children.clear()
+        if self._claim is not None:
+            self._claim.close()
         if self.folder != Path():
             shutil.rmtree(self.folder, ignore_errors=True)
 

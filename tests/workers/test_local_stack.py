@@ -1,6 +1,7 @@
 """`make up`: the local stack as a user starts and stops it."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -100,6 +101,37 @@ def test_running_task_is_given_back_to_a_redis_that_outlives_the_stack(tmp_path,
 
 def started(client):
     return any("STARTED" in client.get(key) for key in client.scan_iter("celery-task-meta-*"))
+
+
+def test_flower_s_history_and_redis_s_data_outlive_the_stack_in_a_folder(tmp_path):
+    """And Flower says at once, each time, what pools there are."""
+    env = variables(INTERLOCK_FOLDER=str(tmp_path / "kept" / "here"))
+    flower = f"http://127.0.0.1:{env['INTERLOCK_FLOWER_PORT']}"
+    code = "from tasks import print_square; print_square.delay(3).get(timeout=30)"
+
+    def fetched(path):
+        with urllib.request.urlopen(flower + path, timeout=20) as answer:
+            return json.load(answer)
+
+    def tasks():
+        asked = "draw=1&start=0&length=9&order[0][column]=0&order[0][dir]=asc&columns[0][data]=received"
+        return [each["uuid"] for each in fetched(f"/tasks/datatable?{asked}")["data"]]
+
+    for runs in (1, 2):
+        with up(env, tmp_path) as process:
+            pools = {each["hostname"][:3]: each["pool"] for each in fetched("/workers?json=1")["data"]}
+            assert pools == {"cpu": "prefork", "io@": "thread"}
+            with up({**env, **variables(INTERLOCK_FOLDER=env["INTERLOCK_FOLDER"])}, tmp_path / "kept") as second:
+                assert second.wait(30) == 1
+                assert second.output().startswith("error: another stack uses")
+            url = f"redis://127.0.0.1:{env['INTERLOCK_REDIS_PORT']}/0"
+            subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**env, "REDIS_URL": url}, check=True)
+            wait_until(lambda runs=runs: len(tasks()) == runs, what="the tasks in Flower")
+            with redis.Redis.from_url(url) as client:
+                assert client.incr("seen") == runs
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+    assert sorted(each.name for each in (tmp_path / "kept" / "here").iterdir()) == ["flower", "lock", "redis"]
 
 
 def test_sigterm_stops_everything_too(tmp_path):
