@@ -38,6 +38,8 @@ def test_shell_commands_exist(stack):
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     for command in commands:
         words = command.split()
+        if words[0] in ("cp", "docker", "set"):
+            continue  # tests/deploy/test_compose.py runs these
         if words[0] == "make":
             assert words[1] in targets
             continue
@@ -71,7 +73,7 @@ def test_links_lead_somewhere():
         assert (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize("folder", ["interlock", "tasks", "workers", "examples", "tests"])
+@pytest.mark.parametrize("folder", ["interlock", "tasks", "workers", "deploy", "examples", "tests"])
 def test_places_that_are_named_exist(folder):
     assert f"`{folder}/`" in README
     assert (ROOT / folder).is_dir()
