@@ -3,21 +3,30 @@
 import sys
 from types import TracebackType
 
-from celery.backends.asynchronous import E_RETRY_LIMIT_EXCEEDED
-from kombu.exceptions import OperationalError
-
-from interlock import InterlockError, address
-
-EXPECTED = (InterlockError, OperationalError, ValueError, KeyboardInterrupt)  # what a user or an outage can cause
-
 
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if str(error) == E_RETRY_LIMIT_EXCEEDED:  # what Celery says, in three lines, of a Redis that does not answer
-        print(f"error: {address.unreachable(address.masked(address.url()), error.__cause__)}", file=sys.stderr)
-    elif issubclass(kind, EXPECTED):
-        print("stopped" if issubclass(kind, KeyboardInterrupt) else f"error: {error}", file=sys.stderr)
+    """What a user or an outage can cause is told in one line; the rest is a fault of ours."""
+    if issubclass(kind, KeyboardInterrupt):  # perhaps before what is imported below
+        print("stopped", file=sys.stderr)
+        return
+
+    import redis
+    from celery import exceptions
+    from kombu.exceptions import OperationalError
+
+    from interlock import InterlockError, address
+
+    ended = exceptions.TimeoutError, exceptions.TimeLimitExceeded, exceptions.WorkerLostError
+    if issubclass(kind, InterlockError | OperationalError | ValueError):
+        said = str(error)
+    elif issubclass(kind, redis.RedisError):
+        said = f"{address.unreachable(address.masked(address.url()), error)}, and run again"
+    elif issubclass(kind, ended):
+        said = f"a task did not end: {error}; are there workers? `python -m workers status`"
     else:
         sys.__excepthook__(kind, error, trace)
+        return
+    print(f"error: {said}", file=sys.stderr)
 
 
 sys.excepthook = _one_line

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -53,6 +54,6 @@ def conclude(
 def times(asked: int, run: int | None = None) -> int:
     """How many updates each task makes: the first argument of the script, else `run`, else as many as the tutorial."""
     text = sys.argv[1] if len(sys.argv) > 1 else str(run or asked)
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= asked):
-        sys.exit(f"times must be a whole number from 1 to {asked:,}, not {text!r}")
+    if not (re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= asked):
+        sys.exit(f"times must be a whole number from 1 to {asked:,}, not {text[:20]!r}")
     return int(text)

@@ -3,7 +3,7 @@
 import threading
 
 import redis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 from interlock import address
@@ -31,15 +31,19 @@ def default_client() -> redis.Redis:
 
 
 def check_server(client: redis.Redis) -> None:
-    """One round trip, at first use: is anybody there, new enough, and set not to forget locks?
+    """At first use, without patience: is anybody there, new enough, and set not to forget locks?
 
     Raises:
         UnreachableError: nobody answers.
         InterlockError: the server is too old, or its eviction policy may evict locks.
     """
+    pool = client.connection_pool
+    once = {**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0)}  # redis-py tries to connect in each of its tries
     try:
-        server = client.info("server")
-        memory = client.info("memory")
+        with redis.ConnectionPool(connection_class=pool.connection_class, **once) as connections:
+            asked = redis.Redis(connection_pool=connections)
+            server = asked.info("server")
+            memory = asked.info("memory")
     except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
         raise UnreachableError(address.unreachable(where(client), error)) from error
     flavour = "valkey" if "valkey_version" in server else "redis"

@@ -4,6 +4,7 @@ The one source for the primitives, for producers and for workers alike; read at 
 """
 
 import os
+import re
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -29,11 +30,16 @@ def _checked_url(value: str) -> str:
     try:
         parts = urlsplit(value)
         good = parts.scheme in SCHEMES and bool(parts.path if parts.scheme == "unix" else parts.hostname)
+        if parts.scheme != "unix":
+            good = good and re.fullmatch(r"/?[0-9]*", parts.path) is not None  # the number of a database
         _ = parts.port
     except ValueError:
         good = False
     if not good:
-        raise ValueError(f"REDIS_URL must be redis://, rediss:// or unix:// and an address, not {masked(value)}")
+        raise ValueError(
+            "REDIS_URL must be redis://, rediss:// or unix:// and an address, as redis://127.0.0.1:6379/0, "
+            f"not {masked(value)}"
+        )
     return value
 
 
@@ -47,13 +53,15 @@ def masked(address: str) -> str:
     return f"{scheme}{slashes}{user}{colon}{'***' if colon else ''}@{tail}"
 
 
-def unreachable(where: str, error: object) -> str:
+def unreachable(where: str, error: object, remedy: str = "start one with `make up`, or set REDIS_URL") -> str:
     """One line: what does not answer, why, and what to do."""
     source = "from REDIS_URL" if os.environ.get("REDIS_URL") else "REDIS_URL is not set"
     reason = " ".join(str(error).split()).rstrip(".")
+    if "HELLO must be called" in reason or reason == "Authentication required":
+        reason = "it wants a password"
     if isinstance(error, redis.ResponseError | redis.AuthenticationError):
         return f"Redis at {where} ({source}) refuses: {reason}; set REDIS_URL to what it allows"
-    return f"no Redis answers at {where} ({source}): {reason}; start one with `make up`, or set REDIS_URL"
+    return f"no Redis answers at {where} ({source}): {reason}; {remedy}"
 
 
 def prefix() -> str:

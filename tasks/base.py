@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import celery
-from celery.backends.asynchronous import E_RETRY_LIMIT_EXCEEDED
 from kombu.exceptions import OperationalError
 
 import interlock
@@ -78,10 +77,7 @@ class Task(celery.Task):  # type: ignore[misc]
         options = {"argsrepr": description(call), "kwargsrepr": "{}", **options}  # what Flower and logs show
         try:
             return super().apply_async(args, kwargs, **options)
-        except (OperationalError, RuntimeError) as error:
-            # Celery gives up with the one when publishing fails, with the other when subscribing to the result does
-            if isinstance(error, RuntimeError) and str(error) != E_RETRY_LIMIT_EXCEEDED:
-                raise
+        except OperationalError as error:
             reason = error.__cause__ or error
             raise OperationalError(address.unreachable(address.masked(address.url()), reason)) from error
 

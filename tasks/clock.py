@@ -1,11 +1,12 @@
 """The one clock that tasks on several machines share: that of Redis."""
 
 from tasks.app import app
+from tasks.outage import patiently
 
 
 def server_time() -> float:
     """Seconds since 1970, by the clock of Redis. One round trip."""
-    seconds, microseconds = app.backend.client.time()
+    seconds, microseconds = patiently(app.backend.client.time)
     return float(seconds) + float(microseconds) / 1e6
 
 

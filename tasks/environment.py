@@ -1,6 +1,7 @@
 """What users set: environment variables, each checked at start, with an error that says what is allowed."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,8 +26,8 @@ class Environment:
 def whole_number(variables: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
     """A variable that holds a whole number from low to high. Raises ValueError."""
     text = variables.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, not {text!r}")
+    if not (re.fullmatch("[0-9]{1,9}", text) and low <= int(text) <= high):
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, not {text[:20]!r}")
     return int(text)
 
 

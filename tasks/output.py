@@ -1,19 +1,23 @@
 """What tasks print reaches the producer as it happens: `say` in a task, `watch` in the producer.
 
 A line travels as a message of the task's result, through Redis, so a producer sees the lines of all its tasks in the
-order in which they arrived there.
+order in which they arrived there. A message brings the lines before it along, for one may be lost or come twice while
+Redis is away.
 """
 
 import os
 import socket
+import uuid
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from celery import current_task
 from celery.result import AsyncResult, GroupResult, ResultSet
 
-PRINTED = "PRINTED"  # the state that carries a line; Flower, which goes by events, does not see it
+PRINTED = "PRINTED"  # the state that carries lines; Flower, which goes by events, does not see it
+BROUGHT_ALONG = 20  # lines a message
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,18 @@ class Line:
         return self.host, self.pid
 
 
+@dataclass
+class Printed:
+    """What one run of a task has printed."""
+
+    run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+    number: int = 0  # of the last line, counted from 1
+    texts: deque[str] = field(default_factory=lambda: deque(maxlen=BROUGHT_ALONG))
+
+
+_printed: WeakKeyDictionary[Any, Printed] = WeakKeyDictionary()  # by request, which stands for one run
+
+
 def place() -> dict[str, Any]:
     """Where the caller runs: host and process id."""
     return {"host": socket.gethostname(), "pid": os.getpid()}
@@ -40,8 +56,12 @@ def say(text: str) -> None:
     """Print a line, here and where the task was enqueued."""
     print(text, flush=True)
     if current_task and not current_task.request.called_directly:
-        line = {"text": text, **place(), "worker": current_task.request.hostname.partition("@")[0]}
-        current_task.update_state(state=PRINTED, meta=line)
+        printed = _printed.setdefault(current_task.request, Printed())
+        printed.number += 1
+        printed.texts.append(text)
+        worker = current_task.request.hostname.partition("@")[0]
+        message = {"run": printed.run, "number": printed.number, "texts": list(printed.texts), **place()}
+        current_task.update_state(state=PRINTED, meta={**message, "worker": worker})
 
 
 def watch(result: AsyncResult | GroupResult | ResultSet, timeout: float = 600) -> tuple[Any, list[Line]]:
@@ -60,25 +80,31 @@ def watch(result: AsyncResult | GroupResult | ResultSet, timeout: float = 600) -
     """
     lines: list[Line] = []
     ours = _ids(result)
-
-    def show(id: str, line: Line) -> None:
-        if id not in ours:
-            _others.append((id, line))
-            return
-        lines.append(line)
-        print(f"{line.text:<44} {line.worker}@{line.host} pid {line.pid}", flush=True)
+    shown: dict[tuple[str, str], int] = {}  # task id and run -> the number of the last line that was shown
 
     def receive(message: dict[str, Any]) -> None:
-        if message["status"] == PRINTED:
-            show(message["task_id"], Line(**message["result"]))
+        if message["status"] != PRINTED:
+            return
+        if message["task_id"] not in ours:
+            _others.append(message)
+            return
+        said = message["result"]
+        seen = shown.get(run := (message["task_id"], said["run"]), 0)
+        if said["number"] <= seen:
+            return
+        shown[run] = said["number"]
+        for text in said["texts"][seen - said["number"] :]:
+            line = Line(text, said["host"], said["pid"], said["worker"])
+            lines.append(line)
+            print(f"{line.text:<44} {line.worker}@{line.host} pid {line.pid}", flush=True)
 
     for _ in range(len(_others)):
-        show(*_others.popleft())
+        receive(_others.popleft())
     return result.get(timeout=timeout, on_message=receive), lines
 
 
-_others: deque[tuple[str, Line]] = deque(maxlen=10_000)
-"""Lines of tasks that nobody watches yet: all results of a process arrive by one subscription."""
+_others: deque[dict[str, Any]] = deque(maxlen=10_000)
+"""Messages of tasks that nobody watches yet: all results of a process arrive by one subscription."""
 
 
 def _ids(result: Any) -> set[str]:

@@ -10,6 +10,7 @@ from kombu import Queue
 from tasks.environment import Environment
 
 CPU, IO = "cpu", "io"
+ANSWERS_WITHIN = 3  # s: a producer that is left without an answer gives up after five times as long
 
 
 def as_celery_says(url: str) -> str:
@@ -30,7 +31,7 @@ def settings(environment: Environment) -> dict[str, Any]:
     return {
         # One Redis for all: the exactness of counters needs messages and values to live and die together.
         "broker_url": url,
-        "result_backend": url,
+        "result_backend": f"tasks.results:Backend+{url.removeprefix('redis+')}",
         # --- no task is lost with its worker ---
         "task_acks_late": True,  # acknowledged when done: a killed worker's tasks come back
         "task_reject_on_worker_lost": True,  # also when only the child of a pool was killed
@@ -46,8 +47,8 @@ def settings(environment: Environment) -> dict[str, Any]:
             "unacked_restore_interval": 5,  # s between sweeps for tasks of vanished workers: the default is ~100
             "unacked_restore_throttle": 1,
             "socket_keepalive": by_network,
-            "socket_connect_timeout": 5,  # s
-            "socket_timeout": 30,  # s: without it, publishing over a dead connection waits for ever
+            "socket_connect_timeout": ANSWERS_WITHIN,
+            "socket_timeout": ANSWERS_WITHIN,  # without it, publishing over a dead connection waits for ever
             "health_check_interval": 10,  # s until a half-open connection is found
             "sep": ":",
             "global_keyprefix": environment.prefix,
@@ -65,6 +66,8 @@ def settings(environment: Environment) -> dict[str, Any]:
         "result_backend_max_retries": 10,  # not for ever
         "redis_backend_health_check_interval": 30,  # s
         "redis_socket_keepalive": by_network,
+        "redis_socket_timeout": ANSWERS_WITHIN,
+        "redis_socket_connect_timeout": ANSWERS_WITHIN,
         # --- results ---
         "result_expires": environment.result_seconds,
         "result_extended": True,  # name and arguments with the result: it explains itself
@@ -75,7 +78,9 @@ def settings(environment: Environment) -> dict[str, Any]:
         "accept_content": ["json"],
         "result_accept_content": ["json"],
         # --- one queue for each kind of work ---
-        "task_queues": (Queue(CPU), Queue(IO)),  # explicit: a misspelt queue is an error, and Flower knows them at once
+        "task_queues": tuple(
+            Queue(name, routing_key=name) for name in (CPU, IO)
+        ),  # explicit: a misspelt queue is an error, and Flower knows them at once
         "task_create_missing_queues": False,
         "task_default_queue": CPU,
         "task_routes": {"tasks.io_bound.*": {"queue": IO}, "tasks.shared_list.*": {"queue": IO}},

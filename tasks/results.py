@@ -1,0 +1,85 @@
+"""Where results are kept: Celery's Redis backend, with producers that wait through an outage of Redis."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from celery.backends import redis
+from celery.backends.asynchronous import E_RETRY_LIMIT_EXCEEDED
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
+from interlock import address
+from tasks.outage import ATTEMPT_EVERY, OUTAGE_MAX
+
+log = logging.getLogger(__name__)
+
+
+class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
+    """Receives results. Whoever waits for one waits through an outage, within the time-out of `get`.
+
+    Celery's own gives up after as many attempts as publishing makes, which are few here, so that a producer hears of an
+    outage in a second.
+    """
+
+    _away_since: float | None = None  # on time.monotonic(); None: connected
+
+    def drain_events(self, timeout: float | None = None) -> None:
+        """Wait for one message, or for so many seconds.
+
+        Raises:
+            kombu.exceptions.OperationalError: Redis has not answered for OUTAGE_MAX seconds.
+        """
+        try:
+            if self._away_since is not None:
+                self._reconnect_pubsub()  # reads what has arrived meanwhile, and subscribes again
+                self._away_since = None
+                log.warning("Redis answers again")
+            super().drain_events(timeout)
+        except TimeoutError:  # nothing came
+            raise
+        except (OperationalError, *self._connection_errors) as error:
+            self._wait(error.__cause__ or error, timeout)
+
+    def cancel_for(self, task_id: str) -> None:
+        """Receive no more of a task; without an answer of Redis, for a subscription goes with its connection.
+
+        Results ask for it when they are collected, perhaps while the process ends.
+        """
+        if sys.is_finalizing():
+            return
+        try:
+            super().cancel_for(task_id)
+        except (OperationalError, RedisError) as error:
+            log.debug("could not unsubscribe from %s: %s", task_id, error)
+
+    @contextmanager
+    def reconnect_on_error(self) -> Iterator[None]:
+        """As Celery's, with an error of one line: kombu.exceptions.OperationalError."""
+        try:
+            with super().reconnect_on_error():
+                yield
+        except RuntimeError as error:
+            if str(error) != E_RETRY_LIMIT_EXCEEDED:
+                raise
+            reason = error.__cause__
+            raise OperationalError(address.unreachable(address.masked(address.url()), reason)) from reason
+
+    def _wait(self, error: BaseException, timeout: float | None) -> None:
+        now = time.monotonic()
+        where = address.masked(address.url())
+        if self._away_since is None:
+            self._away_since = now
+            log.warning("Redis at %s does not answer: waiting up to %.0f s for it", where, OUTAGE_MAX)
+        elif now - self._away_since > OUTAGE_MAX:
+            raise OperationalError(address.unreachable(where, error)) from error
+        time.sleep(ATTEMPT_EVERY if timeout is None else min(ATTEMPT_EVERY, timeout))
+
+
+class Backend(redis.RedisBackend):  # type: ignore[misc]
+    """Celery's Redis backend."""
+
+    ResultConsumer: Any = PatientConsumer
