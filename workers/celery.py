@@ -1,8 +1,15 @@
 """The app as workers and Flower load it (`celery -A workers`): with the life cycle of a worker added."""
 
-from tasks.app import app
-from workers import lifecycle
+import sys
 
+try:
+    from tasks.app import app
+except ValueError as error:  # a variable that is wrong: Celery would wrap this in a traceback
+    sys.exit(f"error: {error}")
+
+from workers import lifecycle, transport
+
+transport.install()
 lifecycle.install(app)
 
 __all__ = ["app"]
