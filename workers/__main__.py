@@ -1,6 +1,10 @@
 """`python -m workers`."""
 
+import signal
 import sys
+
+for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(each, signal.SIG_DFL)  # until there is something to stop, a signal ends us without a word
 
 try:
     from workers.cli import main

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ ROOT = Path(__file__).parent.parent  # of the checkout: children import tasks an
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-def _ended_with_parent() -> Callable[[], None] | None:
+def ended_with_parent() -> Callable[[], None] | None:
     """What a child calls first, on Linux: if its parent is killed, it is told to stop."""
     if not sys.platform.startswith("linux"):
         return None
@@ -41,7 +42,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which ends its children in order
-                preexec_fn=_ended_with_parent(),  # one system call, nothing that takes a lock
+                preexec_fn=ended_with_parent(),  # one system call, nothing that takes a lock
             )
 
     @property
@@ -70,7 +71,15 @@ class Child:
                     raise
             self.process.wait()
 
+    def ending(self) -> str:
+        """How it ended: by which signal, or with which exit code and what line that says best why."""
+        code = self.process.returncode
+        if code is not None and code < 0:
+            return f"{self.name} was ended by {signal.Signals(-code).name}"
+        return f"{self.name} ended with exit code {code}: {self.last_words()}"
+
     def last_words(self) -> str:
-        """The last line that it printed, to say why it ended."""
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it printed nothing"
+        """The last error that it printed, else its last line."""
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip(" ^~")]
+        errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
+        return (errors or lines or ["it printed nothing"])[-1].strip()

@@ -2,54 +2,49 @@
 
 import os
 import shlex
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 
 import click
 import redis
+from kombu.exceptions import OperationalError
 
 from interlock import InterlockError, address
+from workers import stopping
 from workers.children import ROOT
 from workers.programs import PROGRAMS
 from workers.redis_server import StackError
 from workers.stack import Stack, fixed_ports
-
-
-class Stopped(BaseException):
-    """A signal asked us to stop."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-def _stop(number: int, _: FrameType | None) -> None:
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)  # we are stopping: a second Ctrl-C must not stop the cleaning up
-    raise Stopped(number)
+from workers.stopping import Stopped
 
 
 def main() -> None:
     """Run the command line: one line for what users can cause, exit code 2 for wrong use, 1 for failures."""
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, _stop)
     try:
-        code = cli(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except click.Abort:
-        code = 130
+        stopping.install()
+        code = _exit_code()
+        stopping.uninstall()
     except Stopped as stopped:
         code = 128 + stopped.number
-    except (StackError, InterlockError, redis.RedisError, ValueError) as error:
-        click.echo(f"error: {error}", err=True)
-        code = 1
     sys.exit(code)
+
+
+def _exit_code() -> int:
+    try:
+        return int(cli(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (StackError, InterlockError, OperationalError, ValueError) as error:
+        said = str(error)
+    except redis.RedisError as error:  # it went away in the middle
+        said = address.unreachable(address.masked(address.url()), error)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        said = f"{error.strerror}{where}; TMPDIR names the folder for temporary files"
+    click.echo(f"error: {said}", err=True)
+    return 1
 
 
 @click.group()
@@ -87,34 +82,32 @@ def snippet(stack: Stack) -> tuple[str, str, str]:
 
 
 @cli.command()
-def demo() -> None:
+def demo() -> int:
     """Run every program of the tutorial, and show a table."""
     from workers.demo import run_all
 
-    sys.exit(run_all())
+    return run_all()
 
 
 @cli.command()
 @click.argument("program", type=click.Choice([program.name for program in PROGRAMS]))
 @click.argument("times", type=click.IntRange(1), required=False)
-def run(program: str, times: int | None) -> None:
+def run(program: str, times: int | None) -> int:
     """Run one program on the stack that is up.
 
     TIMES: how many updates each task makes, in the programs that count.
     """
-    from workers.status import require_workers
+    from workers.run import run_program
 
     if times is not None and not next(each.counting for each in PROGRAMS if each.name == program):
         counting = ", ".join(each.name for each in PROGRAMS if each.counting)
         raise click.UsageError(f"{program} takes no TIMES: only {counting} do")
-    require_workers()
-    arguments = [] if times is None else [str(times)]
-    sys.exit(subprocess.call([sys.executable, "-m", f"examples.{program}", *arguments], cwd=ROOT))
+    return run_program(program, *([] if times is None else [str(times)]))
 
 
 @cli.command()
-def status() -> None:
+def status() -> int:
     """Show workers, queues, and who holds and waits."""
     from workers.status import show
 
-    sys.exit(show())
+    return show()

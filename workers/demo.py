@@ -7,16 +7,19 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from workers.children import ROOT
+from workers.children import ROOT, ended_with_parent
 from workers.programs import PROGRAMS, Program
+from workers.redis_server import StackError
 from workers.stack import Stack, free_ports
+from workers.stopping import uninterrupted
 
 ENDED_AFTER = 60.0  # seconds: a program that takes longer hangs
 RACE_SECONDS = 16.0  # for the race: its limit is 25, but the machine may slow down after the trial
@@ -60,7 +63,6 @@ def run_all() -> int:
                 progress.advance(bar)
                 mark = "ok" if outcome.code == 0 else "FAILED"
                 console.print(f"{program.name:<16} {mark:<7} {outcome.seconds:5.1f} s  {outcome.last_line}")
-                stack.check()
             progress.update(bar, description="stopping", line="")
     console.print(_table(outcomes))
     for why in dict.fromkeys(_why_fewer(outcome) for outcome in outcomes):
@@ -73,10 +75,13 @@ def run_all() -> int:
 
 def _fitting_race(stack: Stack) -> int:
     """How many unlocked updates each task can make in RACE_SECONDS on this machine, at most the tutorial's 100,000."""
-    trial = [sys.executable, "-m", "workers.trial"]
-    env = {**os.environ, **stack.variables}
-    done = subprocess.run(trial, cwd=ROOT, env=env, stdout=subprocess.PIPE, check=True, timeout=ENDED_AFTER)
-    rate = float(done.stdout)
+    with _program(stack, "workers.trial") as process:
+        said = process.communicate()[0].strip()
+    if process.returncode:
+        raise StackError(
+            f"the trial of this machine's speed failed: {said.rpartition(chr(10))[2] or 'it took too long'}"
+        )
+    rate = float(said.rpartition("\n")[2])
     return max(1_000, min(100_000, int(rate * RACE_SECONDS) // 1_000 * 1_000))
 
 
@@ -85,29 +90,58 @@ def _run(program: Program, stack: Stack, show: Callable[[str], None]) -> Outcome
     arguments = [str(_fitting_race(stack))] if program.timed else []
     began = time.monotonic()
     last = ""
-    with subprocess.Popen(
-        [sys.executable, "-m", f"examples.{program.name}", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **stack.variables, "INTERLOCK_VERDICT": str(file)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        hangs = threading.Timer(ENDED_AFTER, process.kill)
-        hangs.start()
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                last = line.rstrip() or last
-                show(last)
-            code = process.wait()
-        finally:
-            hangs.cancel()
-            if process.poll() is None:
-                process.kill()
+    with _program(stack, f"examples.{program.name}", *arguments, INTERLOCK_VERDICT=str(file)) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            last = line.rstrip() or last
+            show(last)
+        code = process.wait()
     verdict = json.loads(file.read_text()) if file.exists() else {}
     return Outcome(program, verdict, time.monotonic() - began, code, last)
+
+
+@contextmanager
+def _program(stack: Stack, *words: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """A program that runs on the stack; killed when it hangs, when a part of the stack has ended, when we are stopped.
+
+    Raises StackError if a part has ended.
+    """
+    over = threading.Event()
+    watcher = process = None
+
+    def watch(process: subprocess.Popen[str]) -> None:
+        until = time.monotonic() + ENDED_AFTER
+        try:
+            while not over.wait(0.2) and time.monotonic() < until:
+                stack.check()
+        except StackError:
+            pass  # it is raised below, by the thread that can tell the user
+        if not over.is_set():
+            process.kill()
+
+    try:
+        with uninterrupted():
+            process = subprocess.Popen(
+                [sys.executable, "-m", *words],
+                cwd=ROOT,
+                env={**os.environ, **stack.variables, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                preexec_fn=ended_with_parent(),
+            )
+            watcher = threading.Thread(target=watch, args=(process,), daemon=True)
+            watcher.start()
+        yield process
+        stack.check()
+    finally:
+        over.set()
+        if watcher is not None:
+            watcher.join()
+        if process is not None:
+            process.kill()
+            process.wait()
 
 
 def _why_fewer(outcome: Outcome) -> str:

@@ -44,6 +44,8 @@ class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(parent, **options)
         self.path = Path(os.environ.get(VARIABLE, ""))
         self.enabled = bool(os.environ.get(VARIABLE))
+        if self.enabled and not os.access(self.path.parent, os.W_OK):
+            sys.exit(f"error: {VARIABLE}: {self.path.parent} cannot be written: name another")
         self.stopped = threading.Event()
         self.thread: threading.Thread | None = None
 

@@ -12,10 +12,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from interlock import address
 from workers.children import ROOT, Child
 
 NAMES = {"valkey-server": (7, 2), "redis-server": (6, 2)}  # and the oldest version that will do
 READY_WITHIN = 15.0  # seconds
+ANSWERS_WITHIN = 1.0  # seconds, on a network that is any good
 
 
 class StackError(Exception):
@@ -89,6 +91,16 @@ def start(folder: Path, port: int, path: str | None = None) -> Child:
         child.stop(0)
         raise
     return child
+
+
+def check(url: str, remedy: str = "start one with `make up`, or set REDIS_URL") -> None:
+    """One round trip, without patience. Raises StackError if no Redis answers there, or it refuses."""
+    once = Retry(NoBackoff(), 0)
+    with redis.Redis.from_url(url, retry=once, socket_timeout=ANSWERS_WITHIN) as client:
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            raise StackError(address.unreachable(address.masked(url), error, remedy)) from error
 
 
 def _wait_until_ready(child: Child, port: int) -> None:

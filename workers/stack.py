@@ -17,17 +17,20 @@ from types import TracebackType
 from typing import IO, Self
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from interlock import address
 from tasks.environment import whole_number
 from workers import redis_server
 from workers.children import ROOT, Child
 from workers.redis_server import StackError
+from workers.stopping import uninterrupted
 
+SPACE_MIN = 256 * 1024  # bytes: with less, logs are cut and Redis refuses to write
 READY_WITHIN = 60.0  # seconds: a loaded machine imports Celery slowly
 GIVEN_BACK_WITHIN = 15.0  # seconds: longer than worker_soft_shutdown_timeout in tasks/settings.py
+
+
+FIXED_PORTS = {"redis": ("INTERLOCK_REDIS_PORT", 6390), "flower": ("INTERLOCK_FLOWER_PORT", 5555)}  # of make up
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,15 @@ class Ports:
     flower: int
 
 
+def flower_port(variables: Mapping[str, str] = os.environ) -> int:
+    """Where `make up` and compose serve Flower. Raises ValueError for a wrong variable."""
+    return whole_number(variables, *FIXED_PORTS["flower"], 1024, 65_535)
+
+
 def fixed_ports(variables: Mapping[str, str] = os.environ) -> Ports:
     """The ports of `make up`, checked. Raises ValueError for a wrong variable, StackError for a port in use."""
-    names = {"redis": ("INTERLOCK_REDIS_PORT", 6390), "flower": ("INTERLOCK_FLOWER_PORT", 5555)}
     ports = {}
-    for what, (variable, default) in names.items():
+    for what, (variable, default) in FIXED_PORTS.items():
         port = ports[what] = whole_number(variables, variable, default, 1024, 65_535)
         if redis_server.port_taken(port) and not (what == "redis" and variables.get("REDIS_URL")):
             raise StackError(f"port {port} for {what} is taken: free it, or set {variable} to another")
@@ -105,10 +112,12 @@ class Stack:
 
     def _start(self) -> None:
         self._make_folders()
+        self.check()
         if not os.environ.get("REDIS_URL"):
             self.tell("starting Redis ...")
-            self.children.append(redis_server.start(self._kept("redis"), self.ports.redis))
-        self._check_redis()
+            with uninterrupted():
+                self.children.append(redis_server.start(self._kept("redis"), self.ports.redis))
+        redis_server.check(self.variables["REDIS_URL"], "start it, or unset REDIS_URL")
         self._reached = True
         self.tell("starting the workers ...")
         workers = [
@@ -122,7 +131,8 @@ class Stack:
 
     def _make_folders(self) -> None:
         try:
-            self.folder = Path(tempfile.mkdtemp(prefix="interlock-"))
+            with uninterrupted():
+                self.folder = Path(tempfile.mkdtemp(prefix="interlock-"))
         except OSError as error:
             reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
             raise StackError(
@@ -145,16 +155,6 @@ class Stack:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def _check_redis(self) -> None:
-        url = self.variables["REDIS_URL"]
-        with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=3) as client:
-            try:
-                client.ping()
-            except redis.RedisError as error:
-                raise StackError(
-                    f"no Redis answers at {address.masked(url)}: {str(error).rstrip('.')}; start it, or unset REDIS_URL"
-                ) from error
-
     def _alive_file(self, name: str) -> Path:
         return self.folder / f"{name}.alive"
 
@@ -168,8 +168,12 @@ class Stack:
             "INTERLOCK_LIVENESS_FILE": str(self._alive_file(name)),
             "TMPDIR": str(self.folder),  # a pool that is killed leaves its folder there: it goes with ours
         }
-        child = Child(name, command, self.folder / f"{name}.log", variables)
-        self.children.append(child)
+        return self._child(name, command, variables)
+
+    def _child(self, name: str, command: list[str], variables: Mapping[str, str]) -> Child:
+        with uninterrupted():
+            child = Child(name, command, self.folder / f"{name}.log", variables)
+            self.children.append(child)
         return child
 
     def _flower(self) -> None:
@@ -178,7 +182,7 @@ class Stack:
             f"--port={self.ports.flower}", f"--conf={ROOT / 'deploy' / 'flowerconfig.py'}",
             f"--db={self._kept('flower') / 'flower'}",
         ]  # fmt: skip
-        self.children.append(Child("flower", command, self.folder / "flower.log", self.variables))
+        self._child("flower", command, self.variables)
 
     def _flower_knows_the_workers(self) -> bool:
         try:
@@ -198,13 +202,22 @@ class Stack:
             time.sleep(0.05)
 
     def check(self) -> None:
-        """Raise StackError if a child has ended."""
+        """Raise StackError if a child has ended, or the disk is full: that ends them in many ways, without a word."""
+        for variable, folder in {"TMPDIR": self.folder, "INTERLOCK_FOLDER": self.data or self.folder}.items():
+            if shutil.disk_usage(folder).free < SPACE_MIN:
+                raise StackError(
+                    f"no space left on the disk of {folder}: free some, or set {variable} to a folder elsewhere"
+                )
         for child in self.children:
             if not child.running:
-                raise StackError(f"{child.name} ended: {child.last_words()}")
+                raise StackError(child.ending())
 
     def close(self, patience: float = 5.0) -> None:
         """End the children: those that use Redis first, at the same time, then Redis; then remove what is left."""
+        with uninterrupted():
+            self._close(patience)
+
+    def _close(self, patience: float) -> None:
         users = [child for child in self.children if child.name != "redis"]
         started = [child for child in self.children if child.name == "redis"]
         for child in users:

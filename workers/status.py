@@ -1,56 +1,135 @@
-"""What runs, where, with which pool; how long the queues are; who holds and who waits: one screen."""
+"""What runs, where, with which pool; how long the queues are; who holds and who waits: one screen, in a second."""
 
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import redis
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import interlock
 from interlock import address
+from interlock._primitive import Statistics
 from tasks.app import app
 from tasks.settings import CPU, IO
-from workers.redis_server import StackError
+from workers import redis_server
+from workers.stack import flower_port
 
-ANSWER_WITHIN = 1.0  # seconds for workers to answer
-SHOWN_MAX = 20  # locks and semaphores in use
+ANSWER_WITHIN = 0.4  # seconds for workers to answer: those that are known are not waited for longer than they need
+SHOWN_MAX = 10  # running tasks, and locks in use
 
 
-def require_workers() -> None:
-    """Raise unless Redis answers and a worker takes tasks of each queue."""
-    interlock.inspect()  # raises if Redis does not answer
-    names = {answer_name.partition("@")[0] for each in app.control.ping(timeout=ANSWER_WITHIN) for answer_name in each}
-    missing = sorted({CPU, IO} - names)
-    if missing:
-        raise StackError(f"no worker takes tasks of queue {' and '.join(missing)}: start them with `make up`")
+def unserved_queues() -> tuple[list[str], set[str]]:
+    """The queues whose tasks no worker takes, and the workers that do not answer. Raises StackError without Redis."""
+    redis_server.check(address.url())
+    known = _known_workers(app.backend.client)
+    queues = _ask("active_queues", known)
+    return _unserved(queues), known - set(queues)
+
+
+def _unserved(queues: Mapping[str, Any]) -> list[str]:
+    return sorted({CPU, IO} - {queue["name"] for served in queues.values() for queue in served})
+
+
+def _known_workers(client: redis.Redis) -> set[str]:
+    """The workers that listen for questions, or did until they were killed a moment ago."""
+    members = client.smembers(f"{address.prefix()}_kombu.binding.celery.pidbox")
+    names = (member.decode() if isinstance(member, bytes) else member for member in members)
+    return {name.rpartition(":")[2].removesuffix(".celery.pidbox") for name in names}
+
+
+def _ask(method: str, known: set[str], **options: Any) -> dict[str, Any]:
+    """What each worker answers; ends early when as many as are known have answered."""
+    if not known:
+        return {}
+    return getattr(app.control.inspect(timeout=ANSWER_WITHIN, limit=len(known)), method)(**options) or {}
 
 
 def show() -> int:
-    """Print the screen; the exit code: 0 if workers are there, else 1."""
+    """Print the screen; the exit code: 0 if each queue has a worker, else 1. Raises if Redis is away."""
+    redis_server.check(address.url())
     console = Console()
     client = app.backend.client
-    in_use = [each for each in interlock.inspect() if each.holders or each.waiters]  # raises if Redis is away
-    console.print(f"Redis      {address.masked(address.url())}  prefix {address.prefix() or '(none)'}")
-    lengths = {name: client.llen(address.prefix() + name) for name in (CPU, IO)}
-    console.print(f"Queues     {'  '.join(f'{name}: {length} waiting' for name, length in lengths.items())}")
-    stats: dict[str, Any] = app.control.inspect(timeout=ANSWER_WITHIN).stats() or {}
-    table = Table("worker", "pool", "concurrency", "process id", "tasks done", title="Workers", title_justify="left")
-    for name, stat in sorted(stats.items()):
+    known = _known_workers(client)
+    with ThreadPoolExecutor() as at_once:
+        asked = (
+            at_once.submit(_ask, "stats", known),
+            at_once.submit(_ask, "active", known, safe=True),  # arguments as Flower shows them
+            at_once.submit(_ask, "active_queues", known),
+        )
+        stats, active, queues = (each.result() for each in asked)
+    server = client.info("server")
+    flavour = "valkey" if "valkey_version" in server else "redis"
+    console.print(
+        f"Redis     {escape(address.masked(address.url()))}, {flavour} {server[f'{flavour}_version']}, "
+        f"prefix {address.prefix() or '(none)'}"
+    )
+    port = flower_port()
+    answers = redis_server.port_taken(port)
+    console.print(f"Flower    http://127.0.0.1:{port}{'' if answers else ' does not answer'}")
+    waiting = "  ".join(f"{name}: {client.llen(address.prefix() + name)} waiting" for name in (CPU, IO))
+    console.print(f"Queues    {waiting}\n")
+    _show_workers(console, known | set(stats), stats, active, queues)
+    _show_running(console, active)
+    _show_locks(console, [each for each in interlock.inspect() if each.holders or each.waiters])
+    missing = _unserved(queues)
+    for name in missing:
+        console.print(f"No worker takes tasks of queue {name}: start one with `make up`, or look at its log")
+    return 1 if missing else 0
+
+
+def _show_workers(
+    console: Console, names: set[str], stats: Mapping[str, Any], active: Mapping[str, Any], queues: Mapping[str, Any]
+) -> None:
+    table = Table(title="Workers", title_justify="left")
+    for heading in ("worker", "queues", "pool", "running", "at most", "process id", "tasks begun"):
+        table.add_column(heading, overflow="fold")
+    for name in sorted(names):
+        stat = stats.get(name)
+        if stat is None:
+            table.add_row(name, "no answer")
+            continue
         pool = stat["pool"]
-        done = sum(stat["total"].values())
         table.add_row(
-            name, pool["implementation"].partition(":")[0].rpartition(".")[2], str(pool["max-concurrency"]),
-            str(stat["pid"]), str(done),
+            name, ", ".join(queue["name"] for queue in queues.get(name, ())),
+            pool["implementation"].partition(":")[0].rpartition(".")[2], str(len(active.get(name, ()))),
+            str(pool["max-concurrency"]), str(stat["pid"]), str(sum(stat["total"].values())),
         )  # fmt: skip
-    console.print(table if stats else "Workers    none answers: start them with `make up`")
-    if in_use:
-        locks = Table("kind", "name", "held by", "waiting", title="Locks in use", title_justify="left")
-        for each in in_use[:SHOWN_MAX]:
-            locks.add_row(
-                each.kind, each.name, "\n".join(h.who for h in each.holders[:3]) or "-", str(len(each.waiters))
-            )
-        console.print(locks)
-        if len(in_use) > SHOWN_MAX:
-            console.print(f"... and {len(in_use) - SHOWN_MAX} more")
-    else:
-        console.print("Locks      none in use")
-    return 0 if stats else 1
+    console.print(table if names else "Workers   none")
+
+
+def _show_running(console: Console, active: Mapping[str, Any]) -> None:
+    running = [(task, name) for name, tasks in sorted(active.items()) for task in tasks]
+    if not running:
+        console.print("Running   nothing")
+        return
+    table = Table(title="Running tasks", title_justify="left")
+    for heading in ("task", "arguments", "on", "seconds"):
+        table.add_column(heading, overflow="fold")
+    for task, name in running[:SHOWN_MAX]:
+        since = time.time() - task["time_start"] if task["time_start"] else 0.0
+        table.add_row(task["name"], escape(task["args"]), name, f"{since:.0f}")
+    console.print(table)
+    if len(running) > SHOWN_MAX:
+        console.print(f"... and {len(running) - SHOWN_MAX} more")
+
+
+def _show_locks(console: Console, in_use: list[Statistics]) -> None:
+    if not in_use:
+        console.print("Locks     none in use")
+        return
+    table = Table(title="Locks in use", title_justify="left")
+    for heading in ("kind", "name", "held by", "waiting"):
+        table.add_column(heading, overflow="fold")
+    for each in sorted(in_use, key=lambda each: -len(each.waiters))[:SHOWN_MAX]:
+        holders = [holder.who for holder in each.holders]
+        more = [f"... and {len(holders) - 3} more"] if len(holders) > 3 else []
+        table.add_row(
+            each.kind, escape(each.name), escape("\n".join(holders[:3] + more) or "-"), str(len(each.waiters))
+        )
+    console.print(table)
+    if len(in_use) > SHOWN_MAX:
+        console.print(f"... and {len(in_use) - SHOWN_MAX} more")

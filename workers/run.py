@@ -1,0 +1,60 @@
+"""`python -m workers run PROGRAM`: one program of the tutorial on the stack that is up."""
+
+import subprocess
+import sys
+import time
+
+import redis
+from kombu.exceptions import OperationalError
+
+from workers.children import ROOT, ended_with_parent
+from workers.redis_server import StackError
+from workers.status import unserved_queues
+from workers.stopping import uninterrupted
+
+LOOK_EVERY = 2.0  # seconds
+BACK_WITHIN = 30.0  # seconds: a container that is started again, or a worker whose Redis is back, takes less
+
+
+def run_program(name: str, *arguments: str) -> int:
+    """Run it; its exit code. Raises StackError if a queue has no worker, or has lost its last one for good."""
+    _require_workers()
+    process = None
+    try:
+        with uninterrupted():
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"examples.{name}", *arguments], cwd=ROOT, preexec_fn=ended_with_parent()
+            )
+        return _watched(process)
+    finally:
+        if process is not None:
+            process.kill()
+            process.wait()
+
+
+def _require_workers() -> None:
+    until = time.monotonic() + BACK_WITHIN
+    while True:
+        missing, silent = unserved_queues()
+        if not missing:
+            return
+        if not silent or time.monotonic() > until:
+            raise StackError(f"no worker takes tasks of queue {' and '.join(missing)}: start them with `make up`")
+        time.sleep(0.5)
+
+
+def _watched(process: subprocess.Popen[bytes]) -> int:
+    seen = time.monotonic()  # when each queue had a worker
+    while True:
+        try:
+            return process.wait(LOOK_EVERY)
+        except subprocess.TimeoutExpired:
+            pass
+        try:
+            missing, _ = unserved_queues()
+        except (StackError, redis.RedisError, OperationalError):
+            missing = []  # Redis is away: the program says so itself, and waits for it
+        if not missing:
+            seen = time.monotonic()
+        elif time.monotonic() - seen > BACK_WITHIN:
+            raise StackError(f"no worker takes tasks of queue {' and '.join(missing)} any more: its log says why")
