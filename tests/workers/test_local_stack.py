@@ -1,6 +1,5 @@
 """`make up`: the local stack as a user starts and stops it."""
 
-import contextlib
 import json
 import os
 import signal
@@ -8,60 +7,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 import redis
+from local_stack import still_running, up, variables
 from peers import wait_until
 
-from workers import redis_server
 from workers.children import ROOT
-
-
-def variables(**more):
-    """The environment of a user who has set nothing but free ports."""
-    ports = {
-        "INTERLOCK_REDIS_PORT": str(redis_server.free_port()),
-        "INTERLOCK_FLOWER_PORT": str(redis_server.free_port()),
-    }
-    own = {key: value for key, value in os.environ.items() if key not in ("REDIS_URL", "INTERLOCK_PREFIX")}
-    return {**own, **ports, "PYTHONUNBUFFERED": "1", **more}
-
-
-@contextmanager
-def up(env, tmp_path):
-    """`python -m workers up`, ready; killed at the end with all that it started."""
-    output = tmp_path / "output"
-    env = {**env, "TMPDIR": str(tmp_path)}
-    with output.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "workers", "up"], cwd=ROOT, env=env, stdout=file, stderr=subprocess.STDOUT
-        )
-    process.output = output.read_text
-    tree = psutil.Process(process.pid)
-    try:
-        wait_until(lambda: "Ctrl-C stops" in output.read_text() or process.poll() is not None, within=90)
-        process.family = tree.children(recursive=True) if process.poll() is None else []
-        yield process
-    finally:
-        for each in [*process.family, tree]:
-            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended by itself
-                each.kill()
-        process.wait()
-
-
-def still_running(process):
-    """What the stack started and has not ended."""
-
-    def runs(each):
-        try:
-            return each.is_running() and each.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:  # it ended just now
-            return False
-
-    return [each for each in process.family if runs(each)]
 
 
 def test_pasted_lines_enqueue_a_job_and_ctrl_c_leaves_nothing(tmp_path):
@@ -154,55 +107,13 @@ def test_a_killed_stack_takes_its_children_along(tmp_path):
         )
 
 
-@pytest.mark.parametrize("variable", ["INTERLOCK_REDIS_PORT", "INTERLOCK_FLOWER_PORT"])
-def test_port_that_is_taken_is_one_line_that_names_its_variable(tmp_path, variable):
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        with up(variables(**{variable: port}), tmp_path) as process:
-            assert process.wait(30) == 1
-            said = process.output()
-    assert f"port {port}" in said
-    assert variable in said
-    assert said.count("\n") == 1
-
-
 def test_a_part_that_dies_ends_the_stack_with_a_line(tmp_path):
     with up(variables(), tmp_path) as process:
         server = next(each for each in process.family if "valkey" in each.name() or "redis" in each.name())
         server.kill()
         assert process.wait(60) == 1
-        assert "error: redis ended" in process.output()
+        assert "error: redis was ended by SIGKILL" in process.output()
         assert still_running(process) == []
-
-
-def test_status_shows_workers_queues_and_locks(stack):
-    own = redis.Redis.from_url(stack.env["REDIS_URL"])
-    import interlock
-
-    with interlock.Lock(name="shown", client=own):
-        began = time.monotonic()
-        said = subprocess.run(
-            [sys.executable, "-m", "workers", "status"],
-            cwd=ROOT, env={**stack.env, "COLUMNS": "150"}, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        assert time.monotonic() - began < 20
-    for part in ("cpu@", "io@", "prefork", "thread", "cpu: 0 waiting", "shown"):
-        assert part in said.stdout, said.stdout
-
-
-def test_status_and_run_without_redis_are_one_line():
-    for arguments in (["status"], ["run", "threads"]):
-        said = subprocess.run(
-            [sys.executable, "-m", "workers", *arguments],
-            cwd=ROOT,
-            env=variables(REDIS_URL=f"redis://127.0.0.1:{redis_server.free_port()}/0"),
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert said.returncode == 1
-        assert said.stderr.startswith("error: no Redis answers at 127.0.0.1")
-        assert said.stderr.count("\n") == 1
 
 
 def test_run_without_workers_is_one_line():

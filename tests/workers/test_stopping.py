@@ -1,0 +1,110 @@
+"""Ctrl-C and SIGTERM at any moment: the right exit code, no traceback, and nothing left, neither process nor file."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import contextmanager
+
+import pytest
+from local_stack import MARK, marked, variables
+from peers import wait_until
+
+from workers.children import ROOT
+
+TURNS = 8
+LAST = 12.0  # seconds: then `up` has been up for long, and `demo` is among its programs
+FIRST = 0.1  # seconds: before, Python itself starts, and a signal ends it in Python's own way
+SEED = random.randrange(10**6)
+RIGHT = {"up": lambda number: {0, -number}, "demo": lambda number: {128 + number, -number}}  # -number: it still imports
+
+
+@contextmanager
+def started(command, folder):
+    """The command as a shell starts it, in the foreground: a process group of its own. Killed at the end."""
+    folder.mkdir()
+    output = folder.with_suffix(".output")
+    mark = uuid.uuid4().hex
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers", *command.split()],
+            cwd=ROOT, env=variables(TMPDIR=str(folder), **{MARK: mark}), stdout=file, stderr=file,
+            start_new_session=True,
+        )  # fmt: skip
+    process.output, process.left = output.read_text, lambda: marked(mark)
+    try:
+        yield process
+    finally:
+        for each in process.left():
+            each.kill()
+        process.wait()
+
+
+def send(process, number):
+    """As a terminal does, to the whole group; as an operator does, to the one process."""
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+
+
+def assert_ended(process, command, number, folder, told):
+    code = process.wait(30)
+    assert code in RIGHT[command](number), (told, code, process.output())
+    assert "Traceback" not in process.output(), (told, process.output())
+    assert process.left() == [], told
+    assert list(folder.iterdir()) == [], told
+
+
+@pytest.mark.parametrize("turn", range(TURNS))
+def test_stopped_at_a_random_moment(tmp_path, turn):
+    """Both commands at once; each second time asked twice."""
+    chance = random.Random(SEED + turn)
+    delay = FIRST + (LAST - FIRST) * (turn + chance.random()) / TURNS
+    number = (signal.SIGINT, signal.SIGTERM)[turn % 2]
+    told = f"seed {SEED}, turn {turn}: {number.name} after {delay:.3f} s"
+    with started("up", tmp_path / "up") as up, started("demo", tmp_path / "demo") as demo:
+        time.sleep(delay)
+        for process in (up, demo):
+            assert process.poll() is None, process.output()
+            send(process, number)
+        if turn % 4 > 1:
+            time.sleep(chance.random())
+            for process in (up, demo):
+                if process.poll() is None:
+                    send(process, number)
+        assert_ended(up, "up", number, tmp_path / "up", told)
+        assert_ended(demo, "demo", number, tmp_path / "demo", told)
+
+
+def test_stopped_while_it_stops(tmp_path):
+    """The demo is done and ends its stack: it goes on with that, whoever is impatient."""
+    with started("demo", tmp_path / "demo") as demo:
+        wait_until(lambda: "shared_value     ok" in demo.output(), within=150, what="the last program's end")
+        time.sleep(0.3)
+        send(demo, signal.SIGINT)
+        assert_ended(demo, "demo", signal.SIGINT, tmp_path / "demo", "while it stops")
+
+
+def test_stopped_in_the_middle_of_a_program(tmp_path, stack):
+    """`run` says a word, not a traceback, whenever it comes."""
+    chance = random.Random(SEED)
+    for turn in range(6):
+        delay = 0.15 + chance.random() * 2.5
+        number = (signal.SIGINT, signal.SIGTERM)[turn % 2]
+        mark = uuid.uuid4().hex
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers", "run", "threads"],
+            cwd=ROOT, env={**stack.env, MARK: mark}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        time.sleep(delay)
+        send(process, number)
+        said, _ = process.communicate(timeout=20)
+        told = f"seed {SEED}, turn {turn}: {number.name} after {delay:.3f} s: {said}"
+        assert process.returncode in (128 + number, -number), told
+        assert "Traceback" not in said, told
+        assert marked(mark) == [], told
