@@ -65,7 +65,7 @@ def test_every_variable_is_named():
     for folder in ("interlock", "tasks", "workers"):
         for path in (ROOT / folder).rglob("*.py"):
             found |= set(re.findall(r'"(INTERLOCK_[A-Z_]+)"', path.read_text()))
-    assert {name for name in found if name not in README} == {"INTERLOCK_VERDICT"}
+    assert not {name for name in found if name not in README}
 
 
 def test_links_lead_somewhere():
