@@ -16,9 +16,10 @@ from redis.exceptions import NoScriptError
 from interlock._wire import Wire
 from interlock.errors import InterlockError, NameTakenError
 
-# The codes that scripts return first; interlock/lua/baton.lua has the same list, and a test compares them.
+# The codes that scripts return first; interlock/lua/attempt.lua has the same list, and a test compares them.
 GRANTED, BUSY, QUEUED, DONE, ENDED = 1, 0, 2, 3, 4
-LOST, STALE, OTHER_KIND, OTHER_PERMITS, FULL, GONE = -1, -2, -3, -4, -5, -6
+LOST, STALE, OTHER_KIND, OTHER_PERMITS, FULL, GONE, BROKEN = -1, -2, -3, -4, -5, -6, -7
+BATON = ("baton", "semaphore", "condition")  # kinds of scripts that begin with the state of the baton
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,10 @@ class Script:
 
 @cache
 def script(name: str) -> Script:
-    """The script of that name, behind the state that all scripts of the baton share."""
+    """The script of that name, behind what all scripts share, and all those of the baton."""
     folder = files("interlock") / "lua"
-    text = (folder / "baton.lua").read_text() + (folder / f"{name}.lua").read_text()
+    parts = ("attempt", "baton", name) if name.startswith(BATON) else ("attempt", name)
+    text = "".join((folder / f"{part}.lua").read_text() for part in parts)
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

@@ -19,18 +19,20 @@ import time
 import uuid
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import redis
 
 from interlock import _client, _scripts, address, caller
+from interlock._listener import Listener, said
 from interlock._scripts import Beat, Heard, Identity
 from interlock._wire import UNANSWERED, Outbox, Wire
 from interlock.errors import GoneError, InterlockError, LeaseLostError
 
-REASK = 1.0  # seconds between two signs of life of a waiter; ALIVE_MS in baton.lua allows three to be lost
-CLAIM = 1.0  # seconds that a grant waits to be confirmed: CLAIM_MS in baton.lua
+REASK = 1.0  # seconds between two signs of life of a waiter; ALIVE_MS in attempt.lua allows three to be lost
+CLAIM = 1.0  # seconds that a grant waits to be confirmed: CLAIM_MS in attempt.lua
 MARGIN = 0.05  # seconds that a lease must have to run at least, for the caller to enter without asking again
 BACKOFF = 0.2  # seconds until the next try when Redis does not answer
 IDLE = 5.0  # seconds between two looks of an idle heartbeat at whether its client still exists
@@ -39,6 +41,7 @@ BEATS_MAX = 100  # names a round trip
 ASKED_MAX = 5  # grants that came too late, until the lease is called too short
 LOCKS = ("Lock", "RLock")  # kinds that a task must not keep beyond its end
 
+Answer = TypeVar("Answer")
 log = logging.getLogger("interlock")
 
 
@@ -83,6 +86,23 @@ class Wait:
     code would leave it locked for ever."""
 
 
+class Sleeper:
+    """One caller that sleeps between two questions, until a message wakes it."""
+
+    def __init__(self) -> None:
+        self._woken = threading.Lock()  # no Event, as in Wait
+        self._woken.acquire()
+
+    def wake(self) -> None:
+        """Let it ask at once; under the session's mutex."""
+        if self._woken.locked():
+            self._woken.release()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep so long at most, or until woken; woken before, not at all."""
+        self._woken.acquire(timeout=seconds)
+
+
 class Session:
     """One process's standing with one Redis."""
 
@@ -94,6 +114,7 @@ class Session:
         self.mutex = threading.Lock()
         self.holds: dict[str, Hold] = {}
         self.waits: dict[str, Wait] = {}
+        self.sleepers: dict[str, Sleeper] = {}
         self.lost: set[str] = set()  # state keys of what was lost, until it is acquired again
         self._numbers = itertools.count(1)
         self._slots: list[int] = []  # free ones; a slot has one attempt at a time
@@ -104,8 +125,7 @@ class Session:
         self._wake_at = 0.0
         self._pulse = threading.Condition(self.mutex)
         self._heartbeat: threading.Thread | None = None
-        self._listener: threading.Thread | None = None
-        self._listening = threading.Event()
+        self._listener: Listener | None = None
         self._outbox = Outbox(self.wire)
 
     # --- what primitives call ---
@@ -242,6 +262,59 @@ class Session:
         candidates = own[::-1] if own or owner is not None else mine
         return min(candidates, key=lambda hold: (hold.releaser is not None, hold.gone), default=None)
 
+    def answered(
+        self, ask: Callable[[str], Answer | None], leave: Callable[[str], Answer | None], timeout: float | None
+    ) -> Answer | None:
+        """What Redis answers in the end, or None when the time is over.
+
+        Args:
+            ask: asks under an id, in one script that is safe to send twice; None: not yet, and the id is queued, so
+                that a message wakes it. It is asked again at least every REASK seconds, as a sign of life.
+            leave: takes the id off the queue; what it would have been answered, if that has come meanwhile.
+            timeout: seconds; None: no limit; 0: one try.
+        """
+        self.checked()
+        until = None if timeout is None else time.monotonic() + timeout
+        if timeout != 0:
+            self._listen(LISTEN_WITHIN if timeout is None else min(timeout, LISTEN_WITHIN))
+        id, sleeper, queued = self.new_id(), Sleeper(), False
+        with self.mutex:
+            self.sleepers[id] = sleeper
+        try:
+            while True:
+                answer, pause = None, REASK
+                try:
+                    answer = ask(id)
+                    queued = True
+                except UNANSWERED as error:
+                    if not queued:
+                        raise
+                    log.warning("waiting on, though Redis does not answer: %s", said(error))
+                    pause = BACKOFF
+                left = REASK if until is None else until - time.monotonic()
+                if answer is None and left <= 0:
+                    answer = leave(id)
+                    left, queued = 0, False
+                if answer is not None or left <= 0:
+                    self.end_id(id)
+                    return answer
+                sleeper.sleep(min(pause, left))
+        except BaseException:  # interrupted, or refused
+            if queued:
+                self._leave_quietly(id, leave)
+            raise
+        finally:
+            with self.mutex:
+                self.sleepers.pop(id, None)
+
+    def _leave_quietly(self, id: str, leave: Callable[[str], object]) -> None:
+        try:
+            leave(id)
+        except UNANSWERED as error:  # its place lapses: nobody asks for it any more
+            log.warning("could not leave a queue: %s", said(error))
+        else:
+            self.end_id(id)
+
     # --- a permit arrives ---
 
     def _ask(self, wait: Wait, *, blocking: bool) -> tuple[float, _scripts.Asked]:
@@ -326,42 +399,34 @@ class Session:
         else:
             self.end_id(wait.id)
 
-    # --- the listener ---
+    # --- messages arrive ---
 
     def _listen(self, within: float) -> None:
-        """Have grants heard. If that takes longer, go on: the next sign of life brings what nobody heard."""
+        """Have messages heard. If that takes longer, go on: the next sign of life brings what nobody heard."""
         with self.mutex:
             if self._listener is None:
-                thread = threading.Thread(target=self._run_listener, name="interlock-listener", daemon=True)
-                thread.start()
-                self._listener = thread
-        if not self._listening.is_set():
-            self._listening.wait(within)
+                self._listener = Listener(
+                    self.client, f"{self.prefix}interlock:session:{self.id}", self._on_message, self._on_connection
+                )
+        self._listener.wait(within)
 
-    def _run_listener(self) -> None:
-        channel = f"{self.prefix}interlock:session:{self.id}"
-        while not self._ended:
-            pubsub = self.client.pubsub()  # type: ignore[no-untyped-call]
-            try:
-                pubsub.subscribe(channel)
-                while not self._ended:
-                    message = pubsub.get_message(timeout=REASK)
-                    if message is None:
-                        continue
-                    if message["type"] == "subscribe":
-                        # also after a reconnection: what was published meanwhile is lost
-                        _scripts.load_confirm(self.client)
-                        self._listening.set()
-                        self._ask_now()
-                    elif message["type"] == "message":
-                        token, end, id = _scripts.text(message["data"]).split(" ", 2)
-                        self._on_grant(id, int(token), int(end))
-            except Exception as error:  # whatever it is: waiters depend on this thread, so it tries again
-                self._listening.clear()
-                log.warning("listening at %s failed, trying again: %s", _client.where(self.client), said(error))
-                time.sleep(BACKOFF)
-            finally:
-                pubsub.close()
+    def _on_connection(self) -> None:
+        """Also after a reconnection: what was published meanwhile is lost."""
+        _scripts.load_confirm(self.client)
+        self._ask_now()
+        with self.mutex:
+            for sleeper in self.sleepers.values():
+                sleeper.wake()
+
+    def _on_message(self, message: str) -> None:
+        token, end, id = message.split(" ", 2)
+        if int(token):
+            self._on_grant(id, int(token), int(end))
+            return
+        with self.mutex:
+            sleeper = self.sleepers.get(id)
+            if sleeper is not None:
+                sleeper.wake()
 
     def _on_grant(self, id: str, token: int, end_ms: int) -> None:
         with self.mutex:
@@ -499,6 +564,8 @@ class Session:
     def close(self) -> None:
         """At the normal end of a process, or when its client is no more: give back what is held, leave every queue."""
         self._ended = True
+        if self._listener is not None:
+            self._listener.ended = True
         with self.mutex:
             holds, waits = list(self.holds.values()), list(self.waits.values())
             self.holds.clear()
@@ -510,11 +577,6 @@ class Session:
                 log.warning("could not give back %r, its lease will run out: %s", hold.of.name, said(error))
         for wait in waits:
             self._leave(wait)
-
-
-def said(error: Exception) -> str:
-    """An error for the log: redis-py's have a repr that leaves out what they say."""
-    return f"{type(error).__name__}: {error}"
 
 
 def slot_of(id: str) -> int:
@@ -561,6 +623,8 @@ def _end(session: Session, process: int) -> None:
     """The client is no more, nor any primitive that used it. Called amid garbage collection: takes no lock."""
     if process == os.getpid():
         session._ended = True
+        if session._listener is not None:
+            session._listener.ended = True
 
 
 def _close_at_exit() -> None:

@@ -35,7 +35,7 @@ TWINS = {
         EVERY,
         [LONG_CLAIM, ("if redis.call('EXISTS', alive_key(session)) == 1 then", "if true then")],
     ),
-    "nobody_is_deaf": (EVERY, [LONG_CLAIM, ("session, message) > 0 then", "session, message) >= 0 then")]),
+    "nobody_is_deaf": (EVERY, [LONG_CLAIM, ("now + CLAIM_MS)) > 0 then", "now + CLAIM_MS)) >= 0 then")]),
     "claims_cost_a_lease": (EVERY, [LONG_CLAIM]),
     "nothing_was_done_before": (EVERY, [("if not note then return nil end", "if true then return nil end")]),
     "never_asks_again": (

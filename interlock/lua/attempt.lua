@@ -1,0 +1,64 @@
+-- What every script begins with: what an attempt is, what was done before, whom to wake.
+--
+-- KEYS[1] state    hash of one primitive: kind, clock and what its own scripts say
+-- beside it, per session, each with an expiry of its own:
+--         <state>:alive:<session>  string: the session was heard within ALIVE_MS; gone: its waiters are passed over
+--         <state>:done:<session>   hash: slot -> number and answer of the slot's last ended attempt
+--
+-- An attempt is everything from a first call to the last that has its id: <session>/<slot>/<number> <label>. A lock's goes
+-- from an acquire to its release or abandon, a queue's from a put to its answer.
+-- A slot has one attempt at a time, and later ones have larger numbers. So a slot's last ended attempt tells of a call that
+-- was sent twice, or that arrives late, whether it has been done.
+-- Arrivals and tokens are readings of one logical clock: max(last + 1, server time in us). It grows strictly, also when
+-- the key is lost, for as long as the server's time does not step back (hybrid logical clocks, Kulkarni et al. 2014).
+--
+-- Codes returned first (interlock/_scripts.py has the same list):
+--   1 GRANTED, 0 BUSY, 2 QUEUED, 3 DONE, 4 ENDED, -1 LOST, -2 STALE, -3 OTHER_KIND, -4 OTHER_PERMITS, -5 FULL, -6 GONE,
+--   -7 BROKEN
+local GRANTED, BUSY, QUEUED, DONE, ENDED = 1, 0, 2, 3, 4
+local LOST, STALE, OTHER_KIND, OTHER_PERMITS, FULL, GONE, BROKEN = -1, -2, -3, -4, -5, -6, -7
+local CLAIM_MS = 1000        -- how long a grant waits to be confirmed before its process counts as dead
+local ALIVE_MS = 3500        -- waiters re-ask at least once a second: three may be lost
+local DONE_MS = 600000       -- longer than any client goes on sending a call again
+local IDLE_MS = 86400000     -- a day; no lease is longer
+
+local state = KEYS[1]
+local time = redis.call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local now = math.floor(now_us / 1000)
+local clock = 0              -- the last reading: scripts that tick read it from the state first, and store it
+
+local function session_of(id) return string.match(id, '^[^/]+') end
+local function alive_key(session) return state .. ':alive:' .. session end
+
+-- How the attempt ended: nil if it has not, STALE if its slot has since ended another.
+local function done(id)
+  local session, slot, number = string.match(id, '^([^/]+)/(%d+)/(%d+)')
+  local note = redis.call('HGET', state .. ':done:' .. session, slot)
+  if not note then return nil end
+  local last, answer = string.match(note, '^(%d+) (-?%d+)$')
+  last, number = tonumber(last), tonumber(number)
+  if number > last then return nil end
+  return number == last and tonumber(answer) or STALE
+end
+
+local function note_done(id, answer)
+  local session, slot, number = string.match(id, '^([^/]+)/(%d+)/(%d+)')
+  local key = state .. ':done:' .. session
+  redis.call('HSET', key, slot, number .. ' ' .. answer)
+  redis.call('PEXPIRE', key, DONE_MS)
+end
+
+local function tick()
+  clock = math.max(clock + 1, now_us)
+  return string.format('%.0f', clock)
+end
+
+-- Sends a message to the session of an id; how many heard it: 0 if its process is gone.
+local function tell(id, token, end_ms)
+  local channel = string.match(state, '^[^{]*') .. 'session:' .. session_of(id)
+  return redis.call('PUBLISH', channel, token .. ' ' .. end_ms .. ' ' .. id)
+end
+
+-- Wakes a waiter that then asks again.
+local function wake(id) return tell(id, '0', '0') end
