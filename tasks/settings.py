@@ -63,7 +63,8 @@ def settings(environment: Environment) -> dict[str, Any]:
             "global_keyprefix": environment.prefix,
         },
         "result_backend_always_retry": True,  # a worker that cannot store a result tries again
-        "result_backend_max_retries": 10,  # not for ever
+        "result_backend_max_retries": 40,  # not for ever: with pauses of half a second, most outages are shorter
+        "result_backend_max_sleep_between_retries_ms": 1000,
         "redis_backend_health_check_interval": 30,  # s
         "redis_socket_keepalive": by_network,
         "redis_socket_timeout": ANSWERS_WITHIN,

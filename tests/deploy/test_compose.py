@@ -22,7 +22,7 @@ from peers import wait_until
 from workers.children import ROOT
 
 SECRETS = {"REDIS_PASSWORD": "r4nd0mRedis", "FLOWER_PASSWORD": "r4nd0mFlower"}
-QUICK = {"INTERLOCK_TASK_SECONDS_MAX": "5"}  # so that a vanished worker's tasks come back after ten seconds
+QUICK = {"INTERLOCK_TASK_SECONDS_MAX": "8"}  # so that a vanished worker's tasks come back after sixteen seconds
 README = (ROOT / "README.md").read_text()
 MAKE_ENV, UP, SCALE, DOWN, READ_ENV = (
     line.split(" #")[0].strip()
@@ -247,8 +247,7 @@ def test_queued_jobs_survive_a_killed_redis(compose):
     jobs = enqueue(compose, count=12, pause=1.0)
     wait_until(lambda: running(compose)[1] == 2, within=30, what="the jobs' start")
     time.sleep(1.5)  # a killed Redis may lose its last second, and says so
-    compose.shell("docker compose kill redis")
-    compose.shell("docker compose up -d --wait redis")
+    compose.shell("docker compose kill redis; docker compose start redis")
     squares(jobs)
 
 
@@ -261,7 +260,7 @@ def shown_tasks(compose):
 
 def test_history_of_flower_survives_restart_and_kill(compose):
     before = shown_tasks(compose)
-    assert len(before) > 100, "the jobs of the tests above"
+    assert len(before) > 90, "the jobs of the tests above, but for those that ran while Redis was away"
     compose.shell("docker compose restart flower")
     compose.shell("docker compose up -d --wait")
     assert before <= shown_tasks(compose)
