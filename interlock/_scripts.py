@@ -107,14 +107,21 @@ def acquire(wire: Wire, of: Identity, *, id: str, lease_ms: int, wait: bool, arr
     return Asked(int(code), int(text(number) or 0), int(text(ms)), int(now))
 
 
-def release(
-    wire: Wire, of: Identity, *, id: str, token: int, writes: Sequence[tuple[str, str, int | None]] = ()
-) -> int:
-    """Store what was written (key, encoded value, ttl in ms) and hand over: DONE, LOST or GONE."""
-    argv: list[str | int] = [*of.argv, id, token]
+Write = tuple[str, str, int | None]  # a key, what it is to hold, encoded, and its ttl in ms or None to leave it
+
+
+def _to_store(writes: Sequence[Write]) -> tuple[list[str], list[str | int]]:
+    """KEYS and ARGV of what a holder wrote."""
+    rest: list[str | int] = []
     for _, encoded, ttl_ms in writes:
-        argv += [encoded, "" if ttl_ms is None else ttl_ms]
-    reply = run(wire, "baton_release", (*of.keys, *(key for key, _, _ in writes)), argv)
+        rest += [encoded, "" if ttl_ms is None else ttl_ms]
+    return [key for key, _, _ in writes], rest
+
+
+def release(wire: Wire, of: Identity, *, id: str, token: int, writes: Sequence[Write] = ()) -> int:
+    """Store what was written (key, encoded value, ttl in ms) and hand over: DONE, LOST or GONE."""
+    keys, values = _to_store(writes)
+    reply = run(wire, "baton_release", (*of.keys, *keys), (*of.argv, id, token, *values))
     of.raise_mismatch(reply)
     return int(reply[0])
 
@@ -134,6 +141,38 @@ def abandon(wire: Wire, of: Identity, *, id: str) -> None:
     of.raise_mismatch(run(wire, "baton_abandon", of.keys, (*of.argv, id)))
 
 
+def condition_wait(
+    wire: Wire,
+    of: Identity,
+    *,
+    id: str,
+    token: int,
+    writes: Sequence[Write],
+    again: str,
+    condition: str,
+) -> tuple[int, int, int]:
+    """Release a lock and wait for a Condition: (QUEUED, arrival, server ms), or (LOST or GONE, 0, 0)."""
+    keys, values = _to_store(writes)
+    reply = run(wire, "condition_wait", (*of.keys, *keys), (*of.argv, id, token, again, condition, *values))
+    of.raise_mismatch(reply)
+    code, arrival, now = reply if len(reply) == 3 else (reply[0], 0, 0)
+    return int(code), int(float(text(arrival))), int(now)
+
+
+def condition_notify(wire: Wire, of: Identity, *, id: str, token: int, call: str, condition: str, n: int | None) -> int:
+    """Notify n waiters, None: all; DONE or LOST."""
+    argv = (*of.argv, id, token, call, condition, -1 if n is None else n)
+    reply = run(wire, "condition_notify", of.keys, argv)
+    of.raise_mismatch(reply)
+    return int(reply[0])
+
+
+def condition_leave(wire: Wire, of: Identity, *, id: str, condition: str) -> tuple[bool, int | None]:
+    """Queue for the lock without a notification: whether there was one, and the arrival if it is queued."""
+    notified, arrival = run(wire, "condition_leave", of.keys, (*of.argv, id, condition))
+    return bool(notified), int(text(arrival)) if text(arrival) else None
+
+
 def load_confirm(client: redis.Redis) -> None:
     """Have the server know the script whose reply nobody awaits."""
     client.script_load(script("baton_confirm").text)
@@ -151,12 +190,12 @@ class Beat:
 
     of: Identity
     holds: Sequence[tuple[str, int, int]]  # id, token, lease in ms
-    waiters: Sequence[tuple[str, int]]  # id, arrival
+    waiters: Sequence[tuple[str, int, str]]  # id, arrival, the Condition that it waits for or ''
 
     @property
     def argv(self) -> list[str | int]:
         """ARGV of baton_beat."""
-        rows = (*self.holds, *self.waiters)
+        rows: list[tuple[str | int, ...]] = [*self.holds, *self.waiters]
         return [*self.of.argv, len(self.holds), *(item for row in rows for item in row)]
 
 

@@ -79,6 +79,7 @@ class Wait:
     lease_ms: int
     due: float
     arrival: int | None = None
+    condition: str = ""  # the name of the Condition that it waits for, until it is notified
     sample: tuple[float, int] = (0.0, 0)  # the latest reading of the server's clock: (when we asked, what it answered)
     grant: tuple[int, int, float] | None = None  # token, end of the claim in server ms, when it was confirmed
     woken: threading.Lock = field(default_factory=threading.Lock)
@@ -197,9 +198,7 @@ class Session:
         if code == _scripts.LOST and not quiet:
             raise LeaseLostError(lost_text(hold))
         if code == _scripts.GONE and not quiet:
-            raise GoneError(
-                f"released {hold.of.name!r}, but what was written under it is lost: a value exists no longer"
-            )
+            raise GoneError(gone_text(hold))
 
     def forget(self, holds: list[Hold], *, lost: bool) -> None:
         """These are no more, and the server knows."""
@@ -315,6 +314,78 @@ class Session:
         else:
             self.end_id(id)
 
+    def wait_for_condition(self, hold: Hold, condition: str, timeout: float | None) -> tuple[Hold, bool]:
+        """Release a lock, wait to be notified, and have it again: the new hold, and whether there was a notification.
+
+        Raises:
+            LeaseLostError: its lease was over; nobody waits, and the caller does not hold it.
+            GoneError: a value that was written exists no longer; likewise.
+        """
+        of = hold.of
+        until = None if timeout is None else time.monotonic() + timeout
+        self._listen(LISTEN_WITHIN)
+        wait = Wait(of, self.new_id(), round(hold.lease * 1000), time.monotonic() + REASK, condition=condition)
+        wait.woken.acquire()
+        with self.mutex:
+            self.waits[wait.id] = wait
+        try:
+            self._release_and_wait(hold, wait)
+        except BaseException:
+            self._leave(wait)
+            raise
+        notified = True
+        try:
+            left = -1 if until is None else min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)
+            if wait.woken.acquire(timeout=left):
+                wait.woken.release()
+                with self.mutex:
+                    wait.condition, wait.arrival = "", None
+            else:
+                notified = self._leave_condition(wait)
+        except BaseException:  # as in threading, whoever waits has the lock again, whatever happens
+            self._leave_condition(wait)
+            self._wait(wait, hold.lease, None)
+            raise
+        again = self._wait(wait, hold.lease, None)
+        assert again is not None
+        return again, notified
+
+    def _release_and_wait(self, hold: Hold, wait: Wait) -> None:
+        code = _scripts.LOST
+        sent = time.monotonic()
+        try:
+            if not hold.gone:
+                writes = [(key, encoded, ttl_ms) for key, (encoded, ttl_ms) in hold.writes.items()]
+                code, arrival, now_ms = _scripts.condition_wait(
+                    self.wire, hold.of, id=hold.id, token=hold.token, writes=writes, again=wait.id,
+                    condition=wait.condition,
+                )  # fmt: skip
+        except BaseException:
+            hold.unanswered = True
+            raise
+        self.forget([hold], lost=code == _scripts.LOST)
+        if code == _scripts.LOST:
+            raise LeaseLostError(lost_text(hold))
+        if code == _scripts.GONE:
+            raise GoneError(gone_text(hold))
+        with self.mutex:
+            wait.arrival, wait.sample = arrival, (sent, now_ms)
+            self._wake_by(wait.due)
+
+    def _leave_condition(self, wait: Wait) -> bool:
+        """Queue for the lock, notified or not; whether it was."""
+        while True:
+            try:
+                notified, arrival = _scripts.condition_leave(self.wire, wait.of, id=wait.id, condition=wait.condition)
+            except UNANSWERED as error:
+                log.warning("waiting on, though Redis does not answer: %s", said(error))
+                time.sleep(BACKOFF)
+                continue
+            with self.mutex:
+                wait.condition = ""
+                wait.arrival = arrival if arrival is not None else wait.arrival
+            return notified
+
     # --- a permit arrives ---
 
     def _ask(self, wait: Wait, *, blocking: bool) -> tuple[float, _scripts.Asked]:
@@ -338,12 +409,13 @@ class Session:
     def _wait(self, wait: Wait, lease: float, until: float | None) -> Hold | None:
         late = 0
         while late < ASKED_MAX:
+            asked = None
             try:
-                sent, asked = self._ask(wait, blocking=True)
+                if wait.grant is None:  # else a notified waiter of a Condition has it already
+                    sent, asked = self._ask(wait, blocking=True)
             except UNANSWERED:
                 if wait.arrival is None:
-                    raise
-                asked = None  # in the queue already: the heartbeat asks again when Redis is back
+                    raise  # else it is in the queue already: the heartbeat asks again when Redis is back
             if asked and asked.code == _scripts.GRANTED:
                 hold = self._enter(wait, asked.token, lease, sent + (asked.ms - asked.now_ms) / 1000)
                 if hold is not None:
@@ -508,7 +580,7 @@ class Session:
                 Beat(
                     of,
                     [(hold.id, hold.token, round(hold.lease * 1000)) for hold in ours],
-                    [(wait.id, wait.arrival or 0) for wait in theirs],
+                    [(wait.id, wait.arrival or 0, wait.condition) for wait in theirs],
                 )
                 for of, ours, theirs in batch
             ]
@@ -573,6 +645,9 @@ class Session:
         for hold in holds:
             try:
                 self.release(hold, quiet=True)
+            except UNANSWERED as error:
+                log.warning("%d holds could not be given back, their leases will run out: %s", len(holds), said(error))
+                return
             except Exception as error:  # the others must be given back all the same
                 log.warning("could not give back %r, its lease will run out: %s", hold.of.name, said(error))
         for wait in waits:
@@ -598,6 +673,11 @@ def lost_text(hold: Hold) -> str:
         f"the lease of {hold.of.kind} {hold.of.name!r} (token {hold.token}) is over: what was written under "
         "it is discarded; acquire it again, with a longer lease if this process was only slow"
     )
+
+
+def gone_text(hold: Hold) -> str:
+    """One line: a lock was given up, but what was written under it could not be stored."""
+    return f"released {hold.of.name!r}, but what was written under it is lost: a value exists no longer"
 
 
 _sessions: weakref.WeakKeyDictionary[redis.Redis, Session] = weakref.WeakKeyDictionary()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
+import interlock
 from workers import redis_server
 
 SERVER = {}
@@ -33,6 +34,7 @@ def pytest_configure(config):
 
 def pytest_unconfigure(config):
     if SERVER:
+        interlock.close()  # what tests of threads left held
         SERVER["child"].ask_to_stop()
         SERVER["child"].stop(5)
         shutil.rmtree(SERVER["folder"])

@@ -6,7 +6,10 @@ from hashlib import sha1
 from interlock import _scripts
 
 TRUE = _scripts.script
-EVERY = ("baton_acquire", "baton_release", "baton_abandon", "baton_confirm", "baton_beat", "semaphore_release")
+EVERY = (
+    "baton_acquire", "baton_release", "baton_abandon", "baton_confirm", "baton_beat", "semaphore_release",
+    "condition_wait", "condition_notify", "condition_leave",
+)  # fmt: skip
 LONG_CLAIM = ("local CLAIM_MS = 1000", "local CLAIM_MS = 60000")  # so that it is the guard that bounds the damage
 TWINS = {
     # name: (scripts, [(what stands there, what the twin has)])
@@ -41,10 +44,12 @@ TWINS = {
     "never_asks_again": (
         ["baton_beat"],
         [
-            ("redis.call('ZADD', queue, 'NX', ARGV[i + 1], ARGV[i])", "redis.call('PING')"),
+            ("redis.call('ZADD', waits_in, 'NX', arrival, id)", "redis.call('PING')"),
             ("redis.call('ZCARD', holders) < permits then", "false then"),
         ],
     ),
+    "notifications_die_with_the_dead": (EVERY, [("redis.call('HDEL', state, 'n:' .. id)\n    notify(name)", "")]),
+    "wakes_in_any_order": (EVERY, [("redis.call('ZPOPMIN', waiters)[1]", "redis.call('ZPOPMAX', waiters)[1]")]),
     "renews_what_is_lost": (["baton_beat"], [("if held(id) == token then", "if true then")]),
 }
 

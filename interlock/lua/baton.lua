@@ -2,9 +2,11 @@
 --
 -- A Lock is a Semaphore with one permit: one algorithm serves both. All its keys share one Cluster hash tag, {name}.
 --
--- KEYS[1] state    hash: kind; initial and permits (counts); clock; h:<id> = the holder's token, "?" behind it while claimed
+-- KEYS[1] state    hash: kind; initial and permits (counts); clock; h:<id> = the holder's token, "?" behind it while claimed;
+--                  n:<id> = the Condition by which a waiter was notified, until it releases
 -- KEYS[2] holders  sorted set: id by the end of its lease, in ms of server time
 -- KEYS[3] queue    sorted set: waiters' ids by their arrival
+-- beside them      <state>:cond:<name>  sorted set: waiters of a Condition of this lock, by their arrival there
 -- ARGV[1] kind     ARGV[2] initial permits     ARGV[3] ttl (ms) of permits added, or '' to keep them for ever
 local holders, queue = KEYS[2], KEYS[3]
 local stored = redis.call('HMGET', state, 'kind', 'initial', 'permits', 'clock')
@@ -27,7 +29,7 @@ local function grant(id, ms, mark)
 end
 
 local function drop(id)
-  redis.call('HDEL', state, 'h:' .. id)
+  redis.call('HDEL', state, 'h:' .. id, 'n:' .. id)
   redis.call('ZREM', holders, id)
 end
 
@@ -45,13 +47,53 @@ local function renew(id, token, lease)
   redis.call('ZADD', holders, now + lease, id)
 end
 
+-- Stores what a holder wrote: for each of KEYS[4..] the encoded value and its ttl (ms) or '', from that ARGV on.
+-- All or nothing: GONE if one of them exists no longer.
+local function store(first)
+  for i = 4, #KEYS do
+    if redis.call('EXISTS', KEYS[i]) == 0 then return GONE end
+  end
+  for i = 4, #KEYS do
+    local encoded, ttl = ARGV[first + 2 * (i - 4)], ARGV[first + 2 * (i - 4) + 1]
+    if ttl == '' then redis.call('SET', KEYS[i], encoded, 'KEEPTTL') else redis.call('SET', KEYS[i], encoded, 'PX', ttl) end
+  end
+  return DONE
+end
+
+-- Moves the first waiter of a Condition that is alive to the lock's own queue; whether there was one.
+local function notify(name)
+  local waiters = state .. ':cond:' .. name
+  while true do
+    local id = redis.call('ZPOPMIN', waiters)[1]
+    if not id then return false end
+    if redis.call('EXISTS', alive_key(session_of(id))) == 1 then
+      local arrival = tick()
+      redis.call('HSET', state, 'clock', arrival, 'n:' .. id, name)
+      redis.call('ZADD', queue, arrival, id)
+      return true
+    end
+  end
+end
+
+-- Who was notified and does not enter passes the notification on.
+local function pass_on(id)
+  local name = redis.call('HGET', state, 'n:' .. id)
+  if name then
+    redis.call('HDEL', state, 'n:' .. id)
+    notify(name)
+  end
+end
+
 -- Ends the leases that ran out. A claim that nobody confirmed makes its whole session doubtful.
 local function reap()
   while true do
     local first = redis.call('ZRANGE', holders, 0, 0, 'WITHSCORES')
     if not first[1] or tonumber(first[2]) > now then return end
     local _, claimed = held(first[1])
-    if claimed then redis.call('DEL', alive_key(session_of(first[1]))) end
+    if claimed then
+      redis.call('DEL', alive_key(session_of(first[1])))
+      pass_on(first[1])
+    end
     drop(first[1])
   end
 end
@@ -70,8 +112,11 @@ local function advance()
       if tell(id, token, string.format('%.0f', now + CLAIM_MS)) > 0 then
         free = free - 1
       else                   -- nobody listens: it is gone, or will re-ask and get its place back
+        pass_on(id)
         drop(id)
       end
+    else
+      pass_on(id)
     end
   end
 end

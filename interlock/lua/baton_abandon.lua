@@ -7,6 +7,7 @@ local wrong = mismatch()
 if wrong then return wrong end
 reap()
 redis.call('ZREM', queue, id)
+pass_on(id)
 drop(id)
 advance()
 if not done(id) then note_done(id, DONE) end

@@ -18,16 +18,7 @@ if held(id) ~= token then
   note_done(id, LOST)
   return {LOST}
 end
-answer = DONE
-for i = 4, #KEYS do
-  if redis.call('EXISTS', KEYS[i]) == 0 then answer = GONE end
-end
-if answer == DONE then
-  for i = 4, #KEYS do
-    local encoded, ttl = ARGV[2 * i - 2], ARGV[2 * i - 1]
-    if ttl == '' then redis.call('SET', KEYS[i], encoded, 'KEEPTTL') else redis.call('SET', KEYS[i], encoded, 'PX', ttl) end
-  end
-end
+answer = store(6)
 drop(id)
 advance()
 note_done(id, answer)

@@ -1,0 +1,181 @@
+"""`Condition`: wait, under a lock, until another says that something has changed."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import redis
+
+from interlock import _scripts
+from interlock._arguments import checked_lease, checked_wait
+from interlock._primitive import Primitive, who
+from interlock._scripts import Identity
+from interlock._session import Hold, lost_text
+from interlock.errors import LeaseLostError, NotHeldError
+from interlock.lock import Lock, RLock
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class ConditionStatistics:
+    """A look at a Condition, as Redis saw it at one moment."""
+
+    name: str
+    lock: str  # the name of its lock
+    waiters: tuple[str, ...]  # host:pid and task, in order of arrival
+
+
+class Condition(Primitive):
+    """Waiting for a change of what a lock guards; `threading.Condition` between machines.
+
+    >>> import interlock, threading
+    >>> ready, orders = interlock.Condition(), interlock.RawValue("i", 0)
+    >>> def cook():
+    ...     with ready:
+    ...         orders.value += 1
+    ...         ready.notify()
+    >>> with ready:
+    ...     threading.Thread(target=cook).start()
+    ...     ready.wait_for(lambda: orders.value > 0, timeout=10)
+    True
+
+    Whoever waits has given the lock up, with what was written under it stored, and queued, in one step. `notify` moves
+    waiters to the queue of the lock, in order of arrival: none wakes up before it has the lock. A waiter that dies is
+    passed over; one that was notified and dies before it has the lock passes the notification on.
+
+    Differs from `threading.Condition`: it has a name, and all of one name with one lock are one; the lock may be None,
+    an `interlock.Lock` or an `interlock.RLock`; the caller itself must hold it, as `threading` asks of an RLock. As
+    there, test what you wait for again when `wait` returns (or use `wait_for`): in an outage of Redis a notification
+    may be given twice. A lock that is lost meanwhile raises `LeaseLostError`.
+
+    Args:
+        lock: None: an RLock of its own.
+        name: None: a fresh unique one.
+        client: a `redis.Redis`, for a lock of its own; None: from `REDIS_URL`.
+        lease: for a lock of its own, as in `Lock`.
+
+    Costs one round trip to begin to wait and one to notify; then the hand-over of the lock.
+    """
+
+    kind = "Condition"
+
+    def __init__(
+        self,
+        lock: Lock | RLock | None = None,
+        *,
+        name: str | None = None,
+        client: redis.Redis | None = None,
+        lease: float = 30.0,
+    ) -> None:
+        super().__init__(name, client)
+        if lock is None:
+            lock = RLock(name=self.name, client=client, lease=lease)
+        elif not isinstance(lock, Lock | RLock):
+            raise TypeError(f"lock must be None, an interlock.Lock or an interlock.RLock, not {lock!r}")
+        else:
+            checked_lease(lease)
+        self._lock, self._client = lock, lock._client
+        self.acquire = lock.acquire
+        self.release = lock.release
+
+    def parameters(self) -> dict[str, Any]:
+        return {"name": self.name, "lock": {"kind": self._lock.kind, **self._lock.parameters()}}
+
+    @classmethod
+    def attached(cls, **parameters: Any) -> Self:
+        lock = dict(parameters["lock"])
+        return cls(Lock(**lock) if lock.pop("kind") == Lock.kind else RLock(**lock), name=parameters["name"])
+
+    @property
+    def _of(self) -> Identity:
+        return self._session.identity(self._lock.kind, self._lock.name)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Give the lock up, wait to be notified, and have the lock again, after all who queued for it before.
+
+        Args:
+            timeout: seconds to wait for the notification, None: for ever. The lock is waited for without a limit.
+
+        Returns:
+            Whether it was notified.
+
+        Raises:
+            NotHeldError: the caller does not hold the lock.
+            LeaseLostError: its lease was over before; nobody waits, and the caller does not hold it.
+            GoneError: a value that was written under the lock exists no longer; likewise.
+        """
+        limit = None if timeout is None else checked_wait(True, max(0.0, timeout), forever=None)
+        hold = self._held("wait on")
+        count = hold.count
+        (taken,) = self._session.take(hold.of, hold.owner)
+        again, notified = self._session.wait_for_condition(taken, self.name, limit)
+        again.count = count
+        return notified
+
+    def wait_for(self, predicate: Callable[[], Found], timeout: float | None = None) -> Found:
+        """Wait until the predicate, which is called under the lock, is true.
+
+        Args:
+            predicate: asked first, and again after each notification.
+            timeout: seconds, None: for ever.
+
+        Returns:
+            What the predicate said last: false if the time is over.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        while not (found := predicate()):
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            self.wait(left)
+        return found
+
+    def notify(self, n: int = 1) -> None:
+        """Let the first n waiters have the lock, one after the other, when it is released.
+
+        Raises:
+            NotHeldError: the caller does not hold the lock.
+            LeaseLostError: its lease is over; nobody is notified.
+        """
+        self._notify(n)
+
+    def notify_all(self) -> None:
+        """Let all waiters have the lock, one after the other. Raises as `notify`."""
+        self._notify(None)
+
+    def _notify(self, n: int | None) -> None:
+        hold = self._held("notify on")
+        session = self._session
+        call = session.new_id()
+        code = _scripts.condition_notify(
+            session.wire, hold.of, id=hold.id, token=hold.token, call=call, condition=self.name, n=n
+        )
+        session.end_id(call)
+        if code == _scripts.LOST:
+            raise LeaseLostError(lost_text(hold))
+
+    def _held(self, what: str) -> Hold:
+        hold = self._lock._mine()
+        if hold is None:
+            raise NotHeldError(f"cannot {what} the Condition {self.name!r}: the caller does not hold its lock")
+        return hold
+
+    def statistics(self) -> ConditionStatistics:
+        """Who waits to be notified, in order."""
+        state = self._session.checked()
+        found = state.wire.call("ZRANGE", f"{self._of.state}:cond:{self.name}", 0, -1)
+        return ConditionStatistics(self.name, self._lock.name, tuple(who(_scripts.text(id)) for id in found))
+
+    def __enter__(self) -> bool:
+        return self._lock.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.__exit__(kind, error, trace)
+
+    def __repr__(self) -> str:
+        return f"<interlock.Condition {self.name!r} of {self._lock!r}>"

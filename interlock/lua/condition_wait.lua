@@ -1,0 +1,34 @@
+-- Releases a lock and waits for a Condition of it, in one: nobody can notify in between.
+-- Guarantee: what the holder wrote is stored as baton_release.lua stores it. Safe to send twice: then it only answers.
+--
+-- KEYS[4..]  the values written
+-- ARGV[4] id   ARGV[5] its token   ARGV[6] id of the attempt to have the lock again   ARGV[7] name of the Condition
+-- ARGV[8..]  for each of KEYS[4..]: the encoded value, and its ttl (ms) or '' to leave it
+-- Returns {QUEUED, arrival, now (server ms)} | {LOST}: not held under this token any more, nothing written, not waiting
+--         | {GONE}: released, not waiting: a value to be written exists no longer | {STALE}
+local id, token, again, name = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local waiters = state .. ':cond:' .. name
+local answer = done(id)
+if answer == DONE then return {QUEUED, redis.call('ZSCORE', waiters, again) or tick(), now} end -- or notified by now
+if answer then return {answer} end
+
+reap()
+if held(id) ~= token then
+  advance()
+  note_done(id, LOST)
+  return {LOST}
+end
+answer = store(8)
+local arrival = tick()
+if answer == DONE then
+  redis.call('HSET', state, 'clock', arrival)
+  redis.call('SET', alive_key(session_of(again)), 1, 'PX', ALIVE_MS)
+  redis.call('ZADD', waiters, arrival, again)
+  redis.call('PEXPIRE', waiters, IDLE_MS)
+end
+drop(id)
+advance()
+note_done(id, answer)
+keep()
+if answer ~= DONE then return {answer} end
+return {QUEUED, arrival, now}

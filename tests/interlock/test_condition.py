@@ -1,0 +1,215 @@
+"""Condition between threads and processes: who is notified has the lock, in order; the dead pass it on."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+
+import pytest
+import twins
+from peers import joined, peers, plain, wait_until
+
+import interlock
+from interlock import _scripts
+
+
+def wait_and_note(condition, mark):
+    """Wait to be notified, and say so under the lock."""
+    with condition:
+        notified = condition.wait(timeout=30)
+        with plain() as note:
+            note.rpush("entered", f"{mark} {notified}")
+
+
+def waiting(condition):
+    return len(condition.statistics().waiters)
+
+
+def start_in_order(condition, context, marks):
+    """Processes that wait, one behind the other."""
+    processes = []
+    for mark in marks:
+        processes.append(context.Process(target=wait_and_note, args=(condition, mark)))
+        processes[-1].start()
+        wait_until(lambda: waiting(condition) == len(processes), within=30, what="the wait of a process")
+    return processes
+
+
+@pytest.mark.parametrize("start", ["spawn", "fork"])
+@pytest.mark.parametrize("lock", [interlock.Lock, interlock.RLock])
+def test_processes_are_notified_in_order_of_arrival(client, start, lock):
+    condition = interlock.Condition(lock())
+    processes = start_in_order(condition, multiprocessing.get_context(start), "abc")
+    with condition:
+        condition.notify()
+        condition.notify(2)
+        assert client.llen("entered") == 0, "the lock is still held"
+    joined(processes)
+    assert client.lrange("entered", 0, -1) == ["a True", "b True", "c True"]
+
+
+def test_notify_all_wakes_all_and_those_who_come_later_wait(client):
+    condition = interlock.Condition()
+    processes = start_in_order(condition, multiprocessing.get_context("spawn"), "abc")
+    with condition:
+        condition.notify_all()
+        condition.notify_all()
+    joined(processes)
+    assert sorted(client.lrange("entered", 0, -1)) == ["a True", "b True", "c True"]
+    with condition:
+        assert not condition.wait(timeout=0.05), "nothing is left over for who comes now"
+
+
+def test_who_is_not_notified_in_time_has_the_lock_again():
+    condition = interlock.Condition(interlock.Lock())
+    began = time.monotonic()
+    with condition:
+        assert condition.wait(timeout=0.2) is False
+        assert condition._lock.locked()
+    assert time.monotonic() - began >= 0.2
+    assert waiting(condition) == 0
+    assert not condition._lock.locked()
+
+
+def test_wait_stores_what_was_written_and_gives_up_every_level_of_an_rlock():
+    counter = interlock.Value("i", 0)
+    condition = interlock.Condition(counter.get_lock())
+    seen = []
+
+    def other():
+        with condition:
+            seen.append(counter.value)
+            counter.value = 7
+            condition.notify()
+
+    with condition, condition, counter.get_lock():
+        counter.value = 5
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert condition.wait(timeout=10)
+        assert counter.value == 7
+        condition._lock.release()
+        assert condition._lock._mine() is not None, "two levels are left"
+        condition._lock.acquire()
+    thread.join()
+    assert seen == [5]
+    assert not counter.get_lock().locked()
+
+
+def test_only_the_holder_can_wait_and_notify():
+    condition = interlock.Condition()
+    for call in (condition.wait, condition.notify, condition.notify_all):
+        with pytest.raises(RuntimeError, match="the caller does not hold its lock"):
+            call()
+
+
+@pytest.mark.parametrize("twin", [None, "notifications_die_with_the_dead"])
+def test_notified_waiter_that_is_killed_passes_the_notification_on(client, twin):
+    condition = interlock.Condition()
+    with twins.in_force(twin):
+        first, second = start_in_order(condition, multiprocessing.get_context("fork"), "ab")
+        with condition:
+            condition.notify()
+            first.kill()
+            first.join()
+        try:
+            wait_until(lambda: client.llen("entered"), within=8, what="the second's wake-up")
+            entered = client.lrange("entered", 0, -1)
+        except AssertionError:
+            entered = []
+        second.kill()
+        second.join()
+    assert (entered == ["b True"]) == (twin is None)
+
+
+@pytest.mark.parametrize("twin", [None, "wakes_in_any_order"])
+def test_who_waits_is_passed_over_neither_by_notify_nor_by_who_comes_later(client, twin):
+    condition = interlock.Condition()
+    with twins.in_force(twin):
+        processes = start_in_order(condition, multiprocessing.get_context("fork"), "abcd")
+        for _ in processes:
+            with condition:
+                condition.notify()
+        joined(processes)
+    entered = [text[0] for text in client.lrange("entered", 0, -1)]
+    assert (entered == list("abcd")) == (twin is None)
+
+
+@pytest.mark.parametrize("twin", [None, "nothing_was_done_before"])
+def test_notification_that_is_sent_twice_wakes_one(client, twin):
+    condition = interlock.Condition()
+    with twins.in_force(twin):
+        processes = start_in_order(condition, multiprocessing.get_context("fork"), "ab")
+        with condition:
+            hold, session = condition._lock._mine(), condition._session
+            call = session.new_id()
+            for _ in range(2):
+                _scripts.condition_notify(
+                    session.wire, hold.of, id=hold.id, token=hold.token, call=call, condition=condition.name, n=1
+                )
+            left = waiting(condition)
+        for process in processes:
+            process.kill()
+            process.join()
+    assert (left == 1) == (twin is None)
+
+
+def test_waiter_that_is_stopped_for_long_keeps_its_place(client):
+    """Passed over while it is silent, it waits again when it is heard."""
+    condition = interlock.Condition()
+    (process,) = start_in_order(condition, multiprocessing.get_context("spawn"), "a")
+    os.kill(process.pid, signal.SIGSTOP)
+    alive = f"interlock:{{{condition.name}}}:alive:*"
+    wait_until(lambda: not list(client.scan_iter(alive)), within=15, what="its silence")
+    with condition:
+        condition.notify()
+    assert waiting(condition) == 0
+    os.kill(process.pid, signal.SIGCONT)
+    wait_until(lambda: waiting(condition) == 1, what="its sign of life")
+    with condition:
+        condition.notify()
+    joined([process])
+    assert client.lrange("entered", 0, -1) == ["a True"]
+
+
+def test_lock_of_another_kind_is_refused():
+    with pytest.raises(TypeError, match=r"lock must be None, an interlock\.Lock or an interlock\.RLock"):
+        interlock.Condition(threading.Lock())
+
+
+def test_it_travels_by_pickle_and_shares_its_lock():
+    condition = interlock.Condition(interlock.Lock(name="its lock"), name="change")
+    same = pickle.loads(pickle.dumps(condition))
+    with same:
+        assert not condition.acquire(False)
+    assert (same.name, same.statistics().lock) == ("change", "its lock")
+
+
+def test_bounded_buffer_between_processes_loses_and_doubles_nothing(client):
+    """The textbook's example: 3 producers, 3 consumers, room for 2."""
+    condition = interlock.Condition()
+    with peers(produce, [(condition, n) for n in range(3)]) as makers, peers(consume, [(condition,)] * 3) as takers:
+        joined([*makers, *takers], within=90)
+    assert sorted(map(int, client.lrange("taken", 0, -1))) == list(range(60))
+    assert int(client.get("most")) <= 2
+
+
+def produce(condition, n):
+    with plain() as note:
+        for item in range(20 * n, 20 * n + 20):
+            with condition:
+                assert condition.wait_for(lambda: note.llen("buffer") < 2, timeout=60)
+                size = note.rpush("buffer", item)
+                note.set("most", max(size, int(note.get("most") or 0)))
+                condition.notify_all()
+
+
+def consume(condition):
+    with plain() as note:
+        for _ in range(20):
+            with condition:
+                assert condition.wait_for(lambda: note.llen("buffer") > 0, timeout=60)
+                note.rpush("taken", note.lpop("buffer"))
+                condition.notify_all()
