@@ -10,6 +10,7 @@ Redis is where `REDIS_URL` says. Every class says in its docstring how it differ
 """
 
 from interlock._session import close
+from interlock.array import Array, RawArray
 from interlock.caller import Caller, acting_for
 from interlock.condition import Condition
 from interlock.errors import (
@@ -29,7 +30,7 @@ from interlock.value import RawValue, Value
 __version__ = "0.1.0"
 
 __all__ = [
-    "BoundedSemaphore", "Caller", "Condition", "GoneError", "InterlockError", "LeaseLostError", "Lock",
-    "NameTakenError", "NotHeldError", "RLock", "RawValue", "Semaphore", "UnreachableError", "Value", "acting_for",
-    "close", "inspect", "register_with_kombu",
+    "Array", "BoundedSemaphore", "Caller", "Condition", "GoneError", "InterlockError", "LeaseLostError", "Lock",
+    "NameTakenError", "NotHeldError", "RLock", "RawArray", "RawValue", "Semaphore", "UnreachableError", "Value",
+    "acting_for", "close", "inspect", "register_with_kombu",
 ]  # fmt: skip

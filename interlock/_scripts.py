@@ -3,7 +3,8 @@
 Every script may be sent twice: redis-py sends a call again whose reply was lost.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
@@ -107,20 +108,21 @@ def acquire(wire: Wire, of: Identity, *, id: str, lease_ms: int, wait: bool, arr
     return Asked(int(code), int(text(number) or 0), int(text(ms)), int(now))
 
 
-Write = tuple[str, str, int | None]  # a key, what it is to hold, encoded, and its ttl in ms or None to leave it
+Writes = Mapping[str, tuple[str | dict[str, str], int | None]]
+"""What a holder wrote: key -> what a value is to hold, or elements of an array by index, and a ttl in ms or None."""
 
 
-def _to_store(writes: Sequence[Write]) -> tuple[list[str], list[str | int]]:
+def _to_store(writes: Writes) -> tuple[list[str], list[str | int]]:
     """KEYS and ARGV of what a holder wrote."""
     rest: list[str | int] = []
-    for _, encoded, ttl_ms in writes:
-        rest += [encoded, "" if ttl_ms is None else ttl_ms]
-    return [key for key, _, _ in writes], rest
+    for held, ttl_ms in writes.values():
+        rest += [held if isinstance(held, str) else f"*:{json.dumps(held)}", "" if ttl_ms is None else ttl_ms]
+    return list(writes), rest
 
 
-def release(wire: Wire, of: Identity, *, id: str, token: int, writes: Sequence[Write] = ()) -> int:
-    """Store what was written (key, encoded value, ttl in ms) and hand over: DONE, LOST or GONE."""
-    keys, values = _to_store(writes)
+def release(wire: Wire, of: Identity, *, id: str, token: int, writes: Writes | None = None) -> int:
+    """Store what was written and hand over: DONE, LOST or GONE."""
+    keys, values = _to_store(writes or {})
     reply = run(wire, "baton_release", (*of.keys, *keys), (*of.argv, id, token, *values))
     of.raise_mismatch(reply)
     return int(reply[0])
@@ -147,7 +149,7 @@ def condition_wait(
     *,
     id: str,
     token: int,
-    writes: Sequence[Write],
+    writes: Writes,
     again: str,
     condition: str,
 ) -> tuple[int, int, int]:

@@ -61,8 +61,8 @@ class Hold:
     releaser: int | None = None  # the thread that releases it: from then on it is not renewed, whatever the answer
     unanswered: bool = False  # that release got no answer: any thread may send it again
     gone: bool = False  # the server has said that it is lost
-    writes: dict[str, tuple[str, int | None]] = field(default_factory=dict)
-    """What the release is to store: a value's key -> what it holds, encoded, and its ttl in ms."""
+    writes: dict[str, tuple[str | dict[str, str], int | None]] = field(default_factory=dict)
+    """What the release is to store: key -> what a value holds, or an array's elements by index, and its ttl in ms."""
 
     @property
     def lost(self) -> bool:
@@ -189,8 +189,7 @@ class Session:
         try:
             code = _scripts.LOST
             if not hold.gone:
-                writes = [(key, encoded, ttl_ms) for key, (encoded, ttl_ms) in hold.writes.items()]
-                code = _scripts.release(self.wire, hold.of, id=hold.id, token=hold.token, writes=writes)
+                code = _scripts.release(self.wire, hold.of, id=hold.id, token=hold.token, writes=hold.writes)
         except BaseException:
             hold.unanswered = True
             raise
@@ -355,9 +354,8 @@ class Session:
         sent = time.monotonic()
         try:
             if not hold.gone:
-                writes = [(key, encoded, ttl_ms) for key, (encoded, ttl_ms) in hold.writes.items()]
                 code, arrival, now_ms = _scripts.condition_wait(
-                    self.wire, hold.of, id=hold.id, token=hold.token, writes=writes, again=wait.id,
+                    self.wire, hold.of, id=hold.id, token=hold.token, writes=hold.writes, again=wait.id,
                     condition=wait.condition,
                 )  # fmt: skip
         except BaseException:

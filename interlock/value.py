@@ -1,56 +1,18 @@
 """`Value` and `RawValue`: a C-typed value in Redis, with and without a lock of its own."""
 
-import ctypes
-import json
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import redis
 
 from interlock import _scripts
-from interlock._arguments import checked_lease, checked_ttl
-from interlock._primitive import Primitive
-from interlock._session import Hold, lost_text
-from interlock.errors import GoneError, LeaseLostError, NameTakenError
+from interlock._arguments import checked_ttl
+from interlock._ctypes import CTYPES, decode, encode, zero
+from interlock._shared import Guarded, Shared
+from interlock.errors import NameTakenError
 from interlock.lock import Lock, RLock
 
-# The type codes of multiprocessing, and that of struct for what it has no code for.
-CTYPES: dict[str, Any] = {
-    "c": ctypes.c_char, "u": ctypes.c_wchar, "b": ctypes.c_byte, "B": ctypes.c_ubyte, "h": ctypes.c_short,
-    "H": ctypes.c_ushort, "i": ctypes.c_int, "I": ctypes.c_uint, "l": ctypes.c_long, "L": ctypes.c_ulong,
-    "q": ctypes.c_longlong, "Q": ctypes.c_ulonglong, "f": ctypes.c_float, "d": ctypes.c_double, "?": ctypes.c_bool,
-}  # fmt: skip
 
-
-def typecode_of(typecode_or_type: Any) -> str:
-    """The type code of a type code or of a ctypes type."""
-    if isinstance(typecode_or_type, str) and typecode_or_type in CTYPES:
-        return typecode_or_type
-    for code, ctype in CTYPES.items():
-        if typecode_or_type is ctype:
-            return code
-    raise TypeError(f"typecode must be one of {' '.join(CTYPES)} or its ctypes type, not {typecode_or_type!r}")
-
-
-def encode(typecode: str, value: Any) -> str:
-    """Type code and value as C has it (overflow wraps, as in ctypes), as text: 'i:42'.
-
-    Raises TypeError for what the type cannot hold, and UnicodeEncodeError for what is no text.
-    """
-    held = CTYPES[typecode](value).value
-    if typecode == "u":
-        held.encode()  # half of a surrogate pair is no text
-    plain = held.decode("latin-1") if typecode == "c" else held
-    return f"{typecode}:{plain if typecode in 'cu' else json.dumps(plain)}"
-
-
-def decode(text: str) -> Any:
-    """The value of its text."""
-    typecode, _, plain = text.partition(":")
-    return plain.encode("latin-1") if typecode == "c" else plain if typecode == "u" else json.loads(plain)
-
-
-class RawValue(Primitive):
+class RawValue(Shared):
     """A C-typed value in Redis that no lock guards; `multiprocessing.RawValue` between machines.
 
     >>> import interlock
@@ -87,40 +49,21 @@ class RawValue(Primitive):
         self._name(typecode_or_type, name, client, checked_ttl(ttl, named=name is not None))
         self._create(value)
 
-    def _name(self, typecode_or_type: Any, name: str | None, client: redis.Redis | None, ttl: float | None) -> None:
-        super().__init__(name, client)
-        self.typecode = typecode_of(typecode_or_type)
-        self.ttl = ttl
-
     def _create(self, value: Any) -> None:
-        first = encode(self.typecode, CTYPES[self.typecode]().value if value is None else value)
+        first = self._encoded(zero(self.typecode) if value is None else value)
         wire = self._session.checked().wire
         wire.call("SET", self._key, first, "NX", *self._expiry)
         text = self._read()
         if CTYPES[text[0]] is not CTYPES[self.typecode]:
             raise NameTakenError(f"the value {self.name!r} has the type code {text[0]!r}, not {self.typecode!r}")
 
-    @property
-    def _ttl_ms(self) -> int | None:
-        return None if self.ttl is None else round(self.ttl * 1000)
+    def _encoded(self, value: Any) -> str:
+        """Type code and value: 'i:42'."""
+        return f"{self.typecode}:{encode(self.typecode, value)}"
 
     @property
     def _expiry(self) -> tuple[str | int, ...]:
         return () if self._ttl_ms is None else ("PX", self._ttl_ms)
-
-    @property
-    def _key(self) -> str:
-        session = self._session
-        return f"{session.identity(self.kind, self.name).state}:raw"
-
-    def parameters(self) -> dict[str, Any]:
-        return {"typecode": self.typecode, "name": self.name, "ttl": self.ttl}
-
-    @classmethod
-    def attached(cls, **parameters: Any) -> Self:
-        self = cls.__new__(cls)
-        self._name(parameters["typecode"], parameters["name"], None, parameters["ttl"])
-        return self
 
     def _read(self) -> str:
         reply = self._session.checked().wire.call("GETEX", self._key, *self._expiry)
@@ -131,7 +74,7 @@ class RawValue(Primitive):
     @property
     def value(self) -> Any:
         """What it holds. Raises GoneError if it exists no longer."""
-        return decode(self._read())
+        return _decoded(self._read())
 
     @value.setter
     def value(self, value: Any) -> None:
@@ -143,28 +86,24 @@ class RawValue(Primitive):
         Raises:
             GoneError: it exists no longer; nothing was written.
         """
-        return decode(_scripts.text(self._overwrite(value, "GET")))
+        return _decoded(_scripts.text(self._overwrite(value, "GET")))
 
     def _overwrite(self, value: Any, *options: str) -> Any:
         wire = self._session.checked().wire
-        text, expiry = encode(self.typecode, value), self._expiry or ("KEEPTTL",)
+        text, expiry = self._encoded(value), self._expiry or ("KEEPTTL",)
         reply = wire.call("SET", self._key, text, "XX", *options, *expiry)
         if reply is None:
             raise self._gone()
         return reply
 
-    def unlink(self) -> None:
-        """Delete it. Whoever uses it afterwards gets GoneError."""
-        self._session.checked().client.delete(self._key)
 
-    def _gone(self) -> GoneError:
-        return GoneError(f"the value {self.name!r} exists no longer: it was unlinked, or its ttl ran out")
-
-    def __repr__(self) -> str:
-        return f"<interlock.{self.kind} {self.name!r} {self.typecode!r}>"
+def _decoded(text: str) -> Any:
+    """The value behind its type code."""
+    typecode, _, plain = text.partition(":")
+    return decode(typecode, plain)
 
 
-class Value(RawValue):
+class Value(Guarded, RawValue):
     """A C-typed value in Redis with a lock; `multiprocessing.Value` between machines.
 
     >>> import interlock
@@ -209,45 +148,20 @@ class Value(RawValue):
         ttl: float | None = None,
     ) -> None:
         self._name(typecode_or_type, name, client, checked_ttl(ttl, named=name is not None))
-        if lock is True or lock is None:
-            self._lock: Lock | RLock = RLock(name=self.name, client=client, lease=lease)
-        elif isinstance(lock, Lock | RLock):
-            checked_lease(lease)
-            self._lock, self._client = lock, lock._client
-        else:
-            raise TypeError(f"lock must be True, False, an interlock.Lock or an interlock.RLock, not {lock!r}")
+        self._guard(lock, client, lease)
         self._create(value)
-
-    @property
-    def _key(self) -> str:
-        session = self._session
-        return f"{session.identity(self._lock.kind, self._lock.name).state}:value:{self.name}"
-
-    def parameters(self) -> dict[str, Any]:
-        return {**super().parameters(), "lock": {"kind": self._lock.kind, **self._lock.parameters()}}
-
-    @classmethod
-    def attached(cls, **parameters: Any) -> Self:
-        self = super().attached(**parameters)
-        lock = dict(parameters["lock"])
-        self._lock = Lock(**lock) if lock.pop("kind") == Lock.kind else RLock(**lock)
-        return self
-
-    def get_lock(self) -> Lock | RLock:
-        """The lock that guards it."""
-        return self._lock
 
     @property
     def value(self) -> Any:
         """Under the lock: what the section sees. Else: what was committed last."""
         hold = self._hold()
         if hold is not None and self._key in hold.writes:
-            return decode(hold.writes[self._key][0])
+            return _decoded(str(hold.writes[self._key][0]))
         return RawValue.value.__get__(self)
 
     @value.setter
     def value(self, value: Any) -> None:
-        text = encode(self.typecode, value)
+        text = self._encoded(value)
         hold = self._hold()
         if hold is not None:
             hold.writes[self._key] = text, self._ttl_ms
@@ -262,26 +176,3 @@ class Value(RawValue):
                 return self.exchange(value)
         replaced, self.value = self.value, value
         return replaced
-
-    def _hold(self) -> Hold | None:
-        """The caller's hold of the lock. Raises LeaseLostError if it is over."""
-        hold = self._lock._mine()
-        if hold is not None and self._session.surely_lost(hold):
-            raise LeaseLostError(lost_text(hold))
-        return hold
-
-    def __enter__(self) -> bool:
-        return self._lock.__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._lock.__exit__(kind, error, trace)
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """As the lock's."""
-        return self._lock.acquire(blocking, timeout)
-
-    def release(self) -> None:
-        """As the lock's."""
-        self._lock.release()

@@ -47,7 +47,8 @@ local function renew(id, token, lease)
   redis.call('ZADD', holders, now + lease, id)
 end
 
--- Stores what a holder wrote: for each of KEYS[4..] the encoded value and its ttl (ms) or '', from that ARGV on.
+-- Stores what a holder wrote: for each of KEYS[4..] the encoded value and its ttl (ms) or '', from that ARGV on. An array's
+-- elements are '*:' and a JSON object of encoded elements by index (array_create.lua).
 -- All or nothing: GONE if one of them exists no longer.
 local function store(first)
   for i = 4, #KEYS do
@@ -55,7 +56,14 @@ local function store(first)
   end
   for i = 4, #KEYS do
     local encoded, ttl = ARGV[first + 2 * (i - 4)], ARGV[first + 2 * (i - 4) + 1]
-    if ttl == '' then redis.call('SET', KEYS[i], encoded, 'KEEPTTL') else redis.call('SET', KEYS[i], encoded, 'PX', ttl) end
+    if string.sub(encoded, 1, 2) == '*:' then
+      for index, element in pairs(cjson.decode(string.sub(encoded, 3))) do redis.call('HSET', KEYS[i], index, element) end
+      if ttl ~= '' then redis.call('PEXPIRE', KEYS[i], ttl) end
+    elseif ttl == '' then
+      redis.call('SET', KEYS[i], encoded, 'KEEPTTL')
+    else
+      redis.call('SET', KEYS[i], encoded, 'PX', ttl)
+    end
   end
   return DONE
 end

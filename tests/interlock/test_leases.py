@@ -38,8 +38,8 @@ def test_release_under_an_old_token_writes_nothing(twin):
         old = _scripts.acquire(own.wire, of, id=old_id, lease_ms=100, wait=False)
         wait_until(lambda: not lock.locked(), what="the end of the lease")
         with lock:
-            write = (value._key, "i:666", None)
-            code = _scripts.release(own.wire, of, id=old_id, token=old.token, writes=[write])
+            writes = {value._key: ("i:666", None)}
+            code = _scripts.release(own.wire, of, id=old_id, token=old.token, writes=writes)
             assert value.value == (0 if twin is None else 666)
     assert code == (_scripts.LOST if twin is None else _scripts.DONE)
 

@@ -1,0 +1,107 @@
+"""What shared values and arrays have in common: a C type, a key, an end; and the lock that guards some."""
+
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+
+from interlock._arguments import checked_lease
+from interlock._ctypes import typecode_of
+from interlock._primitive import Primitive
+from interlock._session import Hold, lost_text
+from interlock.errors import GoneError, LeaseLostError
+from interlock.lock import Lock, RLock
+
+
+class Shared(Primitive):
+    """Something of a C type in Redis."""
+
+    noun = "value"  # what errors call it
+
+    def _name(self, typecode_or_type: Any, name: str | None, client: redis.Redis | None, ttl: float | None) -> None:
+        super().__init__(name, client)
+        self.typecode = typecode_of(typecode_or_type)
+        self.ttl = ttl
+
+    @property
+    def _ttl_ms(self) -> int | None:
+        return None if self.ttl is None else round(self.ttl * 1000)
+
+    @property
+    def _key(self) -> str:
+        session = self._session
+        return f"{session.identity(self.kind, self.name).state}:raw"
+
+    def parameters(self) -> dict[str, Any]:
+        return {"typecode": self.typecode, "name": self.name, "ttl": self.ttl}
+
+    @classmethod
+    def attached(cls, **parameters: Any) -> Self:
+        self = cls.__new__(cls)
+        self._name(parameters["typecode"], parameters["name"], None, parameters["ttl"])
+        return self
+
+    def unlink(self) -> None:
+        """Delete it. Whoever uses it afterwards gets GoneError."""
+        self._session.checked().client.delete(self._key)
+
+    def _gone(self) -> GoneError:
+        return GoneError(f"the {self.noun} {self.name!r} exists no longer: it was unlinked, or its ttl ran out")
+
+    def __repr__(self) -> str:
+        return f"<interlock.{self.kind} {self.name!r} {self.typecode!r}>"
+
+
+class Guarded(Shared):
+    """What a lock guards: it has a lock of its own, or shares another's."""
+
+    def _guard(self, lock: bool | Lock | RLock | None, client: redis.Redis | None, lease: float) -> None:
+        if lock is True or lock is None:
+            self._lock: Lock | RLock = RLock(name=self.name, client=client, lease=lease)
+        elif isinstance(lock, Lock | RLock):
+            checked_lease(lease)
+            self._lock, self._client = lock, lock._client
+        else:
+            raise TypeError(f"lock must be True, False, an interlock.Lock or an interlock.RLock, not {lock!r}")
+
+    @property
+    def _key(self) -> str:
+        session = self._session
+        return f"{session.identity(self._lock.kind, self._lock.name).state}:value:{self.name}"
+
+    def parameters(self) -> dict[str, Any]:
+        return {**super().parameters(), "lock": {"kind": self._lock.kind, **self._lock.parameters()}}
+
+    @classmethod
+    def attached(cls, **parameters: Any) -> Self:
+        self = super().attached(**parameters)
+        lock = dict(parameters["lock"])
+        self._lock = Lock(**lock) if lock.pop("kind") == Lock.kind else RLock(**lock)
+        return self
+
+    def get_lock(self) -> Lock | RLock:
+        """The lock that guards it."""
+        return self._lock
+
+    def _hold(self) -> Hold | None:
+        """The caller's hold of the lock. Raises LeaseLostError if it is over."""
+        hold = self._lock._mine()
+        if hold is not None and self._session.surely_lost(hold):
+            raise LeaseLostError(lost_text(hold))
+        return hold
+
+    def __enter__(self) -> bool:
+        return self._lock.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.__exit__(kind, error, trace)
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """As the lock's."""
+        return self._lock.acquire(blocking, timeout)
+
+    def release(self) -> None:
+        """As the lock's."""
+        self._lock.release()

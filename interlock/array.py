@@ -1,0 +1,251 @@
+"""`Array` and `RawArray`: C-typed values by index in Redis, with and without a lock of their own."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import redis
+
+from interlock import _scripts
+from interlock._arguments import checked_ttl
+from interlock._ctypes import CTYPES, decode, encode, zero
+from interlock._shared import Guarded, Shared
+from interlock.errors import NameTakenError
+from interlock.lock import Lock, RLock
+
+LENGTH_MAX = 1_000_000  # elements: read whole, they are some 10 MB
+
+
+class RawArray(Shared):
+    """A C-typed array in Redis that no lock guards; `multiprocessing.RawArray` between machines.
+
+    >>> import interlock
+    >>> squares = interlock.RawArray("i", [0, 1, 4, 9])
+    >>> squares[1] += 1
+    >>> squares[1], squares[2:], len(squares)
+    (2, [4, 9], 4)
+
+    Reading or writing an element or a slice is a round trip: `array[i] += 1` is two, and loses updates when two
+    processes do it at once; writing different elements loses nothing. Differs from `multiprocessing.RawArray`: it has a
+    name; all of one name are one; iterating reads it once, as it is at that moment.
+
+    Args:
+        typecode_or_type: 'i', 'd', 'c', ... as in `multiprocessing`, or a ctypes type.
+        size_or_initializer: how many zeros, 0 to a million, or what it holds at first; if the name exists already, it
+            keeps what it has.
+        name: None: a fresh unique one.
+        client: a `redis.Redis`; None: from `REDIS_URL`.
+        ttl: seconds that it outlives its last use; None: for ever if it has a name, else a day.
+
+    Raises:
+        NameTakenError: the name exists with another type or length.
+    """
+
+    kind = "RawArray"
+    noun = "array"
+
+    def __init__(
+        self,
+        typecode_or_type: Any,
+        size_or_initializer: int | Sequence[Any],
+        *,
+        name: str | None = None,
+        client: redis.Redis | None = None,
+        ttl: float | None = None,
+    ) -> None:
+        self._name(typecode_or_type, name, client, checked_ttl(ttl, named=name is not None))
+        self._create(size_or_initializer)
+
+    def _create(self, size_or_initializer: int | Sequence[Any]) -> None:
+        if isinstance(size_or_initializer, int):
+            self._length, first = size_or_initializer, {}
+        else:
+            self._length, first = len(size_or_initializer), self._encoded(0, size_or_initializer)
+        if not 0 <= self._length <= LENGTH_MAX:
+            raise ValueError(f"an array has 0 to {LENGTH_MAX:,} elements, not {self._length:,}")
+        wanted = f"{self.typecode}:{self._length}"
+        argv = (wanted, self._ttl, *(item for pair in first.items() for item in pair))
+        wire = self._session.checked().wire
+        found = _scripts.text(_scripts.run(wire, "array_create", [self._key], argv))
+        if found != wanted:
+            code, _, length = found.partition(":")
+            raise NameTakenError(
+                f"the array {self.name!r} has {length} elements of type code {code!r}, not {self._length} of "
+                f"{self.typecode!r}: choose another name"
+            )
+
+    @property
+    def _ttl(self) -> str | int:
+        return "" if self._ttl_ms is None else self._ttl_ms
+
+    def parameters(self) -> dict[str, Any]:
+        return {**super().parameters(), "length": self._length}
+
+    @classmethod
+    def attached(cls, **parameters: Any) -> Self:
+        self = super().attached(**parameters)
+        self._length = parameters["length"]
+        return self
+
+    def _encoded(self, first: int, values: Sequence[Any]) -> dict[str, str]:
+        return {str(index): encode(self.typecode, value) for index, value in enumerate(values, first)}
+
+    def _joined(self, values: list[Any]) -> Any:
+        """A slice as ctypes gives it: bytes of characters, text of wide ones, else a list."""
+        return b"".join(values) if self.typecode == "c" else "".join(values) if self.typecode == "u" else values
+
+    def _read(self, first: int, count: int) -> list[Any]:
+        wire = self._session.checked().wire
+        found = _scripts.run(wire, "array_read", [self._key], (self._ttl, first, count))
+        if found is None:
+            raise self._gone()
+        texts = [_scripts.text(each) for each in found]
+        return [decode(self.typecode, text) if text else zero(self.typecode) for text in texts]
+
+    def _write(self, elements: dict[str, str]) -> None:
+        wire = self._session.checked().wire
+        argv = (self._ttl, *(item for pair in elements.items() for item in pair))
+        if not _scripts.run(wire, "array_write", [self._key], argv):
+            raise self._gone()
+
+    def _index(self, index: int) -> int:
+        if not isinstance(index, int):
+            raise TypeError(f"indices must be integers or slices, not {type(index).__name__}")
+        if not -self._length <= index < self._length:
+            raise IndexError("invalid index")
+        return index % self._length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if not isinstance(index, slice):
+            return self._read(self._index(index), 1)[0]
+        wanted = range(self._length)[index]
+        if not wanted:
+            return self._joined([])
+        low = min(wanted)
+        values = self._read(low, max(wanted) - low + 1)
+        return self._joined([values[i - low] for i in wanted])
+
+    def __setitem__(self, index: int | slice, value: Any) -> None:
+        if not isinstance(index, slice):
+            self._write(self._encoded(self._index(index), [value]))
+            return
+        wanted = range(self._length)[index]
+        values = [value[i : i + 1] for i in range(len(value))] if isinstance(value, bytes) else list(value)
+        if len(values) != len(wanted):
+            raise ValueError("Can only assign sequence of same size")
+        self._write({str(i): encode(self.typecode, each) for i, each in zip(wanted, values, strict=True)})
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self[:])
+
+    def __repr__(self) -> str:
+        return f"<interlock.{self.kind} {self.name!r} {self.typecode!r} of {self._length}>"
+
+
+class Array(Guarded, RawArray):
+    """A C-typed array in Redis with a lock; `multiprocessing.Array` between machines.
+
+    >>> import interlock
+    >>> seats = interlock.Array("i", 3)
+    >>> with seats.get_lock():
+    ...     seats[0] += 1
+    ...     seats[1:] = [seats[0], 5]
+    >>> seats[:]
+    [1, 1, 5]
+
+    What is written under the lock is stored when the lock is released, in the same round trip, under the lock's token,
+    with all other values that share the lock, or not at all. Differs from `multiprocessing.Array` as `Value` does from
+    its twin: it has a name; reading without the lock takes no lock and shows what was committed last. Writing without
+    the lock takes it for that write. An array of 'c' has `.value` (up to the first zero byte) and `.raw`.
+
+    Args:
+        lock: True or None: an RLock of its own; an interlock.Lock or RLock: that one; False: none, the result is a
+            RawArray.
+        lease: for the lock of its own, as in `Lock`.
+        typecode_or_type, size_or_initializer, name, client, ttl: as in `RawArray`.
+
+    Raises:
+        NameTakenError: the name exists with another type or length.
+    """
+
+    kind = "Array"
+
+    def __new__(cls, *arguments: Any, lock: Any = True, **options: Any) -> Any:
+        if lock is False:
+            options.pop("lease", None)
+            return RawArray(*arguments, **options)
+        return super().__new__(cls)
+
+    def __init__(
+        self,
+        typecode_or_type: Any,
+        size_or_initializer: int | Sequence[Any],
+        *,
+        lock: bool | Lock | RLock | None = True,
+        name: str | None = None,
+        client: redis.Redis | None = None,
+        lease: float = 30.0,
+        ttl: float | None = None,
+    ) -> None:
+        self._name(typecode_or_type, name, client, checked_ttl(ttl, named=name is not None))
+        self._guard(lock, client, lease)
+        self._create(size_or_initializer)
+
+    def _written(self, *, for_writing: bool = False) -> dict[str, str] | None:
+        """What the caller's section has written so far; None if it does not hold the lock."""
+        hold = self._hold()
+        if hold is None:
+            return None
+        if for_writing:
+            hold.writes.setdefault(self._key, ({}, self._ttl_ms))
+        elements, _ = hold.writes.get(self._key, ({}, None))
+        assert isinstance(elements, dict)
+        return elements
+
+    def _read(self, first: int, count: int) -> list[Any]:
+        written = self._written() or {}
+        if all(str(i) in written for i in range(first, first + count)):
+            values = [zero(self.typecode)] * count
+        else:
+            values = super()._read(first, count)
+        for i in range(count):
+            if str(first + i) in written:
+                values[i] = decode(self.typecode, written[str(first + i)])
+        return values
+
+    def _write(self, elements: dict[str, str]) -> None:
+        written = self._written(for_writing=True)
+        if written is not None:
+            written.update(elements)
+            return
+        with self._lock:
+            self._write(elements)
+
+    @property
+    def raw(self) -> bytes:
+        """All bytes of an array of 'c'."""
+        self._characters("raw")
+        return bytes(self[:])
+
+    @raw.setter
+    def raw(self, value: bytes) -> None:
+        self._characters("raw")
+        self[: len(value)] = value
+
+    @property
+    def value(self) -> bytes:
+        """The bytes of an array of 'c' before the first zero byte."""
+        self._characters("value")
+        return bytes(self[:]).partition(b"\0")[0]
+
+    @value.setter
+    def value(self, value: bytes) -> None:
+        self._characters("value")
+        ended = value if len(value) == len(self) else value + b"\0"
+        self[: len(ended)] = ended
+
+    def _characters(self, what: str) -> None:
+        if CTYPES[self.typecode] is not CTYPES["c"]:
+            raise AttributeError(f"an array of {self.typecode!r} has no {what}: only one of 'c' has")

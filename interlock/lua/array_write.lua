@@ -1,0 +1,10 @@
+-- Writes elements of an array that no lock guards. Safe to send twice, but for what others write in between.
+--
+-- KEYS[1] hash, as in array_create.lua
+-- ARGV[1] ttl (ms) or ''   ARGV[2..] index, encoded element, ...
+-- Returns 1, or 0 if it exists no longer: nothing was written
+local array, ttl = KEYS[1], ARGV[1]
+if redis.call('EXISTS', array) == 0 then return 0 end
+for i = 2, #ARGV, 2 do redis.call('HSET', array, ARGV[i], ARGV[i + 1]) end
+if ttl ~= '' then redis.call('PEXPIRE', array, ttl) end
+return 1
