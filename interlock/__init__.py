@@ -11,6 +11,7 @@ Redis is where `REDIS_URL` says. Every class says in its docstring how it differ
 
 from interlock._session import close
 from interlock.array import Array, RawArray
+from interlock.barrier import Barrier
 from interlock.caller import Caller, acting_for
 from interlock.condition import Condition
 from interlock.errors import (
@@ -21,16 +22,18 @@ from interlock.errors import (
     NotHeldError,
     UnreachableError,
 )
+from interlock.event import Event
 from interlock.inspection import inspect
 from interlock.kombu_json import register_with_kombu
 from interlock.lock import Lock, RLock
+from interlock.rwlock import RWLock
 from interlock.semaphore import BoundedSemaphore, Semaphore
 from interlock.value import RawValue, Value
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Array", "BoundedSemaphore", "Caller", "Condition", "GoneError", "InterlockError", "LeaseLostError", "Lock",
-    "NameTakenError", "NotHeldError", "RLock", "RawArray", "RawValue", "Semaphore", "UnreachableError", "Value",
-    "acting_for", "close", "inspect", "register_with_kombu",
+    "Array", "Barrier", "BoundedSemaphore", "Caller", "Condition", "Event", "GoneError", "InterlockError",
+    "LeaseLostError", "Lock", "NameTakenError", "NotHeldError", "RLock", "RWLock", "RawArray", "RawValue", "Semaphore",
+    "UnreachableError", "Value", "acting_for", "close", "inspect", "register_with_kombu",
 ]  # fmt: skip

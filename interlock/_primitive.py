@@ -90,4 +90,5 @@ def look(state: Session, kind: str, name: str, permits: int) -> Statistics:
 
 def who(id: str) -> str:
     """What an id says to people."""
-    return id.partition(" ")[2]
+    attempt, _, label = id.partition(" ")
+    return f"{label} to write" if attempt.endswith("w") else label

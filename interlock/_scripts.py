@@ -65,6 +65,7 @@ class Identity:
     kind: str
     permits: int = 1
     ttl_ms: int | None = None  # how long a semaphore remembers that it grew; None: for ever
+    mode: str = ""  # "w": to write, of an RWLock
 
     @property
     def keys(self) -> tuple[str, str, str]:
@@ -173,6 +174,13 @@ def condition_leave(wire: Wire, of: Identity, *, id: str, condition: str) -> tup
     """Queue for the lock without a notification: whether there was one, and the arrival if it is queued."""
     notified, arrival = run(wire, "condition_leave", of.keys, (*of.argv, id, condition))
     return bool(notified), int(text(arrival)) if text(arrival) else None
+
+
+def break_all(wire: Wire, of: Identity, *, call: str) -> int:
+    """End the leases of all who hold; how many those were."""
+    reply = run(wire, "baton_break", of.keys, (*of.argv, call))
+    of.raise_mismatch(reply)
+    return int(reply[0])
 
 
 def load_confirm(client: redis.Redis) -> None:

@@ -39,7 +39,7 @@ IDLE = 5.0  # seconds between two looks of an idle heartbeat at whether its clie
 LISTEN_WITHIN = 5.0  # seconds for the first subscription
 BEATS_MAX = 100  # names a round trip
 ASKED_MAX = 5  # grants that came too late, until the lease is called too short
-LOCKS = ("Lock", "RLock")  # kinds that a task must not keep beyond its end
+LOCKS = ("Lock", "RLock", "RWLock")  # kinds that a task must not keep beyond its end
 
 Answer = TypeVar("Answer")
 log = logging.getLogger("interlock")
@@ -135,8 +135,8 @@ class Session:
         """What a primitive of that name is to this session's Redis."""
         return Identity(f"{self.prefix}interlock:{{{name}}}", name, kind, permits, ttl_ms)
 
-    def new_id(self) -> str:
-        """The id of a new attempt: session / slot / number, and for people host, process and task."""
+    def new_id(self, mode: str = "") -> str:
+        """The id of a new attempt: session / slot / number and mode, and for people host, process and task."""
         with self.mutex:
             if self._slots:
                 slot = self._slots.pop()
@@ -146,7 +146,7 @@ class Session:
             number = next(self._numbers)
         task = caller.current.get()
         label = f"{self._where} {task.name}[{task.id}]" if task else self._where
-        return f"{self.id}/{slot}/{number} {label}"
+        return f"{self.id}/{slot}/{number}{mode} {label}"
 
     def end_id(self, id: str) -> None:
         """The attempt has ended, and the server knows: its slot is free. What got no answer keeps its slot."""
@@ -159,7 +159,7 @@ class Session:
         until = None if timeout is None else time.monotonic() + timeout
         if timeout != 0:
             self._listen(LISTEN_WITHIN if timeout is None else min(timeout, LISTEN_WITHIN))
-        wait = Wait(of, self.new_id(), round(lease * 1000), time.monotonic() + REASK)
+        wait = Wait(of, self.new_id(of.mode), round(lease * 1000), time.monotonic() + REASK)
         wait.woken.acquire()
         if timeout != 0:
             with self.mutex:
@@ -251,7 +251,7 @@ class Session:
         mine = [
             hold
             for hold in self.holds.values()
-            if hold.of.state == of.state
+            if (hold.of.state, hold.of.mode) == (of.state, of.mode)
             and (hold.releaser is None or (again and (hold.unanswered or hold.releaser == me)))
             and hold not in but
         ]

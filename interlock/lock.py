@@ -5,9 +5,10 @@ from typing import Any
 
 import redis
 
-from interlock import caller
+from interlock import _scripts, caller
 from interlock._arguments import checked_lease, checked_wait
 from interlock._primitive import Primitive, Statistics, look
+from interlock._scripts import Identity
 from interlock._session import Hold, lost_text
 from interlock.errors import LeaseLostError, NotHeldError
 
@@ -21,6 +22,10 @@ class _BaseLock(Primitive):
 
     def parameters(self) -> dict[str, Any]:
         return {"name": self.name, "lease": self.lease}
+
+    @property
+    def _of(self) -> Identity:
+        return self._session.identity(self.kind, self.name)
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock, after all who asked before.
@@ -37,9 +42,7 @@ class _BaseLock(Primitive):
             NameTakenError: the name stands for another kind of thing.
         """
         wait = checked_wait(blocking, timeout, forever=-1)
-        session = self._session
-        of = session.identity(self.kind, self.name)
-        return session.acquire(of, lease=self.lease, timeout=wait) is not None
+        return self._session.acquire(self._of, lease=self.lease, timeout=wait) is not None
 
     def release(self) -> None:
         """Give the lock up, and hand it to the first who waits, in one round trip.
@@ -52,7 +55,7 @@ class _BaseLock(Primitive):
 
     def _release(self, owner: tuple[int, str | None] | None) -> None:
         session = self._session
-        taken = session.take(session.identity(self.kind, self.name), owner)
+        taken = session.take(self._of, owner)
         if not taken:
             holder = "the caller" if owner else "this process"
             raise NotHeldError(f"cannot release the {self.kind} {self.name!r}: {holder} does not hold it")
@@ -61,6 +64,24 @@ class _BaseLock(Primitive):
     def locked(self) -> bool:
         """Whether anybody holds it. One round trip."""
         return bool(self.statistics().holders)
+
+    def break_lock(self) -> bool:
+        """Take the lock away from whoever holds it, by hand, and hand it to the first who waits. One round trip.
+
+        Who held it hears of it as if the lease had run out: `lost` turns true with the next renewal, `LeaseLostError`
+        comes with the next release, and nothing that is written under the old token takes effect.
+
+        Returns:
+            Whether anybody held it.
+
+        Raises:
+            NameTakenError: the name stands for another kind of thing.
+        """
+        session = self._session.checked()
+        call = session.new_id()
+        broken = _scripts.break_all(session.wire, self._of, call=call)
+        session.end_id(call)
+        return broken > 0
 
     def statistics(self) -> Statistics:
         """Who holds it and who waits, in order."""
@@ -82,18 +103,15 @@ class _BaseLock(Primitive):
     def lost(self) -> bool:
         """Whether the lease that this process had last ran out before it was released. Asks nobody."""
         hold = self._find()
-        session = self._session
-        return hold.lost if hold else session.identity(self.kind, self.name).state in session.lost
+        return hold.lost if hold else self._of.state in self._session.lost
 
     def _find(self) -> Hold | None:
         """What releases would end: a Lock's may be released by any thread of the process."""
-        session = self._session
-        return session.my_hold(session.identity(self.kind, self.name))
+        return self._session.my_hold(self._of)
 
     def _mine(self) -> Hold | None:
         """What the caller itself holds."""
-        session = self._session
-        return session.my_hold(session.identity(self.kind, self.name), caller.owner())
+        return self._session.my_hold(self._of, caller.owner())
 
     def __enter__(self) -> bool:
         return self.acquire()

@@ -3,6 +3,8 @@
 from contextlib import contextmanager
 from hashlib import sha1
 
+from twins_signals import SIGNALS
+
 from interlock import _scripts
 
 TRUE = _scripts.script
@@ -15,11 +17,11 @@ TWINS = {
     # name: (scripts, [(what stands there, what the twin has)])
     "grants_though_held": (
         ["baton_acquire"],
-        [("elseif redis.call('ZCARD', holders) < permits then", "else")],
+        [("elseif fits(id) and redis.call('ZCARD', queue) == 0 then", "else")],
     ),
     "one_permit_too_many": (
         ["baton_acquire"],
-        [("redis.call('ZCARD', holders) < permits", "redis.call('ZCARD', holders) < permits + 1")],
+        [("return n < permits", "return n < permits + 1")],
     ),
     "last_come_first_served": (
         ["baton_acquire"],
@@ -45,12 +47,21 @@ TWINS = {
         ["baton_beat"],
         [
             ("redis.call('ZADD', waits_in, 'NX', arrival, id)", "redis.call('PING')"),
-            ("redis.call('ZCARD', holders) < permits then", "false then"),
+            ("fits(id) and redis.call('ZCARD', queue) == 0 then", "false then"),
         ],
     ),
     "notifications_die_with_the_dead": (EVERY, [("redis.call('HDEL', state, 'n:' .. id)\n    notify(name)", "")]),
     "wakes_in_any_order": (EVERY, [("redis.call('ZPOPMIN', waiters)[1]", "redis.call('ZPOPMAX', waiters)[1]")]),
+    "readers_beside_a_writer": (
+        EVERY,
+        [("not writes(id) and not writes(redis.call('ZRANGE', holders, 0, 0)[1])", "not writes(id)")],
+    ),
+    "readers_pass_waiting_writers": (
+        ["baton_acquire"],
+        [("elseif fits(id) and redis.call('ZCARD', queue) == 0 then", "elseif fits(id) then")],
+    ),
     "renews_what_is_lost": (["baton_beat"], [("if held(id) == token then", "if true then")]),
+    **SIGNALS,
 }
 
 

@@ -1,6 +1,7 @@
--- What every script of the baton begins with, behind attempt.lua: the state of one Lock or Semaphore, and the hand-over.
+-- What every script of the baton begins with, behind attempt.lua: the state of one lock or semaphore, and the hand-over.
 --
--- A Lock is a Semaphore with one permit: one algorithm serves both. All its keys share one Cluster hash tag, {name}.
+-- A Lock is a Semaphore with one permit, an RWLock one whose readers count for nothing among each other: one algorithm
+-- serves all. All keys share one Cluster hash tag, {name}.
 --
 -- KEYS[1] state    hash: kind; initial and permits (counts); clock; h:<id> = the holder's token, "?" behind it while claimed;
 --                  n:<id> = the Condition by which a waiter was notified, until it releases
@@ -106,21 +107,26 @@ local function reap()
   end
 end
 
+-- Whether an id could hold now, beside those that do. A writer's has a "w" behind its number.
+local function fits(id)
+  local n = redis.call('ZCARD', holders)
+  if ARGV[1] ~= 'RWLock' then return n < permits end
+  local function writes(each) return string.find(each, '^[^/]+/%d+/%d+w') end
+  return n == 0 or not writes(id) and not writes(redis.call('ZRANGE', holders, 0, 0)[1])
+end
+
 -- Hands free permits to the heads of the queue that are alive; the message that wakes a waiter is its grant.
--- Afterwards no permit is free, or nobody waits.
+-- Afterwards nobody waits, or the first who does could not hold.
 local function advance()
-  local free = permits - redis.call('ZCARD', holders)
-  while free > 0 do
+  while true do
     local id = redis.call('ZRANGE', queue, 0, 0)[1]
-    if not id then return end
+    if not id or not fits(id) then return end
     redis.call('ZREM', queue, id)
     local session = session_of(id)
     if redis.call('EXISTS', alive_key(session)) == 1 then
       local token = grant(id, CLAIM_MS, '?')
-      if tell(id, token, string.format('%.0f', now + CLAIM_MS)) > 0 then
-        free = free - 1
-      else                   -- nobody listens: it is gone, or will re-ask and get its place back
-        pass_on(id)
+      if tell(id, token, string.format('%.0f', now + CLAIM_MS)) == 0 then
+        pass_on(id)          -- nobody listens: it is gone, or will re-ask and get its place back
         drop(id)
       end
     else

@@ -19,7 +19,7 @@ advance()
 local token = held(id)
 if token then
   renew(id, token, lease)
-elseif redis.call('ZCARD', holders) < permits then
+elseif fits(id) and redis.call('ZCARD', queue) == 0 then
   token = grant(id, lease, '')
 end
 if token then

@@ -36,7 +36,9 @@ advance()
 for i = first_waiter, #ARGV, 3 do
   local id = ARGV[i]
   -- a permit that is still free was not taken because nobody heard the grant; this answer will be heard
-  if ARGV[i + 2] == '' and not done(id) and not held(id) and redis.call('ZCARD', holders) < permits then grant(id, CLAIM_MS, '?') end
+  if ARGV[i + 2] == '' and not done(id) and not held(id) and fits(id) and redis.call('ZCARD', queue) == 0 then
+    grant(id, CLAIM_MS, '?')
+  end
   local token = held(id)
   grants[#grants + 1] = token and token .. ' ' .. redis.call('ZSCORE', holders, id) or ''
 end

@@ -1,0 +1,150 @@
+"""`Event`: a flag that one sets and many wait for, on any machine."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from interlock import _scripts
+from interlock._arguments import checked_ttl, checked_wait
+from interlock._primitive import Primitive, who
+from interlock._scripts import text
+
+
+@dataclass(frozen=True)
+class EventStatistics:
+    """A look at an Event, as Redis saw it at one moment."""
+
+    kind: str
+    name: str
+    is_set: bool
+    waiters: tuple[str, ...]  # host:pid and task, in no order: all are woken at once
+
+
+class Event(Primitive):
+    """A flag that processes wait for; `threading.Event` between machines.
+
+    >>> import interlock
+    >>> ready = interlock.Event(name="index built")
+    >>> ready.is_set(), ready.wait(timeout=0.1)
+    (False, False)
+    >>> ready.set()
+    >>> ready.wait()
+    True
+    >>> ready.clear()
+
+    Differs from `threading.Event`: it has a name, and all events of one name are one; it outlives the processes that
+    use it, so what was set stays set for who comes later; `repr` asks Redis.
+
+    Who waits when `set` is called returns True, also if `clear` follows at once. If its process is stopped meanwhile,
+    it learns of it when it goes on, within ten minutes. A process that dies while it waits is forgotten after a few
+    seconds, and disturbs nobody. What is not set needs no memory, and leaves Redis after a day without use.
+
+    Args:
+        name: None: a fresh unique one.
+        client: a `redis.Redis`; None: from `REDIS_URL`.
+        ttl: seconds that it stays set without being used, 1 to a year; None: for ever, until `unlink`, if it has a
+            name, else a day.
+
+    Costs one round trip each to set, to clear, to ask, and to wait for what is set already. Who has to wait asks
+    again each second, and once more when it is woken: from `set` to running it is one round trip and a half.
+    """
+
+    kind = "Event"
+
+    def __init__(self, *, name: str | None = None, client: redis.Redis | None = None, ttl: float | None = None) -> None:
+        super().__init__(name, client)
+        self.ttl = checked_ttl(ttl, named=name is not None)
+
+    def parameters(self) -> dict[str, Any]:
+        return {"name": self.name, "ttl": self.ttl}
+
+    def is_set(self) -> bool:
+        """Whether it is set. One round trip.
+
+        Raises:
+            UnreachableError: no Redis answers.
+            NameTakenError: the name stands for another kind of thing.
+        """
+        return self._asked("", stay=False) == _scripts.GRANTED
+
+    def set(self) -> None:
+        """Set it, and wake all who wait. One round trip; the server's part of it grows with their number.
+
+        Raises:
+            UnreachableError: no Redis answers. It may be set all the same.
+            NameTakenError: the name stands for another kind of thing.
+        """
+        self._change("event_set", self.kind, self._ttl_ms)
+
+    def clear(self) -> None:
+        """Clear it: who waits from now on waits for the next `set`. One round trip. Errors as in `set`."""
+        self._change("event_clear", self.kind)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set.
+
+        Args:
+            timeout: how long to wait, in seconds; None: for ever.
+
+        Returns:
+            Whether it is set, or was since the call; False when the time is over.
+
+        Raises:
+            UnreachableError: no Redis answers at first; later it is waited for.
+            NameTakenError: the name stands for another kind of thing.
+        """
+        seconds = checked_wait(True, timeout, forever=None)
+        if seconds == 0:
+            return self.is_set()
+
+        def ask(id: str) -> bool | None:
+            return self._asked(id, stay=True) == _scripts.GRANTED or None
+
+        def leave(id: str) -> bool:
+            return self._asked(id, stay=False) == _scripts.GRANTED
+
+        return bool(self._session.answered(ask, leave, seconds))
+
+    def unlink(self) -> None:
+        """Delete it: it is clear, as if it had never been used. Who waits goes on waiting."""
+        self._session.checked().wire.client.delete(*self._keys)
+
+    def statistics(self) -> EventStatistics:
+        """Whether it is set, and who waits. One round trip."""
+        _, is_set, ids = self._run("event_look", self.kind)
+        return EventStatistics(self.kind, self.name, bool(is_set), tuple(who(text(id)) for id in ids))
+
+    def __repr__(self) -> str:
+        try:
+            state = "set" if self.is_set() else "unset"
+        except (redis.RedisError, OSError):
+            state = "unreachable"
+        return f"<interlock.{self.kind} at {self.name!r}: {state}>"
+
+    # --- the scripts ---
+
+    @property
+    def _keys(self) -> tuple[str, str]:
+        state = self._session.identity(self.kind, self.name).state
+        return state, f"{state}:waiters"
+
+    @property
+    def _ttl_ms(self) -> int | str:
+        return "" if self.ttl is None else round(self.ttl * 1000)
+
+    def _run(self, script: str, *argv: str | int) -> Any:
+        session = self._session.checked()
+        reply = _scripts.run(session.wire, script, self._keys, argv)
+        session.identity(self.kind, self.name).raise_mismatch(reply)
+        return reply
+
+    def _asked(self, id: str, *, stay: bool) -> int:
+        """GRANTED, QUEUED (with `stay`) or BUSY. With no id it is only asked; without `stay` the id is forgotten."""
+        return int(self._run("event_wait", self.kind, self._ttl_ms, id, int(stay))[0])
+
+    def _change(self, script: str, *argv: str | int) -> None:
+        """Set or clear, once, however often it is sent."""
+        call = self._session.new_id()
+        self._run(script, *argv, call)
+        self._session.end_id(call)

@@ -1,0 +1,19 @@
+-- Ends the leases of all who hold, by hand, and hands over. Who held hears of it with the next renewal, write or release.
+-- Safe to send twice: the second time it only answers.
+--
+-- ARGV[4] id of this call
+-- Returns {number of leases ended} | {OTHER_KIND, kind} | {OTHER_PERMITS, n}
+local call = ARGV[4]
+local wrong = mismatch()
+if wrong then return wrong end
+local answer = done(call)
+if answer then return {answer} end
+reap()
+local broken = redis.call('ZRANGE', holders, 0, -1)
+for _, id in ipairs(broken) do
+  drop(id)
+  note_done(id, LOST)
+end
+advance()
+note_done(call, #broken)
+return {#broken}
