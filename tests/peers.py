@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import redis
 import twins
 
+
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -31,9 +32,10 @@ def _main(twin, function, arguments):
 
 
 @contextmanager
-def peers(function, argument_lists, twin=None):
+def peers(function, argument_lists, twin=None, start=None):
     """Processes that each run the function; whatever is left of them is killed at the end."""
-    started = [SPAWN.Process(target=_main, args=(twin, function, arguments)) for arguments in argument_lists]
+    context = multiprocessing.get_context(start) if start else SPAWN
+    started = [context.Process(target=_main, args=(twin, function, arguments)) for arguments in argument_lists]
     for process in started:
         process.start()
     try:

@@ -9,20 +9,24 @@ from peers import go_through, joined, pass_through, peers, wait_until
 import interlock
 
 
+@pytest.mark.parametrize("start", ["spawn", "fork"])
 @pytest.mark.parametrize("twin", [None, "grants_though_held"])
-def test_lock_taken_by_four_processes_admits_one_at_a_time(client, twin):
-    lock = interlock.Lock()
-    with peers(go_through, [(lock, 4, 25, 0.002)] * 4, twin) as processes:
+@pytest.mark.parametrize("kind", [interlock.Lock, interlock.RLock])
+def test_lock_taken_by_four_processes_admits_one_at_a_time(client, kind, twin, start):
+    lock = kind()
+    with peers(go_through, [(lock, 4, 25, 0.002)] * 4, twin, start) as processes:
         joined(processes)
     seen = [int(inside) for inside in client.lrange("seen", 0, -1)]
     assert len(seen) == 100
     assert (max(seen) == 1) == (twin is None)
 
 
+@pytest.mark.parametrize("start", ["spawn", "fork"])
 @pytest.mark.parametrize("twin", [None, "one_permit_too_many"])
-def test_semaphore_of_three_taken_by_six_processes_admits_three(client, twin):
-    slots = interlock.Semaphore(3)
-    with peers(go_through, [(slots, 6, 15, 0.01)] * 6, twin) as processes:
+@pytest.mark.parametrize("kind", [interlock.Semaphore, interlock.BoundedSemaphore])
+def test_semaphore_of_three_taken_by_six_processes_admits_three(client, kind, twin, start):
+    slots = kind(3)
+    with peers(go_through, [(slots, 6, 15, 0.01)] * 6, twin, start) as processes:
         joined(processes)
     seen = [int(inside) for inside in client.lrange("seen", 0, -1)]
     assert max(seen) > 1, "never two at once: the test shows nothing"
