@@ -1,4 +1,4 @@
-"""The locks of `threading` and the shared values of `multiprocessing`, between processes on any number of machines.
+"""The primitives of `threading` and `multiprocessing`, between processes on any number of machines.
 
 >>> import interlock
 >>> lock = interlock.Lock(name="report")
@@ -26,6 +26,8 @@ from interlock.event import Event
 from interlock.inspection import inspect
 from interlock.kombu_json import register_with_kombu
 from interlock.lock import Lock, RLock
+from interlock.pipe import Connection, Pipe
+from interlock.queue import JoinableQueue, Queue, SimpleQueue
 from interlock.rwlock import RWLock
 from interlock.semaphore import BoundedSemaphore, Semaphore
 from interlock.value import RawValue, Value
@@ -33,7 +35,8 @@ from interlock.value import RawValue, Value
 __version__ = "0.1.0"
 
 __all__ = [
-    "Array", "Barrier", "BoundedSemaphore", "Caller", "Condition", "Event", "GoneError", "InterlockError",
-    "LeaseLostError", "Lock", "NameTakenError", "NotHeldError", "RLock", "RWLock", "RawArray", "RawValue", "Semaphore",
-    "UnreachableError", "Value", "acting_for", "close", "inspect", "register_with_kombu",
+    "Array", "Barrier", "BoundedSemaphore", "Caller", "Condition", "Connection", "Event", "GoneError",
+    "InterlockError", "JoinableQueue", "LeaseLostError", "Lock", "NameTakenError", "NotHeldError", "Pipe", "Queue",
+    "RLock", "RWLock", "RawArray", "RawValue", "Semaphore", "SimpleQueue", "UnreachableError", "Value", "acting_for",
+    "close", "inspect", "register_with_kombu",
 ]  # fmt: skip

@@ -20,7 +20,8 @@ from interlock.errors import InterlockError, NameTakenError
 # The codes that scripts return first; interlock/lua/attempt.lua has the same list, and a test compares them.
 GRANTED, BUSY, QUEUED, DONE, ENDED = 1, 0, 2, 3, 4
 LOST, STALE, OTHER_KIND, OTHER_PERMITS, FULL, GONE, BROKEN = -1, -2, -3, -4, -5, -6, -7
-BATON = ("baton", "semaphore", "condition")  # kinds of scripts that begin with the state of the baton
+# What stands before a script, by the first word of its name: the state that it works on.
+STATES = {"baton": "baton", "semaphore": "baton", "condition": "baton", "queue": "queue"}
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class Script:
 
 @cache
 def script(name: str) -> Script:
-    """The script of that name, behind what all scripts share, and all those of the baton."""
+    """The script of that name, behind what all scripts share, and what all those of its kind share."""
     folder = files("interlock") / "lua"
-    parts = ("attempt", "baton", name) if name.startswith(BATON) else ("attempt", name)
+    state = STATES.get(name.partition("_")[0])
+    parts = ("attempt", state, name) if state else ("attempt", name)
     text = "".join((folder / f"{part}.lua").read_text() for part in parts)
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 

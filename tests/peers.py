@@ -9,7 +9,6 @@ from contextlib import contextmanager
 import redis
 import twins
 
-
 SPAWN = multiprocessing.get_context("spawn")
 
 

@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from hashlib import sha1
 
+import twins_queue
 from twins_signals import SIGNALS
 
 from interlock import _scripts
@@ -62,6 +63,7 @@ TWINS = {
     ),
     "renews_what_is_lost": (["baton_beat"], [("if held(id) == token then", "if true then")]),
     **SIGNALS,
+    **twins_queue.TWINS,
 }
 
 

@@ -1,0 +1,95 @@
+"""A typed signature around every script of the queues, as `interlock._scripts` has for the locks.
+
+`Identity.permits` is the queue's maxsize; 0: no bound.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from interlock import _scripts
+from interlock._scripts import Identity, text
+from interlock._wire import Wire
+from interlock.errors import NameTakenError
+
+End = Literal["r", "w"]  # of a Pipe's way: the reader's, the writer's
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a script answers."""
+
+    code: int
+    text: str = ""  # DONE: the item that was taken; QUEUED: the arrival
+
+
+def items_key(of: Identity) -> str:
+    """The list of its items."""
+    return f"{of.state}:items"
+
+
+def keys(of: Identity) -> tuple[str, ...]:
+    """KEYS[1..6] of every script of the queues."""
+    waiting = (f"{of.state}:{which}" for which in ("getters", "putters", "heard", "joiners"))
+    return of.state, items_key(of), *waiting
+
+
+def put(wire: Wire, of: Identity, *, id: str, wait: bool, arrival: str, item: str) -> Answer:
+    """Append an item: DONE, BUSY if it is full, QUEUED; of a Pipe also BROKEN or GONE."""
+    return _answer(of, _run(wire, of, "queue_put", id, int(wait), arrival, item))
+
+
+def get(wire: Wire, of: Identity, *, id: str, wait: bool, arrival: str, take: bool, pickles: bool) -> Answer:
+    """Take an item, or say that there is one: DONE, BUSY if it is empty, QUEUED, BROKEN; of a Pipe also ENDED, GONE."""
+    return _answer(of, _run(wire, of, "queue_get", id, int(wait), arrival, int(take), int(pickles)))
+
+
+def leave(wire: Wire, of: Identity, *, id: str) -> Answer:
+    """End what has waited long enough: BUSY, or what it was answered meanwhile."""
+    return _answer(of, _run(wire, of, "queue_leave", id))
+
+
+def done(wire: Wire, of: Identity, *, id: str) -> Answer:
+    """Note that one item has been worked on: DONE, or FULL if none is unfinished."""
+    return _answer(of, _run(wire, of, "queue_done", id))
+
+
+def join(wire: Wire, of: Identity, *, id: str) -> Answer:
+    """Wait until nothing is unfinished: DONE or QUEUED."""
+    return _answer(of, _run(wire, of, "queue_join", id))
+
+
+def close(wire: Wire, of: Identity, end: End) -> None:
+    """Close one end of a Pipe's way, for all who have it."""
+    _answer(of, _run(wire, of, "queue_close", end))
+
+
+@dataclass(frozen=True)
+class Look:
+    """The state of a queue."""
+
+    size: int
+    unfinished: int
+    closed: str  # the closed ends
+    getters: list[str]  # ids in order of arrival
+    putters: list[str]
+
+
+def look(wire: Wire, of: Identity) -> Look:
+    """Read the state, changing nothing."""
+    reply = _run(wire, of, "queue_look")
+    _answer(of, reply[:2])
+    _, size, unfinished, closed, getters, putters = reply
+    return Look(int(size), int(unfinished), text(closed), [text(id) for id in getters], [text(id) for id in putters])
+
+
+def _run(wire: Wire, of: Identity, name: str, *argv: str | int) -> Any:
+    return _scripts.run(wire, name, keys(of), (*of.argv, *argv))
+
+
+def _answer(of: Identity, reply: Sequence[Any]) -> Answer:
+    code, said = int(reply[0]), text(reply[1]) if len(reply) > 1 else ""
+    if code == _scripts.OTHER_PERMITS:
+        raise NameTakenError(f"the {of.kind} {of.name!r} has maxsize {said}, not {of.permits}: ask for the same")
+    of.raise_mismatch(reply)
+    return Answer(code, said)

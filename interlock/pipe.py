@@ -1,0 +1,321 @@
+"""`Pipe`: two connected ends, each of which may be anywhere."""
+
+import os
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+
+from interlock import _codec, _queue_scripts, _scripts
+from interlock._arguments import checked_name, checked_ttl, checked_wait
+from interlock._primitive import Primitive
+from interlock._queue_scripts import Answer, End
+from interlock._scripts import Identity
+from interlock.queue import get_item, put_item
+
+_forks = 0  # how often this process has forked, or was
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_parent=_count_fork, after_in_child=_count_fork)
+
+
+@dataclass(frozen=True)
+class ConnectionStatistics:
+    """A look at one end of a Pipe, as Redis saw it."""
+
+    name: str
+    end: int  # 0: the first that Pipe returned, 1: the second
+    incoming: int  # messages that this end has not received yet
+    outgoing: int  # messages that the other end has not received yet
+    closed: bool  # this end, anywhere
+    other_closed: bool  # the other end
+
+
+def Pipe(  # noqa: N802 - the name that multiprocessing gives it
+    duplex: bool = True,
+    *,
+    name: str | None = None,
+    client: redis.Redis | None = None,
+    ttl: float | None = None,
+    pickle: bool = False,
+) -> tuple["Connection", "Connection"]:
+    """Two connected ends, as `multiprocessing.Pipe`, that may be used on different machines.
+
+    >>> import interlock
+    >>> here, there = interlock.Pipe()
+    >>> here.send({"question": 6})
+    >>> there.recv()
+    {'question': 6}
+    >>> there.close()
+    >>> here.recv()
+    Traceback (most recent call last):
+        ...
+    EOFError
+
+    Pass an end to a process or a task as an argument, or have both sides make the Pipe by its name and use an end each.
+
+    Args:
+        duplex: True: both ends send and receive; False: the first receives, the second sends.
+        name: None: a fresh unique one.
+        client: a `redis.Redis`; None: from `REDIS_URL`.
+        ttl: seconds without use after which messages, and that an end was closed, are forgotten, 1 to a year; None:
+            never if it has a name (until `unlink`), else a day. What is open and empty leaves Redis after a day, and so
+            does a Pipe whose ends are both closed: its name is free again then.
+        pickle: as in `Queue`: True: pickle what is sent, and unpickle what is received.
+
+    Returns:
+        Two `Connection` objects.
+
+    Raises:
+        TypeError, ValueError: of the arguments. Asks no Redis: another kind of thing of that name is met at first use.
+    """
+    if not isinstance(duplex, bool | int):
+        raise TypeError(f"duplex must be True or False, not {type(duplex).__name__}")
+    if not isinstance(pickle, bool):
+        raise TypeError(f"pickle must be True or False, not {type(pickle).__name__}")
+    seconds = checked_ttl(ttl, named=name is not None)
+    name = checked_name(name)
+    first, second = (Connection(end, bool(duplex), name, client, seconds, pickle) for end in (0, 1))
+    return first, second
+
+
+class Connection(Primitive):
+    """One end of a Pipe; `multiprocessing.connection.Connection` between machines. `Pipe` makes it.
+
+    >>> import interlock
+    >>> reader, writer = interlock.Pipe(duplex=False)
+    >>> with writer:
+    ...     writer.send_bytes(b"raw", 1)
+    >>> reader.poll(), reader.recv_bytes()
+    (True, b'aw')
+    >>> reader.writable, writer.closed
+    (False, True)
+
+    Differs from `multiprocessing.connection.Connection`: a message is **JSON or bytes**, as in `Queue`, and has at most
+    1 MiB; `recv` also returns what `send_bytes` sent, and `recv_bytes` the JSON text of what `send` sent. `send` never
+    waits: messages that nobody receives pile up in Redis. Several threads and processes may use one end: each message
+    goes to one of them. Left out: `fileno`, and with it `multiprocessing.connection.wait`, and `recv_bytes_into`.
+
+    An end is closed by `close()` alone, for all who have it. Nobody closes it when its process dies or forgets it: who
+    waits for an answer that may never come should `poll` with a time-out. As there, a process that has passed an end on
+    (as an argument, or by a fork) closes its own handle without closing the end, unless it has sent or received
+    through it.
+
+    Costs one round trip to send and to receive, and one or two to close; a waiting receiver has its message one and a
+    half after it reaches Redis.
+    """
+
+    kind = "Connection"
+
+    def __init__(
+        self, end: int, duplex: bool, name: str, client: redis.Redis | None, ttl: float | None, pickle: bool
+    ) -> None:
+        super().__init__(name, client)
+        self.end, self.duplex, self.ttl, self.pickle = end, duplex, ttl, pickle
+        self._readable = duplex or end == 0
+        self._writable = duplex or end == 1
+        self._closed = False
+        self._passed_on = False
+        self._forks = _forks
+        self._used_by: int | None = None  # the process that has sent or received through it
+
+    def parameters(self) -> dict[str, Any]:
+        self._passed_on = True
+        return {"end": self.end, "duplex": self.duplex, "name": self.name, "ttl": self.ttl}
+
+    @classmethod
+    def attached(cls, **parameters: Any) -> Self:
+        return cls(**parameters, client=None, pickle=False)
+
+    def _way(self, to: int) -> Identity:
+        """The way to one of the ends."""
+        ttl_ms = None if self.ttl is None else round(self.ttl * 1000)
+        of = self._session.identity("Pipe", self.name, 0, ttl_ms)
+        return of if to == 0 else replace(of, state=f"{of.state}:back")
+
+    # --- messages ---
+
+    def send(self, obj: Any) -> None:
+        """Send an object to the other end. One round trip; it does not wait for the receiver.
+
+        Args:
+            obj: JSON or bytes, at most 1 MiB; anything that pickles if the Pipe was made with `pickle=True`.
+
+        Raises:
+            BrokenPipeError: the other end is closed.
+            OSError: this end is closed, or only receives.
+            TypeError: JSON cannot hold it.
+            ValueError: it is too large.
+            NameTakenError, UnreachableError: as in `Queue.put`.
+        """
+        self._check(self._writable, "connection is read-only")
+        self._send(_codec.encode(obj, pickles=self.pickle))
+
+    def send_bytes(self, buf: Any, offset: int = 0, size: int | None = None) -> None:
+        """Send bytes, or so many of them from an offset on. Errors as in `send`, and ValueError if there are fewer."""
+        self._check(self._writable, "connection is read-only")
+        whole = memoryview(buf).tobytes()
+        if offset < 0:
+            raise ValueError("offset is negative")
+        if len(whole) < offset:
+            raise ValueError("buffer length < offset")
+        if size is None:
+            size = len(whole) - offset
+        elif size < 0:
+            raise ValueError("size is negative")
+        elif offset + size > len(whole):
+            raise ValueError("buffer length < offset + size")
+        self._send(_codec.encode(whole[offset : offset + size], pickles=False))
+
+    def recv(self) -> Any:
+        """The next message; waits for it.
+
+        Raises:
+            EOFError: there is none, and the other end is closed.
+            OSError: this end is closed, or only sends.
+            InterlockError: it is pickled, and this end was not made with `pickle=True`. It stays where it is.
+            NameTakenError, UnreachableError: as in `Queue.put`.
+        """
+        return _codec.decode(self._receive(pickles=self.pickle))
+
+    def recv_bytes(self, maxlength: int | None = None) -> bytes:
+        """The bytes of the next message; waits for it.
+
+        Raises:
+            OSError: it has more than maxlength bytes. It is lost then, and this object receives no more.
+            EOFError, NameTakenError, UnreachableError: as in `recv`.
+        """
+        self._check(self._readable, "connection is write-only")
+        if maxlength is not None and maxlength < 0:
+            raise ValueError("negative maxlength")
+        plain = _codec.raw(self._receive(pickles=True))  # it is not unpickled
+        if maxlength is not None and len(plain) > maxlength:
+            if self._writable:
+                self._readable = False
+            else:
+                self.close()
+            raise OSError("bad message length")
+        return plain
+
+    def poll(self, timeout: float | None = 0.0) -> bool:
+        """Whether `recv` would return, or raise EOFError, at once. One round trip, or more if it waits.
+
+        Args:
+            timeout: how long to wait until it would, in seconds; None: for ever.
+
+        Raises:
+            OSError, NameTakenError, UnreachableError: as in `recv`.
+        """
+        return self._ask(checked_wait(True, timeout, forever=None), take=False).code != _scripts.BUSY
+
+    def _send(self, item: str) -> None:
+        self._used_by = os.getpid()
+        code = put_item(self._session, self._way(1 - self.end), item, 0.0)
+        if code == _scripts.GONE:
+            raise self._closed_elsewhere()
+        if code == _scripts.BROKEN:
+            raise BrokenPipeError(f"the other end of Pipe {self.name!r} is closed")
+
+    def _receive(self, *, pickles: bool) -> str:
+        answer = self._ask(None, take=True, pickles=pickles)
+        if answer.code == _scripts.ENDED:
+            raise EOFError
+        return answer.text
+
+    def _ask(self, timeout: float | None, *, take: bool, pickles: bool = False) -> Answer:
+        self._check(self._readable, "connection is write-only")
+        self._used_by = os.getpid()
+        answer = get_item(self._session, self._way(self.end), timeout, take=take, pickles=pickles)
+        if answer.code == _scripts.GONE:
+            raise self._closed_elsewhere()
+        return answer
+
+    def _check(self, able: bool, otherwise: str) -> None:
+        if self._closed:
+            raise OSError("handle is closed")
+        if not able:
+            raise OSError(otherwise)
+
+    def _closed_elsewhere(self) -> OSError:
+        self._closed = True
+        return OSError(f"handle is closed: this end of Pipe {self.name!r} was closed by another that has it")
+
+    # --- the end ---
+
+    @property
+    def closed(self) -> bool:
+        """Whether this handle was closed. Asks nobody."""
+        return self._closed
+
+    @property
+    def readable(self) -> bool:
+        """Whether this end receives."""
+        return self._readable
+
+    @property
+    def writable(self) -> bool:
+        """Whether this end sends."""
+        return self._writable
+
+    def close(self) -> None:
+        """Close this end, for all who have it; the other end receives what is left, and then EOFError.
+
+        An end that was passed on, and through which this process has not sent or received, stays open elsewhere.
+
+        Raises:
+            NameTakenError, UnreachableError: as in `Queue.put`.
+        """
+        if self._closed:
+            return
+        elsewhere = self._passed_on or self._forks != _forks
+        if not elsewhere or self._used_by == os.getpid():
+            wire = self._session.checked().wire
+            for way, part in self._ways():
+                _queue_scripts.close(wire, way, part)
+        self._closed = True
+
+    def _ways(self) -> list[tuple[Identity, End]]:
+        """The ways that this end has a part in, and which."""
+        ways: list[tuple[Identity, End]] = []
+        if self.duplex or self.end == 0:
+            ways.append((self._way(self.end), "r"))
+        if self.duplex or self.end == 1:
+            ways.append((self._way(1 - self.end), "w"))
+        return ways
+
+    def unlink(self) -> None:
+        """Delete the Pipe: messages, and that its ends were closed. Used again, it begins anew."""
+        session = self._session.checked()
+        for to in (0, 1):
+            session.wire.client.delete(*_queue_scripts.keys(self._way(to)))
+
+    def statistics(self) -> ConnectionStatistics:
+        """What waits to be received, and what is closed. Two round trips."""
+        wire = self._session.checked().wire
+        incoming, outgoing = (_queue_scripts.look(wire, self._way(to)) for to in (self.end, 1 - self.end))
+        return ConnectionStatistics(
+            self.name,
+            self.end,
+            incoming.size,
+            outgoing.size,
+            "r" in incoming.closed or "w" in outgoing.closed,
+            "w" in incoming.closed or "r" in outgoing.closed,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        closed = " closed" if self._closed else ""
+        return f"<interlock.{self.kind} {self.end} of Pipe {self.name!r}{closed}>"
