@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ENGINE ?= .engine
 
-.PHONY: demo up status test test-compose screenshots lint install install-dev clean
+.PHONY: demo up status test test-compose bench screenshots lint install install-dev clean
 
 install:
 	@$(PYTHON) deploy/install.py $(VENV) requirements.txt
@@ -29,6 +29,10 @@ test: install-dev
 test-compose: install-dev
 	@.ci/with-docker.sh $(ENGINE) 'docker build --network=host -q -t interlock -f deploy/Dockerfile .' '$(BIN)/python -m pytest tests/deploy'
 
+# The Lock beside the locks of others, in one run of some three minutes. To keep the figures: make bench ARGS=--save
+bench: install
+	@$(BIN)/python -m bench $(ARGS)
+
 # The pictures of the README, made by the test that opens Flower in a browser.
 screenshots: install-dev
 	@$(BIN)/python -m pytest tests/workers/test_flower.py --screenshots docs/pictures
@@ -37,4 +41,4 @@ lint: install-dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) $(VENV).lock $(ENGINE) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV).lock $(ENGINE) bench/.venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

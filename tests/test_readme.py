@@ -73,7 +73,7 @@ def test_links_lead_somewhere():
         assert (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize("folder", ["interlock", "tasks", "workers", "deploy", "examples", "tests"])
+@pytest.mark.parametrize("folder", ["interlock", "tasks", "workers", "deploy", "examples", "bench", "tests"])
 def test_places_that_are_named_exist(folder):
     assert f"`{folder}/`" in README
     assert (ROOT / folder).is_dir()

@@ -1,0 +1,90 @@
+"""Several processes want one lock all the time: sections a second, hand-over, fairness, and whether it excludes."""
+
+import itertools
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench import locks
+from bench.crew import Gate, Window
+
+Section = tuple[int, int, int]
+"""ns on CLOCK_MONOTONIC: when it was asked for, when it was entered, when its release was called."""
+
+
+def sections(lock: str, port: int, hold: float, gate: Gate) -> list[Section]:
+    """Acquire, hold for so many seconds, release, without a pause in between, until the window is over."""
+    entry = locks.LOCKS[lock]
+
+    async def body() -> list[Section]:
+        mine = entry.make(port, f"{lock}-contended")
+        await mine.acquire()
+        await mine.release()
+        window = gate()
+        made: list[Section] = []
+        while (asked := time.monotonic_ns()) < window.stop or not made:
+            await mine.acquire()
+            entered = time.monotonic_ns()
+            time.sleep(hold)  # also in the event loop, where nothing else is due within a millisecond
+            released = time.monotonic_ns()
+            await mine.release()
+            made.append((asked, entered, released))
+        await mine.close()
+        return made
+
+    return locks.drive(entry, body())
+
+
+@dataclass(frozen=True)
+class Contended:
+    """What one window showed. Times in milliseconds."""
+
+    sections: int  # all that were made, also those that ended after the window
+    per_second: float
+    overlaps: int  # sections entered before the one before was released: 0, or it is no lock
+    hold_p50_ms: float
+    handover_p50_ms: float  # one process's call of release to another's entry; nan if there was none
+    handover_p99_ms: float
+    changed: float  # the part of all entries that followed another process's section
+    jain: float  # 1: all processes had as many sections; 1/n: one had all
+    longest_wait_ms: float  # within the window
+    fair_share_ms: float  # n * (hold + hand-over): how long a round of all processes takes
+
+    @classmethod
+    def of(cls, made: Sequence[Sequence[Section]], window: Window) -> "Contended":
+        """The figures of what each process made in that window."""
+        ended = [sum(released <= window.stop for _, _, released in mine) for mine in made]
+        order = sorted((entered, released, who) for who, mine in enumerate(made) for _, entered, released in mine)
+        pairs = list(itertools.pairwise(order))
+        counted = [(last, next) for last, next in pairs if next[0] <= window.stop]
+        handovers = [(next[0] - last[1]) / 1e6 for last, next in counted if last[2] != next[2]]
+        hold = median((released - entered) / 1e6 for entered, released, _ in order)
+        p50 = quantile(handovers, 0.5)
+        waits = (min(entered, window.stop) - asked for mine in made for asked, entered, _ in mine)
+        return cls(
+            sections=len(order),
+            per_second=sum(ended) / window.seconds,
+            overlaps=sum(next[0] < last[1] for last, next in pairs),
+            hold_p50_ms=hold,
+            handover_p50_ms=p50,
+            handover_p99_ms=quantile(handovers, 0.99),
+            changed=len(handovers) / len(counted) if counted else math.nan,
+            jain=jain(ended),
+            longest_wait_ms=max(waits) / 1e6,
+            fair_share_ms=len(made) * (hold + p50),
+        )
+
+
+def quantile(values: Sequence[float], part: float) -> float:
+    """The smallest value that at least this part of all does not exceed (nearest rank); nan of none."""
+    if not values:
+        return math.nan
+    return sorted(values)[math.ceil(part * len(values)) - 1]
+
+
+def jain(shares: Sequence[float]) -> float:
+    """Jain's index of fairness (Jain, Chiu, Hawe 1984): 1: all are equal, 1/n: one has all, nan: nobody has any."""
+    squares = sum(share * share for share in shares)
+    return sum(shares) ** 2 / (len(shares) * squares) if squares else math.nan

@@ -1,0 +1,92 @@
+"""How quiet is the machine? A fixed piece of work and a burst of PINGs, before and after each turn."""
+
+import datetime
+import os
+import platform
+import socket
+import time
+from dataclasses import dataclass
+from statistics import median
+
+import redis
+from redis.utils import HIREDIS_AVAILABLE
+
+from bench.contended import quantile
+from bench.crew import Gate
+
+HOST = "127.0.0.1"
+LOOP = 300_000  # additions: some 20 ms of work
+PINGS = 400
+
+
+@dataclass(frozen=True)
+class Noise:
+    """One look at the machine."""
+
+    loop_ms: float  # what the fixed work took
+    ping_p50_us: float
+    ping_p99_us: float
+
+
+def look(port: int) -> Noise:
+    """Do the work, then PING the server on that port of the loopback address."""
+    began = time.monotonic_ns()
+    total = 0
+    for number in range(LOOP):
+        total += number
+    loop_ms = (time.monotonic_ns() - began) / 1e6
+    took = ping(port, PINGS)
+    return Noise(loop_ms, median(took), quantile(took, 0.99))
+
+
+def ping(port: int, count: int) -> list[float]:
+    """What each of so many PINGs took, in us, one after the other over a bare socket."""
+    took = []
+    with socket.create_connection((HOST, port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(count + 1):
+            began = time.monotonic_ns()
+            connection.sendall(b"PING\r\n")
+            if connection.recv(64) != b"+PONG\r\n":
+                raise RuntimeError("no PONG for a PING")
+            took.append((time.monotonic_ns() - began) / 1000)
+    return took[1:]  # the first one waited for the connection
+
+
+def pings(port: int, gate: Gate) -> int:
+    """How many PINGs, one after the other, fit into the window."""
+    with socket.create_connection((HOST, port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(b"PING\r\n")
+        connection.recv(64)
+        window = gate()
+        count = 0
+        while time.monotonic_ns() < window.stop:
+            connection.sendall(b"PING\r\n")
+            connection.recv(64)
+            count += 1
+    return count
+
+
+def load() -> str:
+    """The machine's load averages of 1, 5 and 15 minutes."""
+    return " ".join(f"{average:.2f}" for average in os.getloadavg())
+
+
+def parser(gate: Gate) -> str:
+    """Which parser of replies redis-py uses in the processes that measure."""
+    gate()
+    return "hiredis" if HIREDIS_AVAILABLE else "Python"
+
+
+def machine(server: str) -> dict[str, str]:
+    """What is measured on."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "cores": str(os.cpu_count()),
+        "load before": load(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "redis-py": redis.__version__,
+        "server": server,
+    }

@@ -1,0 +1,55 @@
+"""One process, nobody else: what does it cost to acquire and to release?"""
+
+import time
+from dataclasses import dataclass
+from statistics import median
+
+from bench import locks
+from bench.contended import quantile
+from bench.crew import Gate
+
+WARM_UP = 5  # cycles: connections are made, scripts are loaded
+
+
+def cycles(lock: str, port: int, most: int, gate: Gate) -> list[int]:
+    """Acquire and release over and over, in a window and so many times at most; what each cycle took, in ns."""
+    entry = locks.LOCKS[lock]
+
+    async def body() -> list[int]:
+        mine = entry.make(port, f"{lock}-uncontended")
+        for _ in range(WARM_UP):
+            await mine.acquire()
+            await mine.release()
+        window = gate()
+        took: list[int] = []
+        before = time.monotonic_ns()
+        while not took or (before < window.stop and len(took) < most):
+            await mine.acquire()
+            await mine.release()
+            now = time.monotonic_ns()
+            took.append(now - before)
+            before = now
+        await mine.close()
+        return took
+
+    return locks.drive(entry, body())
+
+
+@dataclass(frozen=True)
+class Uncontended:
+    """What one window showed."""
+
+    count: int  # cycles
+    per_second: float
+    p50_us: float  # a cycle
+    p10_us: float  # what neighbours on the machine disturb least
+
+    @classmethod
+    def of(cls, took: list[int]) -> "Uncontended":
+        """The figures of cycles that took so many ns."""
+        return cls(len(took), len(took) / sum(took) * 1e9, median(took) / 1000, quantile(took, 0.1) / 1000)
+
+
+def round_trips(near: Uncontended, far: Uncontended, near_rtt_us: float, far_rtt_us: float) -> float:
+    """Round trips a cycle: what the proxy adds to a cycle, over what it adds to a PING."""
+    return (far.p50_us - near.p50_us) / (far_rtt_us - near_rtt_us)
