@@ -41,7 +41,7 @@ TWINS = {
         EVERY,
         [LONG_CLAIM, ("if redis.call('EXISTS', alive_key(session)) == 1 then", "if true then")],
     ),
-    "nobody_is_deaf": (EVERY, [LONG_CLAIM, ("now + CLAIM_MS)) > 0 then", "now + CLAIM_MS)) >= 0 then")]),
+    "nobody_is_deaf": (EVERY, [LONG_CLAIM, ("now + CLAIM_MS)) == 0 then", "now + CLAIM_MS)) < 0 then")]),
     "claims_cost_a_lease": (EVERY, [LONG_CLAIM]),
     "nothing_was_done_before": (EVERY, [("if not note then return nil end", "if true then return nil end")]),
     "never_asks_again": (
@@ -61,6 +61,11 @@ TWINS = {
         ["baton_acquire"],
         [("elseif fits(id) and redis.call('ZCARD', queue) == 0 then", "elseif fits(id) then")],
     ),
+    "what_is_lost_is_left": (
+        EVERY,
+        [("  redis.call('ZREM', queue, id)\n  drop(id)\n  note_done(id, LOST)", "  note_done(id, LOST)")],
+    ),
+    "busy_to_a_release": (["baton_release"], [("if answer == BUSY then answer = LOST end", "")]),
     "renews_what_is_lost": (["baton_beat"], [("if held(id) == token then", "if true then")]),
     **SIGNALS,
     **twins_queue.TWINS,

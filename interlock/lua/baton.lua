@@ -42,6 +42,13 @@ local function held(id)
   return token, mark == '?'
 end
 
+-- Ends an attempt whose lease was over. A late copy of its acquire may have queued it again, or have it hold again.
+local function lose(id)
+  redis.call('ZREM', queue, id)
+  drop(id)
+  note_done(id, LOST)
+end
+
 -- Makes what is held, claimed or not, a lease of so many ms from now.
 local function renew(id, token, lease)
   redis.call('HSET', state, 'h:' .. id, token)

@@ -17,7 +17,7 @@ for i = 5, first_waiter - 1, 3 do
     ends[#ends + 1] = now + lease
   else
     local answer = done(id)
-    if not answer then note_done(id, LOST) end
+    if not answer then lose(id) end
     ends[#ends + 1] = answer == ENDED and -1 or 0
   end
 end

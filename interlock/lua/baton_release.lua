@@ -10,12 +10,13 @@ local id, token = ARGV[4], ARGV[5]
 local wrong = mismatch()
 if wrong then return wrong end
 local answer = done(id)
+if answer == BUSY then answer = LOST end -- a late copy of its acquire, a try, found another holder
 if answer then return {answer} end
 
 reap()
 if held(id) ~= token then
+  lose(id)
   advance()
-  note_done(id, LOST)
   return {LOST}
 end
 answer = store(6)

@@ -10,12 +10,13 @@ local id, token, again, name = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local waiters = state .. ':cond:' .. name
 local answer = done(id)
 if answer == DONE then return {QUEUED, redis.call('ZSCORE', waiters, again) or tick(), now} end -- or notified by now
+if answer == BUSY then answer = LOST end
 if answer then return {answer} end
 
 reap()
 if held(id) ~= token then
+  lose(id)
   advance()
-  note_done(id, LOST)
   return {LOST}
 end
 answer = store(8)

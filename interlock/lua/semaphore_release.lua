@@ -21,6 +21,7 @@ for i = 7, #ARGV, 2 do
   else
     local ended = done(ARGV[i])
     if ended ~= DONE and ended ~= ENDED then answer = LOST end -- it has gone back by itself
+    if not ended then lose(ARGV[i]) end
     if ended ~= ENDED then n = n - 1 end                       -- DONE: by an earlier call that got no answer
   end
 end

@@ -137,3 +137,40 @@ def test_codes_are_the_same_in_lua_and_in_python():
     for line in re.findall(r"^local ([A-Z_, ]+) = ([-\d, ]+)$", text, flags=re.MULTILINE):
         for word, number in zip(line[0].split(", "), line[1].split(", "), strict=True):
             assert named.get(word, int(number)) == int(number)
+
+
+def late(own, of, id, *, wait, ms=100):
+    """An attempt whose lease has run out, and then a late copy of its acquire: the token that it had first."""
+    token = _scripts.acquire(own.wire, of, id=id, lease_ms=ms, wait=wait).token
+    time.sleep(2 * ms / 1000)  # the server's clock alone tells when a lease is over
+    return token
+
+
+@pytest.mark.parametrize("twin", [None, "what_is_lost_is_left"])
+@pytest.mark.parametrize("told_by", ["release", "beat"])
+def test_copy_of_an_acquire_that_comes_after_the_lease_keeps_the_lock_for_nobody(told_by, twin):
+    """Found by the model: it grants the attempt again, under a token that its holder never hears of."""
+    own, lock = session(None), interlock.Lock()
+    of, id = own.identity(lock.kind, lock.name), own.new_id()
+    with twins.in_force(twin):
+        token = late(own, of, id, wait=False)
+        _scripts.acquire(own.wire, of, id=id, lease_ms=60_000, wait=False)
+        if told_by == "release":
+            assert _scripts.release(own.wire, of, id=id, token=token) == _scripts.LOST
+        else:
+            (heard,) = _scripts.beat(own.wire, [_scripts.Beat(of, [(id, token, 60_000)], [])])
+            assert heard.ends_ms == [0]
+        assert lock.locked() == (twin is not None)
+
+
+@pytest.mark.parametrize("twin", [None, "busy_to_a_release"])
+def test_release_is_never_told_that_a_late_copy_of_its_try_found_it_busy(twin):
+    """Found by the model: its caller took that for success, though nothing was written."""
+    own, lock = session(None), interlock.Lock()
+    of, id = own.identity(lock.kind, lock.name), own.new_id()
+    with twins.in_force(twin):
+        token = late(own, of, id, wait=False)
+        with lock:
+            assert _scripts.acquire(own.wire, of, id=id, lease_ms=100, wait=False).code == _scripts.BUSY
+            code = _scripts.release(own.wire, of, id=id, token=token)
+    assert (code == _scripts.LOST) == (twin is None)
