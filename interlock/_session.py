@@ -512,7 +512,8 @@ class Session:
         with self.mutex:
             if wait.grant is None and wait.id in self.waits:
                 wait.woken.release()
-            wait.grant = token, end_ms, confirmed
+            if wait.grant is None or wait.grant[0] != token:  # else the server counts from the first confirmation
+                wait.grant = token, end_ms, confirmed
 
     # --- the heartbeat ---
 

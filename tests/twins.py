@@ -65,6 +65,7 @@ TWINS = {
         EVERY,
         [("  redis.call('ZREM', queue, id)\n  drop(id)\n  note_done(id, LOST)", "  note_done(id, LOST)")],
     ),
+    "breaks_claims_too": (["baton_break"], [("if not claimed then", "if true then")]),
     "busy_to_a_release": (["baton_release"], [("if answer == BUSY then answer = LOST end", "")]),
     "renews_what_is_lost": (["baton_beat"], [("if held(id) == token then", "if true then")]),
     **SIGNALS,

@@ -1,4 +1,5 @@
 -- Ends the leases of all who hold, by hand, and hands over. Who held hears of it with the next renewal, write or release.
+-- A claim is left alone: nobody has read it yet, and it lapses by itself.
 -- Safe to send twice: the second time it only answers.
 --
 -- ARGV[4] id of this call
@@ -9,11 +10,14 @@ if wrong then return wrong end
 local answer = done(call)
 if answer then return {answer} end
 reap()
-local broken = redis.call('ZRANGE', holders, 0, -1)
-for _, id in ipairs(broken) do
-  drop(id)
-  note_done(id, LOST)
+local broken = 0
+for _, id in ipairs(redis.call('ZRANGE', holders, 0, -1)) do
+  local _, claimed = held(id)
+  if not claimed then
+    lose(id)
+    broken = broken + 1
+  end
 end
 advance()
-note_done(call, #broken)
-return {#broken}
+note_done(call, broken)
+return {broken}
