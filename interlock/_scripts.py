@@ -141,9 +141,9 @@ def release_permits(
     return int(reply[0])
 
 
-def abandon(wire: Wire, of: Identity, *, id: str) -> None:
+def abandon(wire: Wire, of: Identity, *, id: str, condition: str = "") -> None:
     """Leave the queue, or pass on the grant that has come meanwhile."""
-    of.raise_mismatch(run(wire, "baton_abandon", of.keys, (*of.argv, id)))
+    of.raise_mismatch(run(wire, "baton_abandon", of.keys, (*of.argv, id, condition)))
 
 
 def condition_wait(

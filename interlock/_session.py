@@ -342,12 +342,26 @@ class Session:
             else:
                 notified = self._leave_condition(wait)
         except BaseException:  # as in threading, whoever waits has the lock again, whatever happens
+            with self.mutex:
+                if wait.grant is not None and wait.woken.locked():  # it was taken, and then came the exception
+                    wait.woken.release()
             self._leave_condition(wait)
-            self._wait(wait, hold.lease, None)
+            self._have_again(wait, hold)
             raise
-        again = self._wait(wait, hold.lease, None)
+        return self._have_again(wait, hold), notified
+
+    def _have_again(self, wait: Wait, before: Hold) -> Hold:
+        """The lock, held as often as before. Interrupted, it is not held, and nobody waits."""
+        try:
+            again = self._wait(wait, before.lease, None)
+        except BaseException:
+            with self.mutex:
+                self.holds.pop(wait.id, None)
+            self._leave(wait)
+            raise
         assert again is not None
-        return again, notified
+        again.count = before.count
+        return again
 
     def _release_and_wait(self, hold: Hold, wait: Wait) -> None:
         code = _scripts.LOST
@@ -463,7 +477,7 @@ class Session:
         with self.mutex:
             self.waits.pop(wait.id, None)
         try:
-            _scripts.abandon(self.wire, wait.of, id=wait.id)
+            _scripts.abandon(self.wire, wait.of, id=wait.id, condition=wait.condition)
         except UNANSWERED as error:  # its place lapses: nobody re-asks for it, and nobody confirms a grant for it
             log.warning("could not leave the queue of %r: %s", wait.of.name, error)
         else:

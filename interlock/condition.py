@@ -109,10 +109,8 @@ class Condition(Primitive):
         """
         limit = None if timeout is None else checked_wait(True, max(0.0, timeout), forever=None)
         hold = self._held("wait on")
-        count = hold.count
         (taken,) = self._session.take(hold.of, hold.owner)
-        again, notified = self._session.wait_for_condition(taken, self.name, limit)
-        again.count = count
+        _, notified = self._session.wait_for_condition(taken, self.name, limit)
         return notified
 
     def wait_for(self, predicate: Callable[[], Found], timeout: float | None = None) -> Found:

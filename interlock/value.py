@@ -53,7 +53,10 @@ class RawValue(Shared):
         first = self._encoded(zero(self.typecode) if value is None else value)
         wire = self._session.checked().wire
         wire.call("SET", self._key, first, "NX", *self._expiry)
-        text = self._read()
+        reply = wire.call("GET", self._key)  # no GETEX: what is refused changes nothing
+        if reply is None:
+            raise self._gone()
+        text = _scripts.text(reply)
         if CTYPES[text[0]] is not CTYPES[self.typecode]:
             raise NameTakenError(f"the value {self.name!r} has the type code {text[0]!r}, not {self.typecode!r}")
 

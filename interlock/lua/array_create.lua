@@ -7,5 +7,6 @@ local array, type, ttl = KEYS[1], ARGV[1], ARGV[2]
 if redis.call('HSETNX', array, 'type', type) == 1 then
   for i = 3, #ARGV, 2 do redis.call('HSET', array, ARGV[i], ARGV[i + 1]) end
 end
-if ttl ~= '' then redis.call('PEXPIRE', array, ttl) end
-return redis.call('HGET', array, 'type')
+local has = redis.call('HGET', array, 'type')
+if has == type and ttl ~= '' then redis.call('PEXPIRE', array, ttl) end
+return has

@@ -127,16 +127,20 @@ end
 local function advance()
   while true do
     local id = redis.call('ZRANGE', queue, 0, 0)[1]
-    if not id or not fits(id) then return end
-    redis.call('ZREM', queue, id)
+    if not id then return end
+    local fit = fits(id)
+    if not fit and ARGV[1] ~= 'RWLock' then return end -- a dead writer would keep readers from readers
     local session = session_of(id)
     if redis.call('EXISTS', alive_key(session)) == 1 then
+      if not fit then return end
+      redis.call('ZREM', queue, id)
       local token = grant(id, CLAIM_MS, '?')
       if tell(id, token, string.format('%.0f', now + CLAIM_MS)) == 0 then
         pass_on(id)          -- nobody listens: it is gone, or will re-ask and get its place back
         drop(id)
       end
     else
+      redis.call('ZREM', queue, id)
       pass_on(id)
     end
   end

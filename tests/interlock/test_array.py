@@ -174,3 +174,16 @@ def test_keys_expire_as_asked(client):
     kept = interlock.RawArray("i", 3, name="two")
     assert client.ttl(kept._key) == -1
     kept.unlink()
+
+
+def test_what_is_refused_changes_no_ttl(client):
+    array, value = interlock.Array("i", 3, name="array"), interlock.Value("i", 1, name="value")
+    for make in (
+        lambda: interlock.Array("d", 3, name="array", ttl=1),
+        lambda: interlock.Value("d", 1, name="value", ttl=1),
+    ):
+        with pytest.raises(interlock.NameTakenError):
+            make()
+    assert client.ttl(array._key) == client.ttl(value._key) == -1
+    array.unlink()
+    value.unlink()

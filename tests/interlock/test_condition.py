@@ -213,3 +213,49 @@ def consume(condition):
                 assert condition.wait_for(lambda: note.llen("buffer") > 0, timeout=60)
                 note.rpush("taken", note.lpop("buffer"))
                 condition.notify_all()
+
+
+def interrupt_after(seconds):
+    threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+
+def test_interrupted_wait_has_the_lock_again_as_often_as_before():
+    condition = interlock.Condition()
+    with condition:
+        with condition:
+            interrupt_after(0.3)
+            with pytest.raises(KeyboardInterrupt):
+                condition.wait()
+            assert waiting(condition) == 0
+        assert condition._lock.locked()
+    assert not condition._lock.locked()
+
+
+def test_wait_that_is_interrupted_while_it_queues_for_the_lock_leaves_nobody_behind(client):
+    condition = interlock.Condition(interlock.Lock(lease=2.0))
+    other = interlock.Lock(name=condition._lock.name, client=client)
+    condition.acquire()
+    interrupt_after(0.9)
+    taken = threading.Timer(0.1, other.acquire)
+    taken.start()
+    with pytest.raises(KeyboardInterrupt):
+        condition.wait(timeout=0.4)
+    taken.join()
+    assert condition._session.waits == {}
+    other.break_lock()
+    assert not condition._lock.locked()
+
+
+def test_wait_that_is_interrupted_before_its_answer_leaves_nobody_behind(monkeypatch):
+    condition, real = interlock.Condition(), _scripts.condition_wait
+
+    def interrupted(*arguments, **options):
+        real(*arguments, **options)
+        raise KeyboardInterrupt
+
+    condition.acquire()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(_scripts, "condition_wait", interrupted)
+        condition.wait()
+    condition.release()
+    assert waiting(condition) == 0

@@ -182,3 +182,15 @@ def test_breaking_a_lock_forgets_no_waiter_whose_grant_is_lost(twin):
         _scripts.break_all(own.wire, of, call=own.new_id())
         (heard,) = _scripts.beat(own.wire, [_scripts.Beat(of, [], [(waiter, arrival, "")])])
     assert (heard.grants[0] is not None) == (twin is None)
+
+
+def test_dead_writer_does_not_keep_readers_from_readers():
+    shared = interlock.RWLock()
+    with shared.reader:
+        with peers(pass_through, [(shared.writer, "dead")]):
+            wait_until(lambda: shared.statistics().waiters, within=30)
+        entered = []
+        late = threading.Thread(target=lambda: entered.append(shared.reader.acquire(timeout=10)))
+        late.start()
+        late.join()
+    assert entered == [True]
