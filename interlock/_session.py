@@ -332,36 +332,35 @@ class Session:
         except BaseException:
             self._leave(wait)
             raise
+        interruption: BaseException | None = None
         notified = True
         try:
-            left = -1 if until is None else min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)
-            if wait.woken.acquire(timeout=left):
-                wait.woken.release()
-                with self.mutex:
-                    wait.condition, wait.arrival = "", None
-            else:
-                notified = self._leave_condition(wait)
-        except BaseException:  # as in threading, whoever waits has the lock again, whatever happens
-            with self.mutex:
-                if wait.grant is not None and wait.woken.locked():  # it was taken, and then came the exception
+            try:
+                left = -1 if until is None else min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)
+                if wait.woken.acquire(timeout=left):
                     wait.woken.release()
-            self._leave_condition(wait)
-            self._have_again(wait, hold)
-            raise
-        return self._have_again(wait, hold), notified
-
-    def _have_again(self, wait: Wait, before: Hold) -> Hold:
-        """The lock, held as often as before. Interrupted, it is not held, and nobody waits."""
-        try:
-            again = self._wait(wait, before.lease, None)
-        except BaseException:
+                    with self.mutex:
+                        wait.condition, wait.arrival = "", None
+                else:
+                    notified = self._leave_condition(wait)
+            except BaseException as error:  # as in threading, who is interrupted has the lock again
+                interruption = error
+                with self.mutex:
+                    if wait.grant is not None and wait.woken.locked():  # it was taken, and then came the exception
+                        wait.woken.release()
+                self._leave_condition(wait)
+            again = self._wait(wait, hold.lease, None)
+        except BaseException:  # interrupted again, or refused: the lock is not held, and nobody waits
             with self.mutex:
                 self.holds.pop(wait.id, None)
+                wait.condition = condition
             self._leave(wait)
             raise
         assert again is not None
-        again.count = before.count
-        return again
+        again.count = hold.count
+        if interruption is not None:
+            raise interruption
+        return again, notified
 
     def _release_and_wait(self, hold: Hold, wait: Wait) -> None:
         code = _scripts.LOST
@@ -478,7 +477,7 @@ class Session:
             self.waits.pop(wait.id, None)
         try:
             _scripts.abandon(self.wire, wait.of, id=wait.id, condition=wait.condition)
-        except UNANSWERED as error:  # its place lapses: nobody re-asks for it, and nobody confirms a grant for it
+        except (redis.RedisError, OSError) as error:  # its place lapses: nobody re-asks, or confirms a grant for it
             log.warning("could not leave the queue of %r: %s", wait.of.name, error)
         else:
             self.end_id(wait.id)

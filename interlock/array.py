@@ -66,6 +66,8 @@ class RawArray(Shared):
         argv = (wanted, self._ttl, *(item for pair in first.items() for item in pair))
         wire = self._session.checked().wire
         found = _scripts.text(_scripts.run(wire, "array_create", [self._key], argv))
+        if found == "value":
+            raise NameTakenError(f"{self.name!r} is a value already, not an array: choose another name")
         if found != wanted:
             code, _, length = found.partition(":")
             raise NameTakenError(

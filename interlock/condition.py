@@ -48,8 +48,9 @@ class Condition(Primitive):
 
     Differs from `threading.Condition`: it has a name, and all of one name with one lock are one; the lock may be None,
     an `interlock.Lock` or an `interlock.RLock`; the caller itself must hold it, as `threading` asks of an RLock. As
-    there, test what you wait for again when `wait` returns (or use `wait_for`): in an outage of Redis a notification
-    may be given twice. A lock that is lost meanwhile raises `LeaseLostError`.
+    there, test what you wait for again when `wait` returns (or use `wait_for`): who was silent for some seconds, or
+    lost its connection, may have missed a notification, and is woken in any case. A lock that is lost meanwhile raises
+    `LeaseLostError`.
 
     Args:
         lock: None: an RLock of its own.
@@ -132,13 +133,15 @@ class Condition(Primitive):
         return found
 
     def notify(self, n: int = 1) -> None:
-        """Let the first n waiters have the lock, one after the other, when it is released.
+        """Let the first n waiters have the lock, one after the other, when it is released; none if n is not positive.
 
         Raises:
             NotHeldError: the caller does not hold the lock.
             LeaseLostError: its lease is over; nobody is notified.
         """
-        self._notify(n)
+        if not isinstance(n, int):
+            raise TypeError(f"n must be an int, not {type(n).__name__}")
+        self._notify(max(0, n))
 
     def notify_all(self) -> None:
         """Let all waiters have the lock, one after the other. Raises as `notify`."""

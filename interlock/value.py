@@ -53,7 +53,12 @@ class RawValue(Shared):
         first = self._encoded(zero(self.typecode) if value is None else value)
         wire = self._session.checked().wire
         wire.call("SET", self._key, first, "NX", *self._expiry)
-        reply = wire.call("GET", self._key)  # no GETEX: what is refused changes nothing
+        try:
+            reply = wire.call("GET", self._key)  # no GETEX: what is refused changes nothing
+        except redis.ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            raise NameTakenError(f"{self.name!r} is an array already, not a value: choose another name") from None
         if reply is None:
             raise self._gone()
         text = _scripts.text(reply)

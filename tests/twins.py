@@ -52,6 +52,10 @@ TWINS = {
         ],
     ),
     "notifications_die_with_the_dead": (EVERY, [("redis.call('HDEL', state, 'n:' .. id)\n    notify(name)", "")]),
+    "silent_waiters_wait_again": (
+        ["baton_beat"],
+        [("if condition ~= '' and not redis.call('ZSCORE', waits_in, id) then", "if false then")],
+    ),
     "wakes_in_any_order": (EVERY, [("redis.call('ZPOPMIN', waiters)[1]", "redis.call('ZPOPMAX', waiters)[1]")]),
     "readers_beside_a_writer": (
         EVERY,

@@ -60,7 +60,8 @@ end
 -- All or nothing: GONE if one of them exists no longer.
 local function store(first)
   for i = 4, #KEYS do
-    if redis.call('EXISTS', KEYS[i]) == 0 then return GONE end
+    local wanted = string.sub(ARGV[first + 2 * (i - 4)], 1, 2) == '*:' and 'hash' or 'string'
+    if redis.call('TYPE', KEYS[i]).ok ~= wanted then return GONE end
   end
   for i = 4, #KEYS do
     local encoded, ttl = ARGV[first + 2 * (i - 4)], ARGV[first + 2 * (i - 4) + 1]

@@ -27,6 +27,11 @@ if #ARGV >= first_waiter then
     local id, arrival, condition = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     if not done(id) and not held(id) and not redis.call('ZSCORE', queue, id) then
       local waits_in = condition == '' and queue or state .. ':cond:' .. condition
+      if condition ~= '' and not redis.call('ZSCORE', waits_in, id) then
+        -- notified, or passed over, while it was silent or its grant was lost: better woken for nothing than never
+        waits_in, arrival = queue, tick()
+        redis.call('HSET', state, 'clock', arrival)
+      end
       redis.call('ZADD', waits_in, 'NX', arrival, id)
       redis.call('PEXPIRE', waits_in, IDLE_MS)
     end

@@ -187,3 +187,27 @@ def test_what_is_refused_changes_no_ttl(client):
     assert client.ttl(array._key) == client.ttl(value._key) == -1
     array.unlink()
     value.unlink()
+
+
+def test_value_that_became_another_kind_is_not_written_and_nothing_else_is():
+    lock = interlock.Lock()
+    first = interlock.Value("i", 0, lock=lock)
+    second = interlock.Array("i", 2, lock=lock, name="changes")
+    lock.acquire()
+    first.value = second[0] = 1
+    second.unlink()
+    value = interlock.Value("i", 5, lock=lock, name="changes", ttl=60)
+    with pytest.raises(interlock.GoneError):
+        lock.release()
+    assert (first.value, value.value, lock.locked()) == (0, 5, False)
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_an_array_and_a_value_do_not_share_a_name(raw):
+    array, value = (interlock.RawArray, interlock.RawValue) if raw else (interlock.Array, interlock.Value)
+    array("i", 3, name="an array", ttl=60)
+    value("i", 3, name="a value", ttl=60)
+    with pytest.raises(interlock.NameTakenError, match="is an array already"):
+        value("i", 3, name="an array")
+    with pytest.raises(interlock.NameTakenError, match="is a value already"):
+        array("i", 3, name="a value")

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+import redis
 import twins
 from peers import joined, peers, plain, wait_until
 
@@ -156,22 +157,50 @@ def test_notification_that_is_sent_twice_wakes_one(client, twin):
     assert (left == 1) == (twin is None)
 
 
-def test_waiter_that_is_stopped_for_long_keeps_its_place(client):
-    """Passed over while it is silent, it waits again when it is heard."""
+@pytest.mark.parametrize("twin", [None, "silent_waiters_wait_again"])
+def test_waiter_that_was_stopped_while_it_was_notified_is_woken_when_it_goes_on(client, twin):
     condition = interlock.Condition()
-    (process,) = start_in_order(condition, multiprocessing.get_context("spawn"), "a")
-    os.kill(process.pid, signal.SIGSTOP)
-    alive = f"interlock:{{{condition.name}}}:alive:*"
-    wait_until(lambda: not list(client.scan_iter(alive)), within=15, what="its silence")
+    with peers(wait_and_note, [(condition, "a")], twin) as (process,):
+        wait_until(lambda: waiting(condition) == 1, within=30)
+        os.kill(process.pid, signal.SIGSTOP)
+        alive = f"interlock:{{{condition.name}}}:alive:*"
+        wait_until(lambda: not list(client.scan_iter(alive)), within=15, what="its silence")
+        with condition:
+            condition.notify()
+        assert waiting(condition) == 0, "passed over: it might be dead"
+        os.kill(process.pid, signal.SIGCONT)
+        wait_until(lambda: client.llen("entered") or waiting(condition), what="its sign of life")
+        entered = client.lrange("entered", 0, -1)
+    assert (entered == ["a True"]) == (twin is None)
+
+
+def test_wait_that_redis_refuses_to_end_leaves_nobody_behind(client):
+    """When its memory is full, say."""
+    condition = interlock.Condition()
+    condition.acquire()
+    full = threading.Timer(0.3, client.config_set, ("maxmemory", "1mb"))
+    full.start()
+    try:
+        with pytest.raises(redis.ResponseError, match="maxmemory"):
+            condition.wait(timeout=0.8)
+    finally:
+        full.join()
+        client.config_set("maxmemory", "0")
+    assert condition._session.waits == {}
+    assert condition._lock._mine() is None
+
+
+def test_notify_of_none_wakes_none_and_of_half_a_waiter_is_refused(client):
+    condition = interlock.Condition()
+    (process,) = start_in_order(condition, multiprocessing.get_context("fork"), "a")
     with condition:
-        condition.notify()
-    assert waiting(condition) == 0
-    os.kill(process.pid, signal.SIGCONT)
-    wait_until(lambda: waiting(condition) == 1, what="its sign of life")
-    with condition:
+        for n in (0, -1):
+            condition.notify(n)
+        with pytest.raises(TypeError, match="n must be an int"):
+            condition.notify(1.5)
+        assert waiting(condition) == 1
         condition.notify()
     joined([process])
-    assert client.lrange("entered", 0, -1) == ["a True"]
 
 
 def test_lock_of_another_kind_is_refused():
