@@ -8,6 +8,7 @@ from collections.abc import Callable
 import redis
 
 from interlock import _client, _scripts
+from interlock._steps import Signal
 
 SILENCE = 1.0  # seconds between two looks at whether to end
 BACKOFF = 0.2  # seconds until the next try when Redis does not answer
@@ -30,13 +31,29 @@ class Listener:
     ) -> None:
         self.ended = False
         self._client, self._channel, self._hear, self._connected = client, channel, hear, connected
-        self._listening = threading.Event()
+        self._listening = False
+        self._resting: list[Signal] = []  # callers until then
+        self._mutex = threading.Lock()
         threading.Thread(target=self._run, name="interlock-listener", daemon=True).start()
 
-    def wait(self, seconds: float) -> None:
-        """Wait so long at most until messages are heard."""
-        if not self._listening.is_set():
-            self._listening.wait(seconds)
+    def connecting(self) -> Signal | None:
+        """None if messages are heard; else what is woken when they are."""
+        if self._listening:
+            return None
+        signal = Signal()
+        with self._mutex:
+            self._resting.append(signal)
+            if self._listening:
+                signal.wake()
+        return signal
+
+    def _on_subscribed(self) -> None:
+        self._connected()
+        self._listening = True
+        with self._mutex:
+            for signal in self._resting:
+                signal.wake()
+            self._resting.clear()
 
     def _run(self) -> None:
         while not self.ended:
@@ -48,12 +65,11 @@ class Listener:
                     if message is None:
                         continue
                     if message["type"] == "subscribe":
-                        self._connected()
-                        self._listening.set()
+                        self._on_subscribed()
                     elif message["type"] == "message":
                         self._hear(_scripts.text(message["data"]))
             except Exception as error:  # whatever it is: waiters depend on this thread, so it tries again
-                self._listening.clear()
+                self._listening = False
                 log.warning("listening at %s failed, trying again: %s", _client.where(self._client), said(error))
                 time.sleep(BACKOFF)
             finally:

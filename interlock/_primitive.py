@@ -1,14 +1,21 @@
 """What all primitives share: a name in Redis, a way to travel, a look inside."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from functools import wraps
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 import redis
 
 from interlock import _scripts
 from interlock._arguments import checked_name
 from interlock._session import Session, session
+from interlock._steps import Steps
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+Own = TypeVar("Own", bound="Primitive")
 
 
 @dataclass(frozen=True)
@@ -76,9 +83,32 @@ def attach(parameters: dict[str, Any]) -> Primitive:
     return Primitive.kinds[rest.pop("kind")].attached(**rest)
 
 
-def look(state: Session, kind: str, name: str, permits: int) -> Statistics:
+def blocking(
+    procedure: Callable[Concatenate[Own, Parameters], Steps[Result]],
+) -> Callable[Concatenate[Own, Parameters], Result]:
+    """A method from the steps that it takes: called, it blocks the thread; `steps_of` gives the steps themselves."""
+
+    @wraps(procedure)
+    def method(self: Own, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        return self._session.run(procedure(self, *args, **kwargs))
+
+    method.steps = procedure  # type: ignore[attr-defined]
+    signature = inspect.signature(procedure)
+    returns = signature.return_annotation.__args__[-1]  # of the generator
+    method.__signature__ = signature.replace(return_annotation=returns)  # type: ignore[attr-defined]
+    return method
+
+
+def steps_of(method: Callable[Parameters, Result]) -> Callable[Parameters, Steps[Result]]:
+    """The steps of a bound method that `blocking` made."""
+    bound: Any = method
+    return bound.__func__.steps.__get__(bound.__self__)  # type: ignore[no-any-return]
+
+
+def look(state: Session, kind: str, name: str, permits: int) -> Steps[Statistics]:
     """Who holds and who waits. Grows with what it reports: for people, not for decisions."""
-    found = _scripts.look(state.wire, state.identity(kind, name, permits))
+    yield from state.checked()
+    found = yield from _scripts.look(state.identity(kind, name, permits))
     return Statistics(
         found.kind or kind,
         name,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from interlock import _scripts
 from interlock._scripts import Identity, text
-from interlock._wire import Wire
+from interlock._steps import Steps
 from interlock.errors import NameTakenError
 
 End = Literal["r", "w"]  # of a Pipe's way: the reader's, the writer's
@@ -34,34 +34,34 @@ def keys(of: Identity) -> tuple[str, ...]:
     return of.state, items_key(of), *waiting
 
 
-def put(wire: Wire, of: Identity, *, id: str, wait: bool, arrival: str, item: str) -> Answer:
+def put(of: Identity, *, id: str, wait: bool, arrival: str, item: str) -> Steps[Answer]:
     """Append an item: DONE, BUSY if it is full, QUEUED; of a Pipe also BROKEN or GONE."""
-    return _answer(of, _run(wire, of, "queue_put", id, int(wait), arrival, item))
+    return _answer(of, (yield from _run(of, "queue_put", id, int(wait), arrival, item)))
 
 
-def get(wire: Wire, of: Identity, *, id: str, wait: bool, arrival: str, take: bool, pickles: bool) -> Answer:
+def get(of: Identity, *, id: str, wait: bool, arrival: str, take: bool, pickles: bool) -> Steps[Answer]:
     """Take an item, or say that there is one: DONE, BUSY if it is empty, QUEUED, BROKEN; of a Pipe also ENDED, GONE."""
-    return _answer(of, _run(wire, of, "queue_get", id, int(wait), arrival, int(take), int(pickles)))
+    return _answer(of, (yield from _run(of, "queue_get", id, int(wait), arrival, int(take), int(pickles))))
 
 
-def leave(wire: Wire, of: Identity, *, id: str) -> Answer:
+def leave(of: Identity, *, id: str) -> Steps[Answer]:
     """End what has waited long enough: BUSY, or what it was answered meanwhile."""
-    return _answer(of, _run(wire, of, "queue_leave", id))
+    return _answer(of, (yield from _run(of, "queue_leave", id)))
 
 
-def done(wire: Wire, of: Identity, *, id: str) -> Answer:
+def done(of: Identity, *, id: str) -> Steps[Answer]:
     """Note that one item has been worked on: DONE, or FULL if none is unfinished."""
-    return _answer(of, _run(wire, of, "queue_done", id))
+    return _answer(of, (yield from _run(of, "queue_done", id)))
 
 
-def join(wire: Wire, of: Identity, *, id: str) -> Answer:
+def join(of: Identity, *, id: str) -> Steps[Answer]:
     """Wait until nothing is unfinished: DONE or QUEUED."""
-    return _answer(of, _run(wire, of, "queue_join", id))
+    return _answer(of, (yield from _run(of, "queue_join", id)))
 
 
-def close(wire: Wire, of: Identity, end: End) -> None:
+def close(of: Identity, end: End) -> Steps[None]:
     """Close one end of a Pipe's way, for all who have it."""
-    _answer(of, _run(wire, of, "queue_close", end))
+    _answer(of, (yield from _run(of, "queue_close", end)))
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,16 @@ class Look:
     putters: list[str]
 
 
-def look(wire: Wire, of: Identity) -> Look:
+def look(of: Identity) -> Steps[Look]:
     """Read the state, changing nothing."""
-    reply = _run(wire, of, "queue_look")
+    reply = yield from _run(of, "queue_look")
     _answer(of, reply[:2])
     _, size, unfinished, closed, getters, putters = reply
     return Look(int(size), int(unfinished), text(closed), [text(id) for id in getters], [text(id) for id in putters])
 
 
-def _run(wire: Wire, of: Identity, name: str, *argv: str | int) -> Any:
-    return _scripts.run(wire, name, keys(of), (*of.argv, *argv))
+def _run(of: Identity, name: str, *argv: str | int) -> Steps[Any]:
+    return _scripts.run(name, keys(of), (*of.argv, *argv))
 
 
 def _answer(of: Identity, reply: Sequence[Any]) -> Answer:

@@ -1,6 +1,6 @@
 """A typed signature around every Lua script, so that positions of KEYS and ARGV cannot be mixed up.
 
-Every script may be sent twice: redis-py sends a call again whose reply was lost.
+Each is a procedure (`_steps.py`) of one step. Every script may be sent twice: who gets no reply sends it again.
 """
 
 import json
@@ -14,6 +14,7 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
+from interlock._steps import Steps
 from interlock._wire import Wire
 from interlock.errors import InterlockError, NameTakenError
 
@@ -42,13 +43,13 @@ def script(name: str) -> Script:
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-def run(wire: Wire, name: str, keys: Sequence[str], argv: Sequence[str | int]) -> Any:
+def run(name: str, keys: Sequence[str], argv: Sequence[str | int]) -> Steps[Any]:
     """One round trip; a second one if the server does not know the script yet."""
     wanted = script(name)
     try:
-        return wire.call("EVALSHA", wanted.digest, len(keys), *keys, *argv)
+        return (yield ("EVALSHA", wanted.digest, len(keys), *keys, *argv))
     except NoScriptError:
-        return wire.call("EVAL", wanted.text, len(keys), *keys, *argv)
+        return (yield ("EVAL", wanted.text, len(keys), *keys, *argv))
 
 
 def text(reply: str | bytes | float | None) -> str:
@@ -102,10 +103,10 @@ class Asked:
     now_ms: int  # server time
 
 
-def acquire(wire: Wire, of: Identity, *, id: str, lease_ms: int, wait: bool, arrival: int | None = None) -> Asked:
+def acquire(of: Identity, *, id: str, lease_ms: int, wait: bool, arrival: int | None = None) -> Steps[Asked]:
     """Ask for a permit: granted, busy, or queued."""
     argv = (*of.argv, id, lease_ms, int(wait), "" if arrival is None else arrival)
-    reply = run(wire, "baton_acquire", of.keys, argv)
+    reply = yield from run("baton_acquire", of.keys, argv)
     of.raise_mismatch(reply)
     code, number, ms, now = reply
     return Asked(int(code), int(text(number) or 0), int(text(ms)), int(now))
@@ -123,31 +124,30 @@ def _to_store(writes: Writes) -> tuple[list[str], list[str | int]]:
     return list(writes), rest
 
 
-def release(wire: Wire, of: Identity, *, id: str, token: int, writes: Writes | None = None) -> int:
+def release(of: Identity, *, id: str, token: int, writes: Writes | None = None) -> Steps[int]:
     """Store what was written and hand over: DONE, LOST or GONE."""
     keys, values = _to_store(writes or {})
-    reply = run(wire, "baton_release", (*of.keys, *keys), (*of.argv, id, token, *values))
+    reply = yield from run("baton_release", (*of.keys, *keys), (*of.argv, id, token, *values))
     of.raise_mismatch(reply)
     return int(reply[0])
 
 
 def release_permits(
-    wire: Wire, of: Identity, *, call: str, n: int, bound: int | None, own: Sequence[tuple[str, int]]
-) -> int:
+    of: Identity, *, call: str, n: int, bound: int | None, own: Sequence[tuple[str, int]]
+) -> Steps[int]:
     """Give n permits back, first those held (id, token): DONE, LOST or FULL."""
     argv = (*of.argv, call, n, "" if bound is None else bound, *(item for pair in own for item in pair))
-    reply = run(wire, "semaphore_release", of.keys, argv)
+    reply = yield from run("semaphore_release", of.keys, argv)
     of.raise_mismatch(reply)
     return int(reply[0])
 
 
-def abandon(wire: Wire, of: Identity, *, id: str, condition: str = "") -> None:
+def abandon(of: Identity, *, id: str, condition: str = "") -> Steps[None]:
     """Leave the queue, or pass on the grant that has come meanwhile."""
-    of.raise_mismatch(run(wire, "baton_abandon", of.keys, (*of.argv, id, condition)))
+    of.raise_mismatch((yield from run("baton_abandon", of.keys, (*of.argv, id, condition))))
 
 
 def condition_wait(
-    wire: Wire,
     of: Identity,
     *,
     id: str,
@@ -155,32 +155,32 @@ def condition_wait(
     writes: Writes,
     again: str,
     condition: str,
-) -> tuple[int, int, int]:
+) -> Steps[tuple[int, int, int]]:
     """Release a lock and wait for a Condition: (QUEUED, arrival, server ms), or (LOST or GONE, 0, 0)."""
     keys, values = _to_store(writes)
-    reply = run(wire, "condition_wait", (*of.keys, *keys), (*of.argv, id, token, again, condition, *values))
+    reply = yield from run("condition_wait", (*of.keys, *keys), (*of.argv, id, token, again, condition, *values))
     of.raise_mismatch(reply)
     code, arrival, now = reply if len(reply) == 3 else (reply[0], 0, 0)
     return int(code), int(float(text(arrival))), int(now)
 
 
-def condition_notify(wire: Wire, of: Identity, *, id: str, token: int, call: str, condition: str, n: int | None) -> int:
+def condition_notify(of: Identity, *, id: str, token: int, call: str, condition: str, n: int | None) -> Steps[int]:
     """Notify n waiters, None: all; DONE or LOST."""
     argv = (*of.argv, id, token, call, condition, -1 if n is None else n)
-    reply = run(wire, "condition_notify", of.keys, argv)
+    reply = yield from run("condition_notify", of.keys, argv)
     of.raise_mismatch(reply)
     return int(reply[0])
 
 
-def condition_leave(wire: Wire, of: Identity, *, id: str, condition: str) -> tuple[bool, int | None]:
+def condition_leave(of: Identity, *, id: str, condition: str) -> Steps[tuple[bool, int | None]]:
     """Queue for the lock without a notification: whether there was one, and the arrival if it is queued."""
-    notified, arrival = run(wire, "condition_leave", of.keys, (*of.argv, id, condition))
+    notified, arrival = yield from run("condition_leave", of.keys, (*of.argv, id, condition))
     return bool(notified), int(text(arrival)) if text(arrival) else None
 
 
-def break_all(wire: Wire, of: Identity, *, call: str) -> int:
+def break_all(of: Identity, *, call: str) -> Steps[int]:
     """End the leases of all who hold; how many those were."""
-    reply = run(wire, "baton_break", of.keys, (*of.argv, call))
+    reply = yield from run("baton_break", of.keys, (*of.argv, call))
     of.raise_mismatch(reply)
     return int(reply[0])
 
@@ -221,25 +221,33 @@ class Heard:
     grants: list[tuple[int, int] | None]  # for each waiter: its token and the end of its claim in server ms
 
 
-def beat(wire: Wire, beats: Sequence[Beat]) -> list[Heard | redis.RedisError]:
+def beat(said: Beat) -> Steps[Heard]:
+    """Renew and ask again, for one name."""
+    return _heard((yield from run("baton_beat", said.of.keys, said.argv)))
+
+
+def beats(wire: Wire, said: Sequence[Beat]) -> list[Heard | redis.RedisError]:
     """Renew and ask again, for many names in one round trip. What fails for one name is its answer."""
     wanted = script("baton_beat")
-    pipe = wire.client.pipeline(transaction=False)
-    for each in beats:
-        pipe.evalsha(wanted.digest, len(each.of.keys), *each.of.keys, *each.argv)
-    heard: list[Heard | redis.RedisError] = []
-    for each, answer in zip(beats, pipe.execute(raise_on_error=False), strict=True):
-        reply = answer
-        if isinstance(reply, NoScriptError):
-            reply = run(wire, "baton_beat", each.of.keys, each.argv)
-        if isinstance(reply, redis.RedisError):
-            heard.append(reply)
-            continue
-        now, soonest, ends, grants = reply
-        pairs = [text(grant).split() for grant in grants]
-        granted = [(int(pair[0]), int(pair[1])) if pair else None for pair in pairs]
-        heard.append(Heard(int(now), int(soonest), [int(end) for end in ends], granted))
-    return heard
+
+    def replies() -> list[Any]:
+        pipe = wire.client.pipeline(transaction=False)
+        for each in said:
+            pipe.evalsha(wanted.digest, len(each.of.keys), *each.of.keys, *each.argv)
+        return pipe.execute(raise_on_error=False)
+
+    found = replies()
+    if any(isinstance(reply, NoScriptError) for reply in found):
+        wire.client.script_load(wanted.text)
+        found = replies()
+    return [reply if isinstance(reply, redis.RedisError) else _heard(reply) for reply in found]
+
+
+def _heard(reply: Sequence[Any]) -> Heard:
+    now, soonest, ends, grants = reply
+    pairs = [text(grant).split() for grant in grants]
+    granted = [(int(pair[0]), int(pair[1])) if pair else None for pair in pairs]
+    return Heard(int(now), int(soonest), [int(end) for end in ends], granted)
 
 
 @dataclass(frozen=True)
@@ -252,9 +260,9 @@ class Look:
     waiters: list[str]  # ids in order of arrival
 
 
-def look(wire: Wire, of: Identity) -> Look:
+def look(of: Identity) -> Steps[Look]:
     """Read the state, changing nothing."""
-    kind, permits, now, holders, waiters = run(wire, "baton_look", of.keys, of.argv)
+    kind, permits, now, holders, waiters = yield from run("baton_look", of.keys, of.argv)
     flat = [text(item) for item in holders]
     rows = [
         (id, int(token.rstrip("?")), (int(end) - int(now)) / 1000)

@@ -1,16 +1,20 @@
 """What shared values and arrays have in common: a C type, a key, an end; and the lock that guards some."""
 
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import redis
 
-from interlock._arguments import checked_lease
+from interlock._arguments import checked_lease, checked_ttl
 from interlock._ctypes import typecode_of
-from interlock._primitive import Primitive
-from interlock._session import Hold, lost_text
+from interlock._primitive import Primitive, blocking, steps_of
+from interlock._session import lost_text
+from interlock._standing import Hold
+from interlock._steps import Steps
 from interlock.errors import GoneError, LeaseLostError
 from interlock.lock import Lock, RLock
+
+Result = TypeVar("Result")
 
 
 class Shared(Primitive):
@@ -18,10 +22,13 @@ class Shared(Primitive):
 
     noun = "value"  # what errors call it
 
-    def _name(self, typecode_or_type: Any, name: str | None, client: redis.Redis | None, ttl: float | None) -> None:
+    def _prepare(
+        self, typecode_or_type: Any, *, name: str | None, client: redis.Redis | None, ttl: float | None
+    ) -> None:
+        """Everything but to create it in Redis."""
         super().__init__(name, client)
         self.typecode = typecode_of(typecode_or_type)
-        self.ttl = ttl
+        self.ttl = checked_ttl(ttl, named=name is not None)
 
     @property
     def _ttl_ms(self) -> int | None:
@@ -38,12 +45,14 @@ class Shared(Primitive):
     @classmethod
     def attached(cls, **parameters: Any) -> Self:
         self = cls.__new__(cls)
-        self._name(parameters["typecode"], parameters["name"], None, parameters["ttl"])
+        Shared._prepare(self, parameters["typecode"], name=parameters["name"], client=None, ttl=parameters["ttl"])
         return self
 
-    def unlink(self) -> None:
+    @blocking
+    def unlink(self) -> Steps[None]:
         """Delete it. Whoever uses it afterwards gets GoneError."""
-        self._session.checked().client.delete(self._key)
+        yield from self._session.checked()
+        yield ("DEL", self._key)
 
     def _gone(self) -> GoneError:
         return GoneError(f"the {self.noun} {self.name!r} exists no longer: it was unlinked, or its ttl ran out")
@@ -55,7 +64,17 @@ class Shared(Primitive):
 class Guarded(Shared):
     """What a lock guards: it has a lock of its own, or shares another's."""
 
-    def _guard(self, lock: bool | Lock | RLock | None, client: redis.Redis | None, lease: float) -> None:
+    def _prepare(  # type: ignore[override]
+        self,
+        typecode_or_type: Any,
+        *,
+        lock: bool | Lock | RLock | None,
+        name: str | None,
+        client: redis.Redis | None,
+        lease: float,
+        ttl: float | None,
+    ) -> None:
+        super()._prepare(typecode_or_type, name=name, client=client, ttl=ttl)
         if lock is True or lock is None:
             self._lock: Lock | RLock = RLock(name=self.name, client=client, lease=lease)
         elif isinstance(lock, Lock | RLock):
@@ -83,12 +102,20 @@ class Guarded(Shared):
         """The lock that guards it."""
         return self._lock
 
-    def _hold(self) -> Hold | None:
+    def _hold(self) -> Steps[Hold | None]:
         """The caller's hold of the lock. Raises LeaseLostError if it is over."""
         hold = self._lock._mine()
-        if hold is not None and self._session.surely_lost(hold):
+        if hold is not None and (yield from self._session.surely_lost(hold)):
             raise LeaseLostError(lost_text(hold))
         return hold
+
+    def _locked(self, section: Steps[Result]) -> Steps[Result]:
+        """A section under the lock."""
+        yield from steps_of(self._lock.acquire)()
+        try:
+            return (yield from section)
+        finally:
+            yield from steps_of(self._lock.release)()
 
     def __enter__(self) -> bool:
         return self._lock.__enter__()
@@ -98,10 +125,12 @@ class Guarded(Shared):
     ) -> None:
         self._lock.__exit__(kind, error, trace)
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+    @blocking
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> Steps[bool]:
         """As the lock's."""
-        return self._lock.acquire(blocking, timeout)
+        return steps_of(self._lock.acquire)(blocking, timeout)
 
-    def release(self) -> None:
+    @blocking
+    def release(self) -> Steps[None]:
         """As the lock's."""
-        self._lock.release()
+        return steps_of(self._lock.release)()

@@ -6,9 +6,10 @@ from typing import Any, Self
 import redis
 
 from interlock import _scripts
-from interlock._arguments import checked_ttl
 from interlock._ctypes import CTYPES, decode, encode, zero
+from interlock._primitive import blocking, steps_of
 from interlock._shared import Guarded, Shared
+from interlock._steps import Steps
 from interlock.errors import NameTakenError
 from interlock.lock import Lock, RLock
 
@@ -52,10 +53,10 @@ class RawArray(Shared):
         client: redis.Redis | None = None,
         ttl: float | None = None,
     ) -> None:
-        self._name(typecode_or_type, name, client, checked_ttl(ttl, named=name is not None))
-        self._create(size_or_initializer)
+        self._prepare(typecode_or_type, name=name, client=client, ttl=ttl)
+        self._session.run(self._create(size_or_initializer))
 
-    def _create(self, size_or_initializer: int | Sequence[Any]) -> None:
+    def _create(self, size_or_initializer: int | Sequence[Any]) -> Steps[None]:
         if isinstance(size_or_initializer, int):
             self._length, first = size_or_initializer, {}
         else:
@@ -64,8 +65,8 @@ class RawArray(Shared):
             raise ValueError(f"an array has 0 to {LENGTH_MAX:,} elements, not {self._length:,}")
         wanted = f"{self.typecode}:{self._length}"
         argv = (wanted, self._ttl, *(item for pair in first.items() for item in pair))
-        wire = self._session.checked().wire
-        found = _scripts.text(_scripts.run(wire, "array_create", [self._key], argv))
+        yield from self._session.checked()
+        found = _scripts.text((yield from _scripts.run("array_create", [self._key], argv)))
         if found == "value":
             raise NameTakenError(f"{self.name!r} is a value already, not an array: choose another name")
         if found != wanted:
@@ -95,18 +96,20 @@ class RawArray(Shared):
         """A slice as ctypes gives it: bytes of characters, text of wide ones, else a list."""
         return b"".join(values) if self.typecode == "c" else "".join(values) if self.typecode == "u" else values
 
-    def _read(self, first: int, count: int) -> list[Any]:
-        wire = self._session.checked().wire
-        found = _scripts.run(wire, "array_read", [self._key], (self._ttl, first, count))
+    @blocking
+    def _read(self, first: int, count: int) -> Steps[list[Any]]:
+        yield from self._session.checked()
+        found = yield from _scripts.run("array_read", [self._key], (self._ttl, first, count))
         if found is None:
             raise self._gone()
         texts = [_scripts.text(each) for each in found]
         return [decode(self.typecode, text) if text else zero(self.typecode) for text in texts]
 
-    def _write(self, elements: dict[str, str]) -> None:
-        wire = self._session.checked().wire
+    @blocking
+    def _write(self, elements: dict[str, str]) -> Steps[None]:
+        yield from self._session.checked()
         argv = (self._ttl, *(item for pair in elements.items() for item in pair))
-        if not _scripts.run(wire, "array_write", [self._key], argv):
+        if not (yield from _scripts.run("array_write", [self._key], argv)):
             raise self._gone()
 
     def _index(self, index: int) -> int:
@@ -119,25 +122,34 @@ class RawArray(Shared):
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, index: int | slice) -> Any:
+    @blocking
+    def _get(self, index: int | slice) -> Steps[Any]:
         if not isinstance(index, slice):
-            return self._read(self._index(index), 1)[0]
+            return (yield from steps_of(self._read)(self._index(index), 1))[0]
         wanted = range(self._length)[index]
         if not wanted:
             return self._joined([])
         low = min(wanted)
-        values = self._read(low, max(wanted) - low + 1)
+        values = yield from steps_of(self._read)(low, max(wanted) - low + 1)
         return self._joined([values[i - low] for i in wanted])
 
-    def __setitem__(self, index: int | slice, value: Any) -> None:
+    @blocking
+    def _set(self, index: int | slice, value: Any) -> Steps[None]:
         if not isinstance(index, slice):
-            self._write(self._encoded(self._index(index), [value]))
+            yield from steps_of(self._write)(self._encoded(self._index(index), [value]))
             return
         wanted = range(self._length)[index]
         values = [value[i : i + 1] for i in range(len(value))] if isinstance(value, bytes) else list(value)
         if len(values) != len(wanted):
             raise ValueError("Can only assign sequence of same size")
-        self._write({str(i): encode(self.typecode, each) for i, each in zip(wanted, values, strict=True)})
+        elements = {str(i): encode(self.typecode, each) for i, each in zip(wanted, values, strict=True)}
+        yield from steps_of(self._write)(elements)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return self._get(index)
+
+    def __setitem__(self, index: int | slice, value: Any) -> None:
+        self._set(index, value)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self[:])
@@ -191,13 +203,12 @@ class Array(Guarded, RawArray):
         lease: float = 30.0,
         ttl: float | None = None,
     ) -> None:
-        self._name(typecode_or_type, name, client, checked_ttl(ttl, named=name is not None))
-        self._guard(lock, client, lease)
-        self._create(size_or_initializer)
+        self._prepare(typecode_or_type, lock=lock, name=name, client=client, lease=lease, ttl=ttl)
+        self._session.run(self._create(size_or_initializer))
 
-    def _written(self, *, for_writing: bool = False) -> dict[str, str] | None:
+    def _written(self, *, for_writing: bool = False) -> Steps[dict[str, str] | None]:
         """What the caller's section has written so far; None if it does not hold the lock."""
-        hold = self._hold()
+        hold = yield from self._hold()
         if hold is None:
             return None
         if for_writing:
@@ -206,24 +217,25 @@ class Array(Guarded, RawArray):
         assert isinstance(elements, dict)
         return elements
 
-    def _read(self, first: int, count: int) -> list[Any]:
-        written = self._written() or {}
+    @blocking
+    def _read(self, first: int, count: int) -> Steps[list[Any]]:
+        written = (yield from self._written()) or {}
         if all(str(i) in written for i in range(first, first + count)):
             values = [zero(self.typecode)] * count
         else:
-            values = super()._read(first, count)
+            values = yield from steps_of(super()._read)(first, count)
         for i in range(count):
             if str(first + i) in written:
                 values[i] = decode(self.typecode, written[str(first + i)])
         return values
 
-    def _write(self, elements: dict[str, str]) -> None:
-        written = self._written(for_writing=True)
+    @blocking
+    def _write(self, elements: dict[str, str]) -> Steps[None]:
+        written = yield from self._written(for_writing=True)
         if written is not None:
             written.update(elements)
-            return
-        with self._lock:
-            self._write(elements)
+        else:
+            yield from self._locked(steps_of(self._write)(elements))
 
     @property
     def raw(self) -> bytes:

@@ -11,10 +11,12 @@ import redis
 
 from interlock import _scripts
 from interlock._arguments import checked_ttl, checked_wait
+from interlock._heartbeat import REASK
 from interlock._listener import said
-from interlock._primitive import Primitive, who
+from interlock._primitive import Primitive, blocking, who
 from interlock._scripts import text
-from interlock._session import REASK
+from interlock._session import Session
+from interlock._steps import Blocking, Steps
 from interlock.errors import InterlockError, NameTakenError
 
 log = logging.getLogger("interlock")
@@ -99,7 +101,8 @@ class Barrier(Primitive):
     def parameters(self) -> dict[str, Any]:
         return {"parties": self._parties, "timeout": self._timeout, "name": self.name, "ttl": self.ttl}
 
-    def wait(self, timeout: float | None = None) -> int:
+    @blocking
+    def wait(self, timeout: float | None = None) -> Steps[int]:
         """Wait until all parties are here.
 
         Args:
@@ -114,9 +117,9 @@ class Barrier(Primitive):
             NameTakenError: the name stands for another kind of thing, or for another number of parties.
         """
         seconds = checked_wait(True, self._timeout if timeout is None else timeout, forever=None)
-        party = _Party(self._step, self._action)
+        party = _Party(self._session, self._step, self._action)
         try:
-            answer = self._session.answered(party.ask, party.leave, seconds)
+            answer = yield from self._session.answered(party.ask, party.leave, seconds)
         finally:
             if party.failure is not None:
                 raise party.failure
@@ -124,18 +127,20 @@ class Barrier(Primitive):
             raise threading.BrokenBarrierError(f"the barrier {self.name!r} is broken, or was reset")
         return answer
 
-    def abort(self) -> None:
+    @blocking
+    def abort(self) -> Steps[None]:
         """Break it: who waits, and who comes, gets `BrokenBarrierError`, until `reset`. One round trip.
 
         Raises:
             UnreachableError: no Redis answers. It may be broken all the same.
             NameTakenError: as in `wait`.
         """
-        self._change("abort")
+        yield from self._change("abort")
 
-    def reset(self) -> None:
+    @blocking
+    def reset(self) -> Steps[None]:
         """Make it as new; who waits gets `BrokenBarrierError`. One round trip. Errors as in `abort`."""
-        self._change("reset")
+        yield from self._change("reset")
 
     @property
     def parties(self) -> int:
@@ -145,25 +150,28 @@ class Barrier(Primitive):
     @property
     def n_waiting(self) -> int:
         """How many wait now. One round trip."""
-        return int(self._run("look")[2])
+        return int(self._look()[2])
 
     @property
     def broken(self) -> bool:
         """Whether it is broken. One round trip."""
-        return bool(self._run("look")[1])
+        return bool(self._look()[1])
 
-    def unlink(self) -> None:
+    @blocking
+    def unlink(self) -> Steps[None]:
         """Delete it: it is as new. Parties that wait arrive anew, within a second."""
-        self._session.checked().wire.client.delete(*self._keys)
+        yield from self._session.checked()
+        yield ("DEL", *self._keys)
 
-    def statistics(self) -> BarrierStatistics:
+    @blocking
+    def statistics(self) -> Steps[BarrierStatistics]:
         """Whether it is broken, and who waits. One round trip."""
-        _, broken, _, ids = self._run("list")
+        _, broken, _, ids = yield from self._run("list")
         return BarrierStatistics(self.kind, self.name, self._parties, bool(broken), tuple(who(text(id)) for id in ids))
 
     def __repr__(self) -> str:
         try:
-            _, broken, waiting, _ = self._run("look")
+            _, broken, waiting, _ = self._look()
             state = "broken" if broken else f"waiters={waiting}/{self._parties}"
         except (redis.RedisError, OSError):
             state = "unreachable"
@@ -176,11 +184,16 @@ class Barrier(Primitive):
         state = self._session.identity(self.kind, self.name).state
         return state, f"{state}:waiters"
 
-    def _run(self, verb: str, id: str = "") -> Any:
-        session = self._session.checked()
+    @blocking
+    def _look(self) -> Steps[Any]:
+        return self._run("look")
+
+    def _run(self, verb: str, id: str = "") -> Steps[Any]:
+        session = self._session
+        yield from session.checked()
         ttl_ms = "" if self.ttl is None else round(self.ttl * 1000)
         argv = (self.kind, self._parties, ttl_ms, verb, id, int(self._action is not None))
-        reply = _scripts.run(session.wire, "barrier_call", self._keys, argv)
+        reply = yield from _scripts.run("barrier_call", self._keys, argv)
         if int(reply[0]) == _scripts.OTHER_PERMITS:
             raise NameTakenError(
                 f"the {self.kind} {self.name!r} is for {text(reply[1])} parties, not {self._parties}: "
@@ -189,37 +202,46 @@ class Barrier(Primitive):
         session.identity(self.kind, self.name).raise_mismatch(reply)
         return reply
 
-    def _step(self, verb: str, id: str) -> tuple[int, int]:
+    def _step(self, verb: str, id: str) -> Steps[tuple[int, int]]:
         """What a party does: arrive, open or leave. The code of the answer, and the party's index."""
-        reply = self._run(verb, id)
+        reply = yield from self._run(verb, id)
         return int(reply[0]), int(reply[1]) if len(reply) > 1 else 0
 
-    def _change(self, verb: str) -> None:
+    def _change(self, verb: str) -> Steps[None]:
         """Abort or reset, once, however often it is sent."""
-        call = self._session.new_id()
-        self._run(verb, call)
-        self._session.end_id(call)
+        standing = self._session.standing
+        call = standing.new_id()
+        yield from self._run(verb, call)
+        standing.end_id(call)
 
 
 class _Party:
     """One call of `wait`: what it asks, and the action that it may have to run."""
 
-    def __init__(self, step: Callable[[str, str], tuple[int, int]], action: Callable[[], object] | None) -> None:
-        self._step, self._action = step, action
+    def __init__(
+        self,
+        session: Session,
+        step: Callable[[str, str], Steps[tuple[int, int]]],
+        action: Callable[[], object] | None,
+    ) -> None:
+        self._session, self._step, self._action = session, step, action
         self._ran = False
         self.failure: BaseException | None = None  # what the action raised
 
-    def ask(self, id: str) -> int | None:
+    def ask(self, id: str) -> Steps[int | None]:
         """The index of who may pass, BROKEN, or None: not yet. Runs the action when all are here, and then opens."""
-        code, index = self._step("arrive", id)
+        code, index = yield from self._step("arrive", id)
         if code == _scripts.GRANTED:
-            self._run_action(id)
-            return self.leave(id) if self.failure else self._answer(*self._step("open", id))
+            yield Blocking(lambda: self._run_action(id))
+            if self.failure:
+                return (yield from self.leave(id))
+            code, index = yield from self._step("open", id)
         return self._answer(code, index)
 
-    def leave(self, id: str) -> int | None:
+    def leave(self, id: str) -> Steps[int | None]:
         """The index if all have come meanwhile, else BROKEN: who leaves breaks the barrier."""
-        return self._answer(*self._step("leave", id))
+        code, index = yield from self._step("leave", id)
+        return self._answer(code, index)
 
     def _answer(self, code: int, index: int) -> int | None:
         if code == _scripts.QUEUED:
@@ -231,7 +253,7 @@ class _Party:
             return
         self._ran = True
         try:
-            with _signs_of_life(lambda: self._step("arrive", id)):
+            with _signs_of_life(lambda: self._session.run(self._step("arrive", id))):
                 self._action()
         except BaseException as error:  # raised by wait, after the barrier was broken
             self.failure = error

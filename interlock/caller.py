@@ -22,13 +22,25 @@ class Caller:
     name: str
 
 
+Owner = tuple[int, str | None]
+"""Who holds: a thread, or a coroutine (below 0), and the task that it runs."""
+
 current: ContextVar[Caller | None] = ContextVar("interlock.caller", default=None)
 
 
-def owner() -> tuple[int, str | None]:
-    """Who holds what is acquired now: the thread, and the task that it runs."""
+class _Stepping(threading.local):
+    """Which coroutine's procedure this thread is stepping through at this moment; 0: none."""
+
+    coroutine = 0
+
+
+stepping = _Stepping()
+
+
+def owner() -> Owner:
+    """Who holds what is acquired now."""
     caller = current.get()
-    return threading.get_ident(), caller.id if caller else None
+    return stepping.coroutine or threading.get_ident(), caller.id if caller else None
 
 
 @contextmanager

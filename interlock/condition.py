@@ -10,9 +10,11 @@ import redis
 
 from interlock import _scripts
 from interlock._arguments import checked_lease, checked_wait
-from interlock._primitive import Primitive, who
+from interlock._primitive import Primitive, blocking, steps_of, who
 from interlock._scripts import Identity
-from interlock._session import Hold, lost_text
+from interlock._session import lost_text, patiently
+from interlock._standing import Hold
+from interlock._steps import Steps
 from interlock.errors import LeaseLostError, NotHeldError
 from interlock.lock import Lock, RLock
 
@@ -94,7 +96,8 @@ class Condition(Primitive):
     def _of(self) -> Identity:
         return self._session.identity(self._lock.kind, self._lock.name)
 
-    def wait(self, timeout: float | None = None) -> bool:
+    @blocking
+    def wait(self, timeout: float | None = None) -> Steps[bool]:
         """Give the lock up, wait to be notified, and have the lock again, after all who queued for it before.
 
         Args:
@@ -107,14 +110,14 @@ class Condition(Primitive):
             NotHeldError: the caller does not hold the lock.
             LeaseLostError: its lease was over before; nobody waits, and the caller does not hold it.
             GoneError: a value that was written under the lock exists no longer; likewise.
+            UnreachableError: Redis did not answer until the lease was over.
         """
         limit = None if timeout is None else checked_wait(True, max(0.0, timeout), forever=None)
         hold = self._held("wait on")
-        (taken,) = self._session.take(hold.of, hold.owner)
-        _, notified = self._session.wait_for_condition(taken, self.name, limit)
-        return notified
+        return (yield from self._session.wait_for_condition(hold.of, hold.owner, self.name, limit))
 
-    def wait_for(self, predicate: Callable[[], Found], timeout: float | None = None) -> Found:
+    @blocking
+    def wait_for(self, predicate: Callable[[], Found], timeout: float | None = None) -> Steps[Found]:
         """Wait until the predicate, which is called under the lock, is true.
 
         Args:
@@ -129,32 +132,38 @@ class Condition(Primitive):
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 break
-            self.wait(left)
+            yield from steps_of(self.wait)(left)
         return found
 
-    def notify(self, n: int = 1) -> None:
+    @blocking
+    def notify(self, n: int = 1) -> Steps[None]:
         """Let the first n waiters have the lock, one after the other, when it is released; none if n is not positive.
 
         Raises:
             NotHeldError: the caller does not hold the lock.
             LeaseLostError: its lease is over; nobody is notified.
+            UnreachableError: Redis did not answer until the lease was over.
         """
         if not isinstance(n, int):
             raise TypeError(f"n must be an int, not {type(n).__name__}")
-        self._notify(max(0, n))
+        yield from self._notify(max(0, n))
 
-    def notify_all(self) -> None:
+    @blocking
+    def notify_all(self) -> Steps[None]:
         """Let all waiters have the lock, one after the other. Raises as `notify`."""
-        self._notify(None)
+        yield from self._notify(None)
 
-    def _notify(self, n: int | None) -> None:
+    def _notify(self, n: int | None) -> Steps[None]:
         hold = self._held("notify on")
-        session = self._session
-        call = session.new_id()
-        code = _scripts.condition_notify(
-            session.wire, hold.of, id=hold.id, token=hold.token, call=call, condition=self.name, n=n
+        standing = self._session.standing
+        call = standing.new_id()
+        code = yield from patiently(
+            lambda: _scripts.condition_notify(
+                hold.of, id=hold.id, token=hold.token, call=call, condition=self.name, n=n
+            ),
+            hold.deadline,
         )
-        session.end_id(call)
+        standing.end_id(call)
         if code == _scripts.LOST:
             raise LeaseLostError(lost_text(hold))
 
@@ -164,10 +173,11 @@ class Condition(Primitive):
             raise NotHeldError(f"cannot {what} the Condition {self.name!r}: the caller does not hold its lock")
         return hold
 
-    def statistics(self) -> ConditionStatistics:
+    @blocking
+    def statistics(self) -> Steps[ConditionStatistics]:
         """Who waits to be notified, in order."""
-        state = self._session.checked()
-        found = state.wire.call("ZRANGE", f"{self._of.state}:cond:{self.name}", 0, -1)
+        yield from self._session.checked()
+        found = yield ("ZRANGE", f"{self._of.state}:cond:{self.name}", 0, -1)
         return ConditionStatistics(self.name, self._lock.name, tuple(who(_scripts.text(id)) for id in found))
 
     def __enter__(self) -> bool:

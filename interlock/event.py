@@ -7,8 +7,9 @@ import redis
 
 from interlock import _scripts
 from interlock._arguments import checked_ttl, checked_wait
-from interlock._primitive import Primitive, who
+from interlock._primitive import Primitive, blocking, who
 from interlock._scripts import text
+from interlock._steps import Steps
 
 
 @dataclass(frozen=True)
@@ -59,29 +60,33 @@ class Event(Primitive):
     def parameters(self) -> dict[str, Any]:
         return {"name": self.name, "ttl": self.ttl}
 
-    def is_set(self) -> bool:
+    @blocking
+    def is_set(self) -> Steps[bool]:
         """Whether it is set. One round trip.
 
         Raises:
             UnreachableError: no Redis answers.
             NameTakenError: the name stands for another kind of thing.
         """
-        return self._asked("", stay=False) == _scripts.GRANTED
+        return (yield from self._asked("", stay=False)) == _scripts.GRANTED
 
-    def set(self) -> None:
+    @blocking
+    def set(self) -> Steps[None]:
         """Set it, and wake all who wait. One round trip; the server's part of it grows with their number.
 
         Raises:
             UnreachableError: no Redis answers. It may be set all the same.
             NameTakenError: the name stands for another kind of thing.
         """
-        self._change("event_set", self.kind, self._ttl_ms)
+        yield from self._change("event_set", self.kind, self._ttl_ms)
 
-    def clear(self) -> None:
+    @blocking
+    def clear(self) -> Steps[None]:
         """Clear it: who waits from now on waits for the next `set`. One round trip. Errors as in `set`."""
-        self._change("event_clear", self.kind)
+        yield from self._change("event_clear", self.kind)
 
-    def wait(self, timeout: float | None = None) -> bool:
+    @blocking
+    def wait(self, timeout: float | None = None) -> Steps[bool]:
         """Wait until it is set.
 
         Args:
@@ -96,23 +101,26 @@ class Event(Primitive):
         """
         seconds = checked_wait(True, timeout, forever=None)
         if seconds == 0:
-            return self.is_set()
+            return (yield from self._asked("", stay=False)) == _scripts.GRANTED
 
-        def ask(id: str) -> bool | None:
-            return self._asked(id, stay=True) == _scripts.GRANTED or None
+        def ask(id: str) -> Steps[bool | None]:
+            return (yield from self._asked(id, stay=True)) == _scripts.GRANTED or None
 
-        def leave(id: str) -> bool:
-            return self._asked(id, stay=False) == _scripts.GRANTED
+        def leave(id: str) -> Steps[bool | None]:
+            return (yield from self._asked(id, stay=False)) == _scripts.GRANTED
 
-        return bool(self._session.answered(ask, leave, seconds))
+        return bool((yield from self._session.answered(ask, leave, seconds)))
 
-    def unlink(self) -> None:
+    @blocking
+    def unlink(self) -> Steps[None]:
         """Delete it: it is clear, as if it had never been used. Who waits goes on waiting."""
-        self._session.checked().wire.client.delete(*self._keys)
+        yield from self._session.checked()
+        yield ("DEL", *self._keys)
 
-    def statistics(self) -> EventStatistics:
+    @blocking
+    def statistics(self) -> Steps[EventStatistics]:
         """Whether it is set, and who waits. One round trip."""
-        _, is_set, ids = self._run("event_look", self.kind)
+        _, is_set, ids = yield from self._run("event_look", self.kind)
         return EventStatistics(self.kind, self.name, bool(is_set), tuple(who(text(id)) for id in ids))
 
     def __repr__(self) -> str:
@@ -133,18 +141,21 @@ class Event(Primitive):
     def _ttl_ms(self) -> int | str:
         return "" if self.ttl is None else round(self.ttl * 1000)
 
-    def _run(self, script: str, *argv: str | int) -> Any:
-        session = self._session.checked()
-        reply = _scripts.run(session.wire, script, self._keys, argv)
+    def _run(self, script: str, *argv: str | int) -> Steps[Any]:
+        session = self._session
+        yield from session.checked()
+        reply = yield from _scripts.run(script, self._keys, argv)
         session.identity(self.kind, self.name).raise_mismatch(reply)
         return reply
 
-    def _asked(self, id: str, *, stay: bool) -> int:
+    def _asked(self, id: str, *, stay: bool) -> Steps[int]:
         """GRANTED, QUEUED (with `stay`) or BUSY. With no id it is only asked; without `stay` the id is forgotten."""
-        return int(self._run("event_wait", self.kind, self._ttl_ms, id, int(stay))[0])
+        reply = yield from self._run("event_wait", self.kind, self._ttl_ms, id, int(stay))
+        return int(reply[0])
 
-    def _change(self, script: str, *argv: str | int) -> None:
+    def _change(self, script: str, *argv: str | int) -> Steps[None]:
         """Set or clear, once, however often it is sent."""
-        call = self._session.new_id()
-        self._run(script, *argv, call)
-        self._session.end_id(call)
+        standing = self._session.standing
+        call = standing.new_id()
+        yield from self._run(script, *argv, call)
+        standing.end_id(call)

@@ -23,12 +23,13 @@ def inspect(client: redis.Redis | None = None) -> list[Statistics]:
     to be notified by a Condition. What is no lock has no holders and 0 permits.
     Scans all keys, a thousand a round trip, and asks once or twice for each name found.
     """
-    state = session(client).checked()
+    state = session(client)
+    state.run(state.checked())
     pattern = re.compile(re.escape(state.prefix) + r"interlock:\{([^{}]+)\}")
     glob = re.sub(r"([*?\[\]\\])", r"\\\1", state.prefix) + "interlock:{*}"
     keys = (_scripts.text(key) for key in state.client.scan_iter(match=glob, count=1000, _type="hash"))
     names = sorted({match[1] for key in keys if (match := pattern.fullmatch(key))})
-    found = (look(state, "", name, 0) for name in names)
+    found = (state.run(look(state, "", name, 0)) for name in names)
     return [_with_waiters(state, each) for each in found if each.kind]
 
 

@@ -7,9 +7,11 @@ import redis
 
 from interlock import _scripts, caller
 from interlock._arguments import checked_lease, checked_wait
-from interlock._primitive import Primitive, Statistics, look
+from interlock._primitive import Primitive, Statistics, blocking, look, steps_of
 from interlock._scripts import Identity
-from interlock._session import Hold, lost_text
+from interlock._session import lost_text
+from interlock._standing import Hold
+from interlock._steps import Steps
 from interlock.errors import LeaseLostError, NotHeldError
 
 
@@ -27,7 +29,8 @@ class _BaseLock(Primitive):
     def _of(self) -> Identity:
         return self._session.identity(self.kind, self.name)
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+    @blocking
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> Steps[bool]:
         """Take the lock, after all who asked before.
 
         Args:
@@ -42,30 +45,36 @@ class _BaseLock(Primitive):
             NameTakenError: the name stands for another kind of thing.
         """
         wait = checked_wait(blocking, timeout, forever=-1)
-        return self._session.acquire(self._of, lease=self.lease, timeout=wait) is not None
+        hold = yield from self._session.acquire(self._of, lease=self.lease, timeout=wait)
+        return hold is not None
 
-    def release(self) -> None:
+    @blocking
+    def release(self) -> Steps[None]:
         """Give the lock up, and hand it to the first who waits, in one round trip.
 
         Raises:
             NotHeldError: the caller does not hold it.
             LeaseLostError: its lease ran out before; what was written under it is discarded.
+            UnreachableError: Redis did not answer until the lease was over.
         """
-        self._release(None)
+        yield from self._release(None)
 
-    def _release(self, owner: tuple[int, str | None] | None) -> None:
+    def _release(self, owner: caller.Owner | None) -> Steps[None]:
         session = self._session
-        taken = session.take(self._of, owner)
+        taken = session.standing.take(self._of, owner)
         if not taken:
             holder = "the caller" if owner else "this process"
             raise NotHeldError(f"cannot release the {self.kind} {self.name!r}: {holder} does not hold it")
-        session.release(taken[0])
+        yield from session.release(taken[0])
 
-    def locked(self) -> bool:
+    @blocking
+    def locked(self) -> Steps[bool]:
         """Whether anybody holds it. One round trip."""
-        return bool(self.statistics().holders)
+        found = yield from steps_of(self.statistics)()
+        return bool(found.holders)
 
-    def break_lock(self) -> bool:
+    @blocking
+    def break_lock(self) -> Steps[bool]:
         """Take the lock away from whoever holds it, by hand, and hand it to the first who waits. One round trip.
 
         Who held it hears of it as if the lease had run out: `lost` turns true with the next renewal, `LeaseLostError`
@@ -77,13 +86,15 @@ class _BaseLock(Primitive):
         Raises:
             NameTakenError: the name stands for another kind of thing.
         """
-        session = self._session.checked()
-        call = session.new_id()
-        broken = _scripts.break_all(session.wire, self._of, call=call)
-        session.end_id(call)
+        session = self._session
+        yield from session.checked()
+        call = session.standing.new_id()
+        broken = yield from _scripts.break_all(self._of, call=call)
+        session.standing.end_id(call)
         return broken > 0
 
-    def statistics(self) -> Statistics:
+    @blocking
+    def statistics(self) -> Steps[Statistics]:
         """Who holds it and who waits, in order."""
         return look(self._session, self.kind, self.name, 1)
 
@@ -103,15 +114,15 @@ class _BaseLock(Primitive):
     def lost(self) -> bool:
         """Whether the lease that this process had last ran out before it was released. Asks nobody."""
         hold = self._find()
-        return hold.lost if hold else self._of.state in self._session.lost
+        return hold.lost if hold else (self._of.state, self._of.mode) in self._session.standing.lost
 
     def _find(self) -> Hold | None:
         """What releases would end: a Lock's may be released by any thread of the process."""
-        return self._session.my_hold(self._of)
+        return self._session.standing.mine(self._of)
 
     def _mine(self) -> Hold | None:
         """What the caller itself holds."""
-        return self._session.my_hold(self._of, caller.owner())
+        return self._session.standing.mine(self._of, caller.owner())
 
     def __enter__(self) -> bool:
         return self.acquire()
@@ -174,7 +185,8 @@ class RLock(_BaseLock):
 
     kind = "RLock"
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+    @blocking
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> Steps[bool]:
         """As `Lock.acquire`; at once if the caller holds it.
 
         Raises:
@@ -182,19 +194,20 @@ class RLock(_BaseLock):
         """
         hold = self._mine()
         if hold is None:
-            return super().acquire(blocking, timeout)
+            return (yield from steps_of(super().acquire)(blocking, timeout))
         checked_wait(blocking, timeout, forever=-1)
-        if self._session.surely_lost(hold):
+        if (yield from self._session.surely_lost(hold)):
             raise LeaseLostError(lost_text(hold))
         hold.count += 1
         return True
 
-    def release(self) -> None:
+    @blocking
+    def release(self) -> Steps[None]:
         """As `Lock.release`; the lock is given up when it was released as often as acquired."""
         hold = self._mine()
         if hold is not None and hold.count > 1:
             hold.count -= 1
-            if self._session.surely_lost(hold):
+            if (yield from self._session.surely_lost(hold)):
                 raise LeaseLostError(lost_text(hold))
         else:
-            self._release(caller.owner())
+            yield from self._release(caller.owner())

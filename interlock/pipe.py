@@ -9,9 +9,10 @@ import redis
 
 from interlock import _codec, _queue_scripts, _scripts
 from interlock._arguments import checked_name, checked_ttl, checked_wait
-from interlock._primitive import Primitive
+from interlock._primitive import Primitive, blocking, steps_of
 from interlock._queue_scripts import Answer, End
 from interlock._scripts import Identity
+from interlock._steps import Steps
 from interlock.queue import get_item, put_item
 
 _forks = 0  # how often this process has forked, or was
@@ -141,7 +142,8 @@ class Connection(Primitive):
 
     # --- messages ---
 
-    def send(self, obj: Any) -> None:
+    @blocking
+    def send(self, obj: Any) -> Steps[None]:
         """Send an object to the other end. One round trip; it does not wait for the receiver.
 
         Args:
@@ -155,9 +157,10 @@ class Connection(Primitive):
             NameTakenError, UnreachableError: as in `Queue.put`.
         """
         self._check(self._writable, "connection is read-only")
-        self._send(_codec.encode(obj, pickles=self.pickle))
+        yield from self._send(_codec.encode(obj, pickles=self.pickle))
 
-    def send_bytes(self, buf: Any, offset: int = 0, size: int | None = None) -> None:
+    @blocking
+    def send_bytes(self, buf: Any, offset: int = 0, size: int | None = None) -> Steps[None]:
         """Send bytes, or so many of them from an offset on. Errors as in `send`, and ValueError if there are fewer."""
         self._check(self._writable, "connection is read-only")
         whole = memoryview(buf).tobytes()
@@ -171,9 +174,10 @@ class Connection(Primitive):
             raise ValueError("size is negative")
         elif offset + size > len(whole):
             raise ValueError("buffer length < offset + size")
-        self._send(_codec.encode(whole[offset : offset + size], pickles=False))
+        yield from self._send(_codec.encode(whole[offset : offset + size], pickles=False))
 
-    def recv(self) -> Any:
+    @blocking
+    def recv(self) -> Steps[Any]:
         """The next message; waits for it.
 
         Raises:
@@ -182,9 +186,10 @@ class Connection(Primitive):
             InterlockError: it is pickled, and this end was not made with `pickle=True`. It stays where it is.
             NameTakenError, UnreachableError: as in `Queue.put`.
         """
-        return _codec.decode(self._receive(pickles=self.pickle))
+        return _codec.decode((yield from self._receive(pickles=self.pickle)))
 
-    def recv_bytes(self, maxlength: int | None = None) -> bytes:
+    @blocking
+    def recv_bytes(self, maxlength: int | None = None) -> Steps[bytes]:
         """The bytes of the next message; waits for it.
 
         Raises:
@@ -194,16 +199,17 @@ class Connection(Primitive):
         self._check(self._readable, "connection is write-only")
         if maxlength is not None and maxlength < 0:
             raise ValueError("negative maxlength")
-        plain = _codec.raw(self._receive(pickles=True))  # it is not unpickled
+        plain = _codec.raw((yield from self._receive(pickles=True)))  # it is not unpickled
         if maxlength is not None and len(plain) > maxlength:
             if self._writable:
                 self._readable = False
             else:
-                self.close()
+                yield from steps_of(self.close)()
             raise OSError("bad message length")
         return plain
 
-    def poll(self, timeout: float | None = 0.0) -> bool:
+    @blocking
+    def poll(self, timeout: float | None = 0.0) -> Steps[bool]:
         """Whether `recv` would return, or raise EOFError, at once. One round trip, or more if it waits.
 
         Args:
@@ -212,26 +218,27 @@ class Connection(Primitive):
         Raises:
             OSError, NameTakenError, UnreachableError: as in `recv`.
         """
-        return self._ask(checked_wait(True, timeout, forever=None), take=False).code != _scripts.BUSY
+        answer = yield from self._ask(checked_wait(True, timeout, forever=None), take=False)
+        return answer.code != _scripts.BUSY
 
-    def _send(self, item: str) -> None:
+    def _send(self, item: str) -> Steps[None]:
         self._used_by = os.getpid()
-        code = put_item(self._session, self._way(1 - self.end), item, 0.0)
+        code = yield from put_item(self._session, self._way(1 - self.end), item, 0.0)
         if code == _scripts.GONE:
             raise self._closed_elsewhere()
         if code == _scripts.BROKEN:
             raise BrokenPipeError(f"the other end of Pipe {self.name!r} is closed")
 
-    def _receive(self, *, pickles: bool) -> str:
-        answer = self._ask(None, take=True, pickles=pickles)
+    def _receive(self, *, pickles: bool) -> Steps[str]:
+        answer = yield from self._ask(None, take=True, pickles=pickles)
         if answer.code == _scripts.ENDED:
             raise EOFError
         return answer.text
 
-    def _ask(self, timeout: float | None, *, take: bool, pickles: bool = False) -> Answer:
+    def _ask(self, timeout: float | None, *, take: bool, pickles: bool = False) -> Steps[Answer]:
         self._check(self._readable, "connection is write-only")
         self._used_by = os.getpid()
-        answer = get_item(self._session, self._way(self.end), timeout, take=take, pickles=pickles)
+        answer = yield from get_item(self._session, self._way(self.end), timeout, take=take, pickles=pickles)
         if answer.code == _scripts.GONE:
             raise self._closed_elsewhere()
         return answer
@@ -263,7 +270,8 @@ class Connection(Primitive):
         """Whether this end sends."""
         return self._writable
 
-    def close(self) -> None:
+    @blocking
+    def close(self) -> Steps[None]:
         """Close this end, for all who have it; the other end receives what is left, and then EOFError.
 
         An end that was passed on, and through which this process has not sent or received, stays open elsewhere.
@@ -275,9 +283,9 @@ class Connection(Primitive):
             return
         elsewhere = self._passed_on or self._forks != _forks
         if not elsewhere or self._used_by == os.getpid():
-            wire = self._session.checked().wire
+            yield from self._session.checked()
             for way, part in self._ways():
-                _queue_scripts.close(wire, way, part)
+                yield from _queue_scripts.close(way, part)
         self._closed = True
 
     def _ways(self) -> list[tuple[Identity, End]]:
@@ -289,16 +297,19 @@ class Connection(Primitive):
             ways.append((self._way(1 - self.end), "w"))
         return ways
 
-    def unlink(self) -> None:
+    @blocking
+    def unlink(self) -> Steps[None]:
         """Delete the Pipe: messages, and that its ends were closed. Used again, it begins anew."""
-        session = self._session.checked()
+        yield from self._session.checked()
         for to in (0, 1):
-            session.wire.client.delete(*_queue_scripts.keys(self._way(to)))
+            yield ("DEL", *_queue_scripts.keys(self._way(to)))
 
-    def statistics(self) -> ConnectionStatistics:
+    @blocking
+    def statistics(self) -> Steps[ConnectionStatistics]:
         """What waits to be received, and what is closed. Two round trips."""
-        wire = self._session.checked().wire
-        incoming, outgoing = (_queue_scripts.look(wire, self._way(to)) for to in (self.end, 1 - self.end))
+        yield from self._session.checked()
+        incoming = yield from _queue_scripts.look(self._way(self.end))
+        outgoing = yield from _queue_scripts.look(self._way(1 - self.end))
         return ConnectionStatistics(
             self.name,
             self.end,

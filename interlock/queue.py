@@ -9,10 +9,11 @@ import redis
 
 from interlock import _codec, _queue_scripts, _scripts
 from interlock._arguments import checked_ttl, checked_wait
-from interlock._primitive import Primitive, who
+from interlock._primitive import Primitive, blocking, steps_of, who
 from interlock._queue_scripts import Answer
 from interlock._scripts import Identity
 from interlock._session import Session
+from interlock._steps import Steps
 from interlock.errors import InterlockError
 
 MAXSIZE_MAX = 2**31 - 1  # items: as multiprocessing's on Linux
@@ -31,29 +32,29 @@ class QueueStatistics:
     putters: tuple[str, ...]  # who waits for room, likewise
 
 
-def _leave(session: Session, of: Identity) -> Callable[[str], Answer]:
-    return lambda attempt: _queue_scripts.leave(session.wire, of, id=attempt)
+def _leave(of: Identity) -> Callable[[str], Steps[Answer | None]]:
+    return lambda attempt: _queue_scripts.leave(of, id=attempt)
 
 
-def put_item(session: Session, of: Identity, item: str, timeout: float | None) -> int:
+def put_item(session: Session, of: Identity, item: str, timeout: float | None) -> Steps[int]:
     """Append an encoded item: DONE, BUSY when the time is over; of a Pipe also BROKEN or GONE."""
     arrival = ""
 
-    def ask(id: str) -> Answer | None:
+    def ask(id: str) -> Steps[Answer | None]:
         nonlocal arrival
-        answer = _queue_scripts.put(session.wire, of, id=id, wait=timeout != 0, arrival=arrival, item=item)
+        answer = yield from _queue_scripts.put(of, id=id, wait=timeout != 0, arrival=arrival, item=item)
         if answer.code == _scripts.QUEUED:
             arrival = answer.text
             return None
         return answer
 
-    answer = session.answered(ask, _leave(session, of), timeout)
+    answer = yield from session.answered(ask, _leave(of), timeout)
     return answer.code if answer else _scripts.BUSY
 
 
 def get_item(
     session: Session, of: Identity, timeout: float | None, *, take: bool = True, pickles: bool = False
-) -> Answer:
+) -> Steps[Answer]:
     """Take an encoded item, or wait until there is one: DONE, BUSY when the time is over; of a Pipe also ENDED, GONE.
 
     Raises:
@@ -61,17 +62,17 @@ def get_item(
     """
     arrival = ""
 
-    def ask(id: str) -> Answer | None:
+    def ask(id: str) -> Steps[Answer | None]:
         nonlocal arrival
-        answer = _queue_scripts.get(
-            session.wire, of, id=id, wait=timeout != 0, arrival=arrival, take=take, pickles=pickles
+        answer = yield from _queue_scripts.get(
+            of, id=id, wait=timeout != 0, arrival=arrival, take=take, pickles=pickles
         )
         if answer.code == _scripts.QUEUED:
             arrival = answer.text
             return None
         return answer
 
-    answer = session.answered(ask, _leave(session, of), timeout)
+    answer = yield from session.answered(ask, _leave(of), timeout)
     if answer and answer.code == _scripts.BROKEN:
         raise InterlockError(
             f"the next item of {of.kind} {of.name!r} is pickled: to unpickle what its writers send, ask for pickle=True"
@@ -105,29 +106,35 @@ class _BaseQueue(Primitive):
         """The object that these parameters name. Creates nothing in Redis, and unpickles nothing, whoever sent them."""
         return cls(**parameters, pickle=False)
 
-    def _put(self, obj: Any, timeout: float | None) -> bool:
+    def _put(self, obj: Any, timeout: float | None) -> Steps[bool]:
         item = _codec.encode(obj, pickles=self.pickle)
-        return put_item(self._session, self._of, item, timeout) == _scripts.DONE
+        return (yield from put_item(self._session, self._of, item, timeout)) == _scripts.DONE
 
-    def _get(self, timeout: float | None) -> Answer:
+    def _get(self, timeout: float | None) -> Steps[Answer]:
         return get_item(self._session, self._of, timeout, pickles=self.pickle)
 
-    def qsize(self) -> int:
+    @blocking
+    def qsize(self) -> Steps[int]:
         """How many items are in it. One round trip."""
-        session = self._session.checked()
-        return int(session.wire.call("LLEN", _queue_scripts.items_key(self._of)))
+        yield from self._session.checked()
+        return int((yield ("LLEN", _queue_scripts.items_key(self._of))))
 
-    def empty(self) -> bool:
+    @blocking
+    def empty(self) -> Steps[bool]:
         """Whether no item is in it. One round trip; another process may change that at any moment."""
-        return self.qsize() == 0
+        return (yield from steps_of(self.qsize)()) == 0
 
-    def unlink(self) -> None:
+    @blocking
+    def unlink(self) -> Steps[None]:
         """Delete it with all that it holds. Used again, it begins empty; who waits goes on waiting."""
-        self._session.checked().wire.client.delete(*_queue_scripts.keys(self._of))
+        yield from self._session.checked()
+        yield ("DEL", *_queue_scripts.keys(self._of))
 
-    def statistics(self) -> QueueStatistics:
+    @blocking
+    def statistics(self) -> Steps[QueueStatistics]:
         """What it holds and who waits, in order. One round trip; grows with what it reports."""
-        found = _queue_scripts.look(self._session.checked().wire, self._of)
+        yield from self._session.checked()
+        found = yield from _queue_scripts.look(self._of)
         getters, putters = (tuple(who(id) for id in ids) for ids in (found.getters, found.putters))
         return QueueStatistics(self.kind, self.name, found.size, self.maxsize, found.unfinished, getters, putters)
 
@@ -195,7 +202,8 @@ class Queue(_BaseQueue):
     def parameters(self) -> dict[str, Any]:
         return {"maxsize": self.maxsize, **super().parameters()}
 
-    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
+    @blocking
+    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> Steps[None]:
         """Append an item, after all who wait for room.
 
         Args:
@@ -211,10 +219,11 @@ class Queue(_BaseQueue):
             UnreachableError: no Redis answers. If the connection is lost on the way, and cannot be had again
                 (`redis.ConnectionError`), the item may be in or not.
         """
-        if not self._put(obj, self._wait(block, timeout)):
+        if not (yield from self._put(obj, self._wait(block, timeout))):
             raise queue.Full
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+    @blocking
+    def get(self, block: bool = True, timeout: float | None = None) -> Steps[Any]:
         """Take the oldest item, after all who wait for one.
 
         Args:
@@ -227,22 +236,25 @@ class Queue(_BaseQueue):
             ValueError: this object was closed.
             NameTakenError, UnreachableError: as in `put`; likewise, an item may have been taken, and is lost then.
         """
-        answer = self._get(self._wait(block, timeout))
+        answer = yield from self._get(self._wait(block, timeout))
         if answer.code != _scripts.DONE:
             raise queue.Empty
         return _codec.decode(answer.text)
 
-    def put_nowait(self, obj: Any) -> None:
+    @blocking
+    def put_nowait(self, obj: Any) -> Steps[None]:
         """As `put(obj, False)`."""
-        self.put(obj, False)
+        return steps_of(self.put)(obj, False)
 
-    def get_nowait(self) -> Any:
+    @blocking
+    def get_nowait(self) -> Steps[Any]:
         """As `get(False)`."""
-        return self.get(False)
+        return steps_of(self.get)(False)
 
-    def full(self) -> bool:
+    @blocking
+    def full(self) -> Steps[bool]:
         """Whether it holds as many items as it may. One round trip; another process may change that at any moment."""
-        return self.maxsize > 0 and self.qsize() >= self.maxsize
+        return self.maxsize > 0 and (yield from steps_of(self.qsize)()) >= self.maxsize
 
     def close(self) -> None:
         """Use this object no longer to put or get: it raises `ValueError` from now on. Others are not touched."""
@@ -277,21 +289,24 @@ class JoinableQueue(Queue):
 
     kind = "JoinableQueue"
 
-    def task_done(self) -> None:
+    @blocking
+    def task_done(self) -> Steps[None]:
         """Say that an item that was got has been worked on. One round trip; the last one wakes all who join.
 
         Raises:
             ValueError: called more often than items were put.
             NameTakenError, UnreachableError: as in `put`.
         """
-        session = self._session.checked()
-        call = session.new_id()
-        answer = _queue_scripts.done(session.wire, self._of, id=call)
-        session.end_id(call)
+        session = self._session
+        yield from session.checked()
+        call = session.standing.new_id()
+        answer = yield from _queue_scripts.done(self._of, id=call)
+        session.standing.end_id(call)
         if answer.code == _scripts.FULL:
             raise ValueError("task_done() called too many times")
 
-    def join(self) -> None:
+    @blocking
+    def join(self) -> Steps[None]:
         """Wait until `task_done` was called for every item that was put.
 
         Once that is so, who waits goes on, also if items are put meanwhile.
@@ -299,13 +314,13 @@ class JoinableQueue(Queue):
         Raises:
             NameTakenError, UnreachableError: as in `put`.
         """
-        session, of = self._session, self._of
+        of = self._of
 
-        def ask(id: str) -> Answer | None:
-            answer = _queue_scripts.join(session.wire, of, id=id)
+        def ask(id: str) -> Steps[Answer | None]:
+            answer = yield from _queue_scripts.join(of, id=id)
             return None if answer.code == _scripts.QUEUED else answer
 
-        session.answered(ask, _leave(session, of), None)
+        yield from self._session.answered(ask, _leave(of), None)
 
 
 class SimpleQueue(_BaseQueue):
@@ -333,20 +348,24 @@ class SimpleQueue(_BaseQueue):
     ) -> None:
         super().__init__(name, client, ttl, pickle)
 
-    def put(self, obj: Any) -> None:
+    @blocking
+    def put(self, obj: Any) -> Steps[None]:
         """Append an item. As `Queue.put`; `OSError` if this object was closed."""
         self._check_closed()
-        self._put(obj, 0.0)
+        yield from self._put(obj, 0.0)
 
-    def get(self) -> Any:
+    @blocking
+    def get(self) -> Steps[Any]:
         """Take the oldest item, after all who wait for one. As `Queue.get`; `OSError` if this object was closed."""
         self._check_closed()
-        return _codec.decode(self._get(None).text)
+        answer = yield from self._get(None)
+        return _codec.decode(answer.text)
 
-    def empty(self) -> bool:
+    @blocking
+    def empty(self) -> Steps[bool]:
         """Whether no item is in it. One round trip; `OSError` if this object was closed."""
         self._check_closed()
-        return super().empty()
+        return (yield from steps_of(super().empty)())
 
     def close(self) -> None:
         """Use this object no longer: its methods raise `OSError` from now on. Other objects are not touched."""

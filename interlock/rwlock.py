@@ -6,8 +6,9 @@ import redis
 
 from interlock import caller
 from interlock._arguments import checked_lease, checked_wait
-from interlock._primitive import Primitive, Statistics, look
+from interlock._primitive import Primitive, Statistics, blocking, look, steps_of
 from interlock._scripts import Identity
+from interlock._steps import Steps
 from interlock.errors import InterlockError
 from interlock.lock import _BaseLock
 
@@ -31,24 +32,26 @@ class Side(_BaseLock):
         state = self._session.identity(self.kind, self.name).state
         return Identity(state, self.name, RWLock.kind, mode=mode)
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+    @blocking
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> Steps[bool]:
         """As `Lock.acquire`; False for a try by a caller that has it already, to read or to write.
 
         Raises:
             InterlockError: such a caller would wait for itself.
         """
         wait = checked_wait(blocking, timeout, forever=-1)
-        session, owner = self._session, caller.owner()
-        if any(session.my_hold(self._side(mode), owner) for mode in ("", "w")):
+        standing, owner = self._session.standing, caller.owner()
+        if any(standing.mine(self._side(mode), owner) for mode in ("", "w")):
             if wait == 0:
                 return False
             raise InterlockError(f"the caller holds the RWLock {self.name!r} already: release it first")
-        return super().acquire(blocking, timeout)
+        return (yield from steps_of(super().acquire)(blocking, timeout))
 
     def parameters(self) -> dict[str, Any]:
         return {"mode": self.mode, **super().parameters()}
 
-    def statistics(self) -> Statistics:
+    @blocking
+    def statistics(self) -> Steps[Statistics]:
         return look(self._session, RWLock.kind, self.name, 1)
 
     def __repr__(self) -> str:
@@ -97,11 +100,13 @@ class RWLock(Primitive):
     def parameters(self) -> dict[str, Any]:
         return {"name": self.name, "lease": self.lease}
 
-    def break_lock(self) -> bool:
+    @blocking
+    def break_lock(self) -> Steps[bool]:
         """Take it away from all who hold it, as `Lock.break_lock`."""
-        return self.writer.break_lock()
+        return steps_of(self.writer.break_lock)()
 
-    def statistics(self) -> Statistics:
+    @blocking
+    def statistics(self) -> Steps[Statistics]:
         """Who holds it and who waits, in order."""
         return look(self._session, self.kind, self.name, 1)
 

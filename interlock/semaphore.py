@@ -7,9 +7,10 @@ import redis
 
 from interlock import _scripts
 from interlock._arguments import checked_lease, checked_ttl, checked_wait
-from interlock._primitive import Primitive, Statistics, look
+from interlock._primitive import Primitive, Statistics, blocking, look
 from interlock._scripts import Identity
-from interlock._session import lost_text
+from interlock._session import lost_text, patiently
+from interlock._steps import Steps
 from interlock.errors import LeaseLostError
 
 PERMITS_MAX = 1_000_000
@@ -67,7 +68,8 @@ class Semaphore(Primitive):
     def parameters(self) -> dict[str, Any]:
         return {"value": self.value, "name": self.name, "lease": self.lease, "ttl": self.ttl}
 
-    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+    @blocking
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> Steps[bool]:
         """Take a permit, after all who asked before.
 
         Args:
@@ -82,43 +84,52 @@ class Semaphore(Primitive):
             NameTakenError: the name stands for another kind of thing, or for another count of permits.
         """
         wait = checked_wait(blocking, timeout, forever=None)
-        return self._session.acquire(self._of, lease=self.lease, timeout=wait) is not None
+        hold = yield from self._session.acquire(self._of, lease=self.lease, timeout=wait)
+        return hold is not None
 
-    def release(self, n: int = 1) -> None:
+    @blocking
+    def release(self, n: int = 1) -> Steps[None]:
         """Give n permits back, each handed to the first who waits. One round trip.
 
         Raises:
             LeaseLostError: the caller's lease ran out before; its permit has gone back by itself.
         """
-        self._release(n, bound=None)
+        yield from self._release(n, bound=None)
 
-    def _release(self, n: int, bound: int | None) -> None:
+    def _release(self, n: int, bound: int | None) -> Steps[None]:
         if n < 1:
             raise ValueError("n must be one or more")
-        session, of = self._session.checked(), self._of
-        taken = session.take(of, most=n)
-        call = session.new_id()
+        session, of = self._session, self._of
+        yield from session.checked()
+        standing = session.standing
+        taken = standing.take(of, most=n)
+        call = standing.new_id()
         try:
             own = [(hold.id, hold.token) for hold in taken]
-            code = _scripts.release_permits(session.wire, of, call=call, n=n, bound=bound, own=own)
+            code = yield from patiently(
+                lambda: _scripts.release_permits(of, call=call, n=n, bound=bound, own=own),
+                max((hold.deadline for hold in taken), default=0.0),
+            )
         except BaseException:
             for hold in taken:
                 hold.unanswered = True
             raise
-        session.end_id(call)
+        standing.end_id(call)
         if code == _scripts.FULL:
             session.untake(taken)
             raise ValueError("Semaphore released too many times")
-        session.forget(taken, lost=False)
+        standing.forget(taken, lost=False)
         if code == _scripts.LOST:
             raise LeaseLostError(lost_text(taken[0]))
 
-    def unlink(self) -> None:
+    @blocking
+    def unlink(self) -> Steps[None]:
         """Delete it: permits, waiters and all. Used again, it begins with its first value."""
-        session = self._session.checked()
-        session.wire.client.delete(*self._of.keys)
+        yield from self._session.checked()
+        yield ("DEL", *self._of.keys)
 
-    def statistics(self) -> Statistics:
+    @blocking
+    def statistics(self) -> Steps[Statistics]:
         """Who holds permits and who waits, in order."""
         return look(self._session, self.kind, self.name, self.value)
 
@@ -142,11 +153,12 @@ class BoundedSemaphore(Semaphore):
 
     kind = "BoundedSemaphore"
 
-    def release(self, n: int = 1) -> None:
+    @blocking
+    def release(self, n: int = 1) -> Steps[None]:
         """Give n permits back, or none.
 
         Raises:
             ValueError: fewer than n are taken.
             LeaseLostError: as in `Semaphore.release`.
         """
-        self._release(n, bound=self.value)
+        yield from self._release(n, bound=self.value)

@@ -5,9 +5,10 @@ from typing import Any
 import redis
 
 from interlock import _scripts
-from interlock._arguments import checked_ttl
 from interlock._ctypes import CTYPES, decode, encode, zero
+from interlock._primitive import blocking, steps_of
 from interlock._shared import Guarded, Shared
+from interlock._steps import Steps
 from interlock.errors import NameTakenError
 from interlock.lock import Lock, RLock
 
@@ -46,15 +47,15 @@ class RawValue(Shared):
         client: redis.Redis | None = None,
         ttl: float | None = None,
     ) -> None:
-        self._name(typecode_or_type, name, client, checked_ttl(ttl, named=name is not None))
-        self._create(value)
+        self._prepare(typecode_or_type, name=name, client=client, ttl=ttl)
+        self._session.run(self._create(value))
 
-    def _create(self, value: Any) -> None:
+    def _create(self, value: Any) -> Steps[None]:
         first = self._encoded(zero(self.typecode) if value is None else value)
-        wire = self._session.checked().wire
-        wire.call("SET", self._key, first, "NX", *self._expiry)
+        yield from self._session.checked()
+        yield ("SET", self._key, first, "NX", *self._expiry)
         try:
-            reply = wire.call("GET", self._key)  # no GETEX: what is refused changes nothing
+            reply = yield ("GET", self._key)  # no GETEX: what is refused changes nothing
         except redis.ResponseError as error:
             if not str(error).startswith("WRONGTYPE"):
                 raise
@@ -73,33 +74,41 @@ class RawValue(Shared):
     def _expiry(self) -> tuple[str | int, ...]:
         return () if self._ttl_ms is None else ("PX", self._ttl_ms)
 
-    def _read(self) -> str:
-        reply = self._session.checked().wire.call("GETEX", self._key, *self._expiry)
+    @blocking
+    def _load(self) -> Steps[Any]:
+        yield from self._session.checked()
+        reply = yield ("GETEX", self._key, *self._expiry)
         if reply is None:
             raise self._gone()
-        return _scripts.text(reply)
+        return _decoded(_scripts.text(reply))
+
+    @blocking
+    def _store(self, value: Any) -> Steps[None]:
+        yield from self._overwrite(value)
 
     @property
     def value(self) -> Any:
         """What it holds. Raises GoneError if it exists no longer."""
-        return _decoded(self._read())
+        return self._load()
 
     @value.setter
     def value(self, value: Any) -> None:
-        self._overwrite(value)
+        self._store(value)
 
-    def exchange(self, value: Any) -> Any:
+    @blocking
+    def exchange(self, value: Any) -> Steps[Any]:
         """Write a value and return the one that it replaces, in one step (C11's `atomic_exchange`). One round trip.
 
         Raises:
             GoneError: it exists no longer; nothing was written.
         """
-        return _decoded(_scripts.text(self._overwrite(value, "GET")))
+        replaced = yield from self._overwrite(value, "GET")
+        return _decoded(_scripts.text(replaced))
 
-    def _overwrite(self, value: Any, *options: str) -> Any:
-        wire = self._session.checked().wire
+    def _overwrite(self, value: Any, *options: str) -> Steps[Any]:
+        yield from self._session.checked()
         text, expiry = self._encoded(value), self._expiry or ("KEEPTTL",)
-        reply = wire.call("SET", self._key, text, "XX", *options, *expiry)
+        reply = yield ("SET", self._key, text, "XX", *options, *expiry)
         if reply is None:
             raise self._gone()
         return reply
@@ -155,32 +164,39 @@ class Value(Guarded, RawValue):
         lease: float = 30.0,
         ttl: float | None = None,
     ) -> None:
-        self._name(typecode_or_type, name, client, checked_ttl(ttl, named=name is not None))
-        self._guard(lock, client, lease)
-        self._create(value)
+        self._prepare(typecode_or_type, lock=lock, name=name, client=client, lease=lease, ttl=ttl)
+        self._session.run(self._create(value))
+
+    @blocking
+    def _load(self) -> Steps[Any]:
+        hold = yield from self._hold()
+        if hold is not None and self._key in hold.writes:
+            return _decoded(str(hold.writes[self._key][0]))
+        return (yield from steps_of(super()._load)())
+
+    @blocking
+    def _store(self, value: Any) -> Steps[None]:
+        text = self._encoded(value)
+        hold = yield from self._hold()
+        if hold is not None:
+            hold.writes[self._key] = text, self._ttl_ms
+        else:
+            yield from self._locked(steps_of(self._store)(value))
 
     @property
     def value(self) -> Any:
         """Under the lock: what the section sees. Else: what was committed last."""
-        hold = self._hold()
-        if hold is not None and self._key in hold.writes:
-            return _decoded(str(hold.writes[self._key][0]))
-        return RawValue.value.__get__(self)
+        return self._load()
 
     @value.setter
     def value(self, value: Any) -> None:
-        text = self._encoded(value)
-        hold = self._hold()
-        if hold is not None:
-            hold.writes[self._key] = text, self._ttl_ms
-            return
-        with self._lock:
-            self.value = value
+        self._store(value)
 
-    def exchange(self, value: Any) -> Any:
+    @blocking
+    def exchange(self, value: Any) -> Steps[Any]:
         """As `RawValue.exchange`, under the lock; without it, takes the lock for that."""
-        if self._hold() is None:
-            with self._lock:
-                return self.exchange(value)
-        replaced, self.value = self.value, value
+        if (yield from self._hold()) is None:
+            return (yield from self._locked(steps_of(self.exchange)(value)))
+        replaced = yield from steps_of(self._load)()
+        yield from steps_of(self._store)(value)
         return replaced

@@ -86,7 +86,7 @@ def fall_silent(client, barrier, *ids):
 @pytest.fixture
 def ids():
     """The ids of five attempts, of one process."""
-    return [session(None).new_id() for _ in range(5)]
+    return [session(None).standing.new_id() for _ in range(5)]
 
 
 # --- rounds ---
@@ -129,21 +129,23 @@ def test_timeout_of_one_breaks_it_for_all_however_started(client, start_method):
 
 def test_places_are_in_order_of_arrival(ids):
     barrier = Barrier(3)
-    assert barrier._step("arrive", ids[0]) == QUEUED
-    assert barrier._step("arrive", ids[1]) == QUEUED
-    assert barrier._step("arrive", ids[2]) == (_scripts.DONE, 2)
-    assert [barrier._step("arrive", id) for id in ids[:3]] == [(_scripts.DONE, n) for n in range(3)]
+    assert barrier._session.run(barrier._step("arrive", ids[0])) == QUEUED
+    assert barrier._session.run(barrier._step("arrive", ids[1])) == QUEUED
+    assert barrier._session.run(barrier._step("arrive", ids[2])) == (_scripts.DONE, 2)
+    assert [barrier._session.run(barrier._step("arrive", id)) for id in ids[:3]] == [
+        (_scripts.DONE, n) for n in range(3)
+    ]
 
 
 @pytest.mark.parametrize("twin", [None, "no_signal_was_sent_before"])
 def test_slow_party_gets_its_result_though_the_next_round_has_begun(ids, twin):
     barrier = Barrier(2)
     with twins.in_force(twin):
-        barrier._step("arrive", ids[0])
-        barrier._step("arrive", ids[1])
-        barrier._step("arrive", ids[2])
-        assert (barrier._step("arrive", ids[0]) == (_scripts.DONE, 0)) == (twin is None)
-        assert (barrier._step("leave", ids[1]) == (_scripts.DONE, 1)) == (twin is None)
+        barrier._session.run(barrier._step("arrive", ids[0]))
+        barrier._session.run(barrier._step("arrive", ids[1]))
+        barrier._session.run(barrier._step("arrive", ids[2]))
+        assert (barrier._session.run(barrier._step("arrive", ids[0])) == (_scripts.DONE, 0)) == (twin is None)
+        assert (barrier._session.run(barrier._step("leave", ids[1])) == (_scripts.DONE, 1)) == (twin is None)
     assert (barrier.n_waiting == 1) == (twin is None)
 
 
@@ -151,7 +153,7 @@ def test_slow_party_gets_its_result_though_the_next_round_has_begun(ids, twin):
 def test_arrival_that_is_sent_twice_counts_once(ids, twin):
     barrier = Barrier(2)
     with twins.in_force(twin):
-        answers = [barrier._step("arrive", ids[0]) for _ in range(2)]
+        answers = [barrier._session.run(barrier._step("arrive", ids[0])) for _ in range(2)]
     assert (answers == [QUEUED, QUEUED]) == (twin is None)
 
 
@@ -187,10 +189,10 @@ def test_abort_and_reset_reach_waiters_of_other_processes(client):
 def test_abort_or_reset_that_is_sent_again_later_does_nothing(ids, verb, twin):
     barrier = Barrier(2)
     with twins.in_force(twin):
-        barrier._run(verb, ids[0])
+        barrier._session.run(barrier._run(verb, ids[0]))
         barrier.reset()
-        barrier._step("arrive", ids[1])
-        barrier._run(verb, ids[0])
+        barrier._session.run(barrier._step("arrive", ids[1]))
+        barrier._session.run(barrier._run(verb, ids[0]))
     assert ((barrier.n_waiting, barrier.broken) == (1, False)) == (twin is None)
 
 
@@ -198,9 +200,9 @@ def test_party_that_was_refused_does_not_arrive_late(ids):
     """Its first call is delivered again after a reset: nobody is there for it."""
     barrier = Barrier(2)
     barrier.abort()
-    assert barrier._step("arrive", ids[0]) == BROKEN
+    assert barrier._session.run(barrier._step("arrive", ids[0])) == BROKEN
     barrier.reset()
-    assert barrier._step("arrive", ids[0]) == BROKEN
+    assert barrier._session.run(barrier._step("arrive", ids[0])) == BROKEN
     assert barrier.n_waiting == 0
 
 
@@ -266,10 +268,10 @@ def test_action_is_not_run_again_when_its_opening_got_no_answer(client, monkeypa
 
     def lossy(self, verb, id):
         if verb != "open" or cut:
-            return step(self, verb, id)
+            return (yield from step(self, verb, id))
         cut.append(verb)
         if done:
-            step(self, verb, id)
+            yield from step(self, verb, id)
         raise redis.ConnectionError("cut")
 
     monkeypatch.setattr(Barrier, "_step", lossy)
@@ -333,34 +335,34 @@ def test_waiter_that_was_stopped_too_long_finds_it_broken(client):
 def test_silence_of_one_is_noticed_by_whoever_asks(client, ids, twin):
     barrier = Barrier(3)
     with twins.in_force(twin):
-        barrier._step("arrive", ids[0])
-        barrier._step("arrive", ids[1])
+        barrier._session.run(barrier._step("arrive", ids[0]))
+        barrier._session.run(barrier._step("arrive", ids[1]))
         fall_silent(client, barrier, ids[0])
         assert barrier.broken == (twin is None)
-        assert (barrier._step("arrive", ids[1]) == BROKEN) == (twin is None)
+        assert (barrier._session.run(barrier._step("arrive", ids[1])) == BROKEN) == (twin is None)
 
 
 @pytest.mark.parametrize("twin", [None, "an_outage_is_a_death"])
 def test_silence_of_all_is_taken_for_an_outage_at_first(client, ids, twin):
     barrier = Barrier(3)
     with twins.in_force(twin):
-        barrier._step("arrive", ids[0])
-        barrier._step("arrive", ids[1])
+        barrier._session.run(barrier._step("arrive", ids[0]))
+        barrier._session.run(barrier._step("arrive", ids[1]))
         fall_silent(client, barrier, ids[0], ids[1])
-        assert (barrier._step("arrive", ids[0]) == QUEUED) == (twin is None)
-        assert (barrier._step("arrive", ids[1]) == QUEUED) == (twin is None)
-        assert (barrier._step("arrive", ids[2]) == (_scripts.DONE, 2)) == (twin is None)
+        assert (barrier._session.run(barrier._step("arrive", ids[0])) == QUEUED) == (twin is None)
+        assert (barrier._session.run(barrier._step("arrive", ids[1])) == QUEUED) == (twin is None)
+        assert (barrier._session.run(barrier._step("arrive", ids[2])) == (_scripts.DONE, 2)) == (twin is None)
 
 
 @pytest.mark.parametrize("twin", [None, "opens_without_the_silent"])
 def test_barrier_does_not_open_before_all_were_heard_after_an_outage(client, ids, twin):
     barrier = Barrier(2)
     with twins.in_force(twin):
-        barrier._step("arrive", ids[0])
+        barrier._session.run(barrier._step("arrive", ids[0]))
         fall_silent(client, barrier, ids[0])
-        assert (barrier._step("arrive", ids[1]) == QUEUED) == (twin is None)
+        assert (barrier._session.run(barrier._step("arrive", ids[1])) == QUEUED) == (twin is None)
         if twin is None:
-            assert barrier._step("arrive", ids[0]) == (_scripts.DONE, 0), "heard: now it opens"
+            assert barrier._session.run(barrier._step("arrive", ids[0])) == (_scripts.DONE, 0), "heard: now it opens"
 
 
 def test_waiting_parties_survive_a_pause_of_redis(client):
@@ -377,7 +379,7 @@ def test_waiting_parties_survive_a_pause_of_redis(client):
 def test_outage_that_goes_on_for_nobody_ends_in_a_break(client, ids):
     """Those who look from outside do not put it off."""
     barrier = Barrier(2)
-    barrier._step("arrive", ids[0])
+    barrier._session.run(barrier._step("arrive", ids[0]))
     fall_silent(client, barrier, ids[0])
     assert not barrier.broken
     key = f"interlock:{{{barrier.name}}}"

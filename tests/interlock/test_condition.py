@@ -145,10 +145,12 @@ def test_notification_that_is_sent_twice_wakes_one(client, twin):
         processes = start_in_order(condition, multiprocessing.get_context("fork"), "ab")
         with condition:
             hold, session = condition._lock._mine(), condition._session
-            call = session.new_id()
+            call = session.standing.new_id()
             for _ in range(2):
-                _scripts.condition_notify(
-                    session.wire, hold.of, id=hold.id, token=hold.token, call=call, condition=condition.name, n=1
+                session.run(
+                    _scripts.condition_notify(
+                        hold.of, id=hold.id, token=hold.token, call=call, condition=condition.name, n=1
+                    )
                 )
             left = waiting(condition)
         for process in processes:
@@ -186,7 +188,7 @@ def test_wait_that_redis_refuses_to_end_leaves_nobody_behind(client):
     finally:
         full.join()
         client.config_set("maxmemory", "0")
-    assert condition._session.waits == {}
+    assert condition._session.standing.waits == {}
     assert condition._lock._mine() is None
 
 
@@ -270,7 +272,7 @@ def test_wait_that_is_interrupted_while_it_queues_for_the_lock_leaves_nobody_beh
     with pytest.raises(KeyboardInterrupt):
         condition.wait(timeout=0.4)
     taken.join()
-    assert condition._session.waits == {}
+    assert condition._session.standing.waits == {}
     other.break_lock()
     assert not condition._lock.locked()
 
@@ -279,7 +281,7 @@ def test_wait_that_is_interrupted_before_its_answer_leaves_nobody_behind(monkeyp
     condition, real = interlock.Condition(), _scripts.condition_wait
 
     def interrupted(*arguments, **options):
-        real(*arguments, **options)
+        yield from real(*arguments, **options)
         raise KeyboardInterrupt
 
     condition.acquire()

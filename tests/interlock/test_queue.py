@@ -188,15 +188,15 @@ def test_waiting_putters_are_served_in_order_of_arrival(client, twin):
 def test_newcomer_does_not_take_the_item_of_who_waits(own, twin):
     things = Queue()
     of = identity(own, things)
-    waiter, newcomer, item = own.new_id(), own.new_id(), "j1"
+    waiter, newcomer, item = own.standing.new_id(), own.standing.new_id(), "j1"
 
     def get(id, *, wait):
-        return _queue_scripts.get(own.wire, of, id=id, wait=wait, arrival="", take=True, pickles=False)
+        return own.run(_queue_scripts.get(of, id=id, wait=wait, arrival="", take=True, pickles=False))
 
     own._listen(5.0)  # so that the waiter is not known to be deaf
     with twins.in_force(twin):
         assert get(waiter, wait=True).code == _scripts.QUEUED
-        _queue_scripts.put(own.wire, of, id=own.new_id(), wait=False, arrival="", item=item)
+        own.run(_queue_scripts.put(of, id=own.standing.new_id(), wait=False, arrival="", item=item))
         answers = get(newcomer, wait=False).code, get(waiter, wait=True).code
     assert (answers == (_scripts.BUSY, _scripts.DONE)) == (twin is None)
 
@@ -397,10 +397,10 @@ def test_interrupted_getter_leaves_its_place():
 def test_put_sent_twice_puts_once(own, twin):
     things = JoinableQueue()
     of = identity(own, things)
-    id = own.new_id()
+    id = own.standing.new_id()
     with twins.in_force(twin):
         for _ in range(2):
-            answer = _queue_scripts.put(own.wire, of, id=id, wait=True, arrival="", item="j1")
+            answer = own.run(_queue_scripts.put(of, id=id, wait=True, arrival="", item="j1"))
             assert answer.code == _scripts.DONE
     assert (things.qsize() == 1) == (twin is None)
     assert (things.statistics().unfinished == 1) == (twin is None)
@@ -412,13 +412,13 @@ def test_get_sent_twice_gets_the_same_item(own, twin):
     of = identity(own, things)
     for number in range(3):
         things.put(number)
-    id = own.new_id()
+    id = own.standing.new_id()
     with twins.in_force(twin):
         got = [
-            _queue_scripts.get(own.wire, of, id=id, wait=True, arrival="", take=True, pickles=False).text
+            own.run(_queue_scripts.get(of, id=id, wait=True, arrival="", take=True, pickles=False)).text
             for _ in range(2)
         ]
-        got.append(_queue_scripts.leave(own.wire, of, id=id).text)
+        got.append(own.run(_queue_scripts.leave(of, id=id)).text)
     assert (got == ["j0", "j0", "j0"]) == (twin is None)
     assert (things.qsize() == 2) == (twin is None)
 
@@ -427,14 +427,14 @@ def test_get_sent_twice_gets_the_same_item(own, twin):
 def test_get_that_arrives_after_its_end_takes_nothing(own, twin):
     things = Queue()
     of = identity(own, things)
-    id = own.new_id()
+    id = own.standing.new_id()
 
     def get(*, wait):
-        return _queue_scripts.get(own.wire, of, id=id, wait=wait, arrival="", take=True, pickles=False)
+        return own.run(_queue_scripts.get(of, id=id, wait=wait, arrival="", take=True, pickles=False))
 
     with twins.in_force(twin):
         assert get(wait=True).code == _scripts.QUEUED
-        assert _queue_scripts.leave(own.wire, of, id=id).code == _scripts.BUSY
+        assert own.run(_queue_scripts.leave(of, id=id)).code == _scripts.BUSY
         things.put(1)
         answer = get(wait=True)
     assert (answer.code == _scripts.BUSY) == (twin is None)
@@ -447,10 +447,10 @@ def test_task_done_sent_twice_counts_once(own, twin):
     of = identity(own, things)
     for number in range(3):
         things.put(number)
-    id = own.new_id()
+    id = own.standing.new_id()
     with twins.in_force(twin):
         for _ in range(2):
-            _queue_scripts.done(own.wire, of, id=id)
+            own.run(_queue_scripts.done(of, id=id))
     assert (things.statistics().unfinished == 2) == (twin is None)
 
 
@@ -546,12 +546,12 @@ def test_join_goes_on_though_items_are_put_before_it_asks_again(own, twin):
     jobs = JoinableQueue()
     jobs.put(1)
     of = identity(own, jobs)
-    id = own.new_id()
+    id = own.standing.new_id()
     with twins.in_force(twin):
-        assert _queue_scripts.join(own.wire, of, id=id).code == _scripts.QUEUED
+        assert own.run(_queue_scripts.join(of, id=id)).code == _scripts.QUEUED
         jobs.task_done()
         jobs.put(2)
-        assert (_queue_scripts.join(own.wire, of, id=id).code == _scripts.DONE) == (twin is None)
+        assert (own.run(_queue_scripts.join(of, id=id)).code == _scripts.DONE) == (twin is None)
 
 
 def test_task_done_called_too_often_is_an_error_as_in_multiprocessing():

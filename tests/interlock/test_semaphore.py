@@ -3,7 +3,6 @@
 import threading
 
 import pytest
-import redis
 from faults import unanswered
 
 import interlock
@@ -129,7 +128,7 @@ def test_unnamed_semaphore_that_grew_is_forgotten_in_the_end(client):
 def test_release_of_a_permit_without_an_answer_may_be_sent_again():
     slots = interlock.BoundedSemaphore(2)
     slots.acquire()
-    with unanswered("release_permits", done=True), pytest.raises(redis.ConnectionError):
+    with unanswered("release_permits", done=True, error=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         slots.release()
     slots.release()
     assert slots.statistics().holders == ()

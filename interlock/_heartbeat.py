@@ -1,0 +1,156 @@
+"""The thread that renews a process's leases, and asks again for those of it that wait.
+
+A thread, also for coroutines: an event loop that is busy for longer than a lease would lose it.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import redis
+
+from interlock import _client, _scripts
+from interlock._listener import said
+from interlock._scripts import Beat, Heard
+from interlock._standing import Hold, Standing, Wait
+from interlock._wire import Wire
+
+REASK = 1.0  # seconds between two signs of life of a waiter; ALIVE_MS in attempt.lua allows three to be lost
+BACKOFF = 0.2  # seconds until the next try when Redis does not answer
+IDLE = 5.0  # seconds between two looks of an idle heartbeat at whether its client still exists
+BEATS_MAX = 100  # names a round trip
+
+log = logging.getLogger("interlock")
+
+
+class Heartbeat:
+    """Speaks for all holds and waits of a standing, each when it is due, for as long as `ended` is false.
+
+    Args:
+        wire: to the standing's Redis.
+        standing: whose; its mutex guards all this.
+        granted: called with id, token and end of the claim (server ms) when a sign of life was answered with a grant.
+        done: called by the thread when it ends.
+    """
+
+    def __init__(
+        self, wire: Wire, standing: Standing, granted: Callable[[str, int, int], None], done: Callable[[], None]
+    ) -> None:
+        self.ended = False
+        self._wire, self._standing, self._granted, self._done = wire, standing, granted, done
+        self._pulse = threading.Condition(standing.mutex)
+        self._wake_at = 0.0
+        self._thread: threading.Thread | None = None
+
+    def wake_by(self, due: float) -> None:
+        """Let it beat at that time at the latest. Under the mutex."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="interlock-heartbeat", daemon=True)
+            self._thread.start()
+        if due < self._wake_at:
+            self._wake_at = due
+            self._pulse.notify()
+
+    def plan(self, wait: Wait, soonest_ms: int) -> None:
+        """When this waiter asks again: when a lease ends, but within REASK. Under the mutex."""
+        ahead = REASK if soonest_ms < 0 else min(REASK, soonest_ms / 1000 + 0.002)
+        wait.due = time.monotonic() + ahead
+        self.wake_by(wait.due)
+
+    def ask_now(self) -> None:
+        """Ask for all that wait, at once."""
+        standing = self._standing
+        with standing.mutex:
+            for wait in standing.waits.values():
+                wait.due = 0.0
+            if standing.waits:
+                self.wake_by(0.0)
+
+    def _run(self) -> None:
+        while not self.ended:
+            with self._standing.mutex:
+                self._wake_at = min((item.due for item in self._items()), default=float("inf"))
+                ahead = self._wake_at - time.monotonic()
+                if ahead > 0:
+                    self._pulse.wait(min(ahead, IDLE))
+                    continue
+            try:
+                self._beat()
+            except Exception as error:  # whatever it is: leases depend on this thread, so it tries again
+                log.warning("no heartbeat to %s, trying again: %s", _client.where(self._wire.client), said(error))
+                time.sleep(BACKOFF)
+        self._done()
+
+    def _items(self) -> list[Hold | Wait]:
+        return [*self._standing.holds.values(), *self._standing.waits.values()]
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        standing = self._standing
+        with standing.mutex:
+            due = {item.of.state for item in self._items() if item.due <= now}
+            holds = [hold for hold in standing.holds.values() if hold.of.state in due and hold.releaser is None]
+            waits = [wait for wait in standing.waits.values() if wait.of.state in due]
+            for wait in waits:  # an acquire under way asks by itself
+                wait.due = now + REASK
+        waits = [wait for wait in waits if wait.arrival is not None]
+        requests = []
+        names = {hold.of.state: hold.of for hold in holds} | {wait.of.state: wait.of for wait in waits}
+        for of in names.values():
+            ours = [hold for hold in holds if hold.of.state == of.state]
+            theirs = [wait for wait in waits if wait.of.state == of.state]
+            requests.append((of, ours, theirs))
+        for first in range(0, len(requests), BEATS_MAX):
+            batch = requests[first : first + BEATS_MAX]
+            beats = [beat(of, ours, theirs) for of, ours, theirs in batch]
+            sent = time.monotonic()
+            for (of, ours, theirs), heard in zip(batch, _scripts.beats(self._wire, beats), strict=True):
+                if isinstance(heard, redis.RedisError):
+                    log.warning("no heartbeat for %r, trying again: %s", of.name, heard)
+                    self._postpone([*ours, *theirs])
+                else:
+                    self.hear(sent, ours, theirs, heard)
+
+    def _postpone(self, items: list[Hold | Wait]) -> None:
+        with self._standing.mutex:
+            for item in items:
+                item.due = time.monotonic() + BACKOFF
+
+    def hear(self, sent: float, holds: list[Hold], waits: list[Wait], heard: Heard) -> None:
+        """Take in the answer to a beat that was sent at that time."""
+        granted, ended = [], []
+        standing = self._standing
+        with standing.mutex:
+            for hold, end_ms in zip(holds, heard.ends_ms, strict=True):
+                if hold.id not in standing.holds or hold.releaser is not None:
+                    continue  # being released: that answer counts, not this one
+                if end_ms > 0:
+                    hold.deadline = sent + (end_ms - heard.now_ms) / 1000
+                    hold.due = time.monotonic() + hold.lease / 3
+                    continue
+                hold.gone = True
+                hold.due = float("inf")
+                if end_ms == 0:  # it stays here until its owner releases it, and is told
+                    standing.lost.add((hold.of.state, hold.of.mode))
+                else:
+                    ended.append(hold)
+            for wait, grant in zip(waits, heard.grants, strict=True):
+                if wait.id not in standing.waits:
+                    continue
+                wait.sample = sent, heard.now_ms
+                if grant and wait.grant is None:
+                    granted.append((wait.id, *grant))
+                self.plan(wait, heard.soonest_ms)
+        standing.forget(ended, lost=False)
+        for id, token, end_ms in granted:
+            self._granted(id, token, end_ms)
+
+
+def beat(of: _scripts.Identity, holds: list[Hold], waits: list[Wait]) -> Beat:
+    """What is said of one name."""
+    return Beat(
+        of,
+        [(hold.id, hold.token, round(hold.lease * 1000)) for hold in holds],
+        [(wait.id, wait.arrival or 0, wait.condition) for wait in waits],
+    )
