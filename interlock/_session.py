@@ -52,6 +52,7 @@ class Session:
         self.standing = Standing(self.id)
         self.heartbeat = Heartbeat(self.wire, self.standing, self._on_grant, self.close)
         self._checked = False
+        self._checking = threading.Lock()
         self._listener: Listener | None = None
         self._outbox = Outbox(self.wire)
 
@@ -76,8 +77,13 @@ class Session:
     def checked(self) -> Steps[None]:
         """Look at the server, at first use."""
         if not self._checked:
-            yield Blocking(lambda: _client.check_server(self.client))
-            self._checked = True
+            yield Blocking(self._check)
+
+    def _check(self) -> None:
+        with self._checking:
+            if not self._checked:
+                _client.check_server(self.client)
+                self._checked = True
 
     def acquire(self, of: Identity, *, lease: float, timeout: float | None) -> Steps[Hold | None]:
         """Get a permit, or None when the time is over. `timeout` in seconds; None: no limit; 0: one try."""

@@ -54,15 +54,19 @@ class RawArray(Shared):
         ttl: float | None = None,
     ) -> None:
         self._prepare(typecode_or_type, name=name, client=client, ttl=ttl)
-        self._session.run(self._create(size_or_initializer))
+        self._session.run(self._create(self._sized(size_or_initializer)))
 
-    def _create(self, size_or_initializer: int | Sequence[Any]) -> Steps[None]:
+    def _sized(self, size_or_initializer: int | Sequence[Any]) -> dict[str, str]:
+        """Take its length; the elements that it holds at first."""
         if isinstance(size_or_initializer, int):
             self._length, first = size_or_initializer, {}
         else:
             self._length, first = len(size_or_initializer), self._encoded(0, size_or_initializer)
         if not 0 <= self._length <= LENGTH_MAX:
             raise ValueError(f"an array has 0 to {LENGTH_MAX:,} elements, not {self._length:,}")
+        return first
+
+    def _create(self, first: dict[str, str]) -> Steps[None]:
         wanted = f"{self.typecode}:{self._length}"
         argv = (wanted, self._ttl, *(item for pair in first.items() for item in pair))
         yield from self._session.checked()
@@ -204,7 +208,7 @@ class Array(Guarded, RawArray):
         ttl: float | None = None,
     ) -> None:
         self._prepare(typecode_or_type, lock=lock, name=name, client=client, lease=lease, ttl=ttl)
-        self._session.run(self._create(size_or_initializer))
+        self._session.run(self._create(self._sized(size_or_initializer)))
 
     def _written(self, *, for_writing: bool = False) -> Steps[dict[str, str] | None]:
         """What the caller's section has written so far; None if it does not hold the lock."""

@@ -1,0 +1,262 @@
+"""What all primitives for coroutines share: their twin for threads, whose steps they take on an event loop.
+
+What is held and waited for stands in the same session as the threads' of this process: its heartbeat renews leases
+from a thread of its own, so that an event loop that is busy for long loses none.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from functools import wraps
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeAlias, TypeVar, cast
+
+import redis
+import redis.asyncio
+from redis.backoff import ExponentialBackoff
+
+from interlock import _steps, address, caller
+from interlock._primitive import Primitive
+from interlock._session import Session
+from interlock._steps import Rest, Steps
+from interlock._wire import CONNECTIONS_MAX
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+Twin = TypeVar("Twin", bound=Primitive)
+
+CONNECTIONS: dict[type, type] = {
+    redis.asyncio.Connection: redis.Connection,
+    redis.asyncio.SSLConnection: redis.SSLConnection,
+    redis.asyncio.UnixDomainSocketConnection: redis.UnixDomainSocketConnection,
+}
+
+OPTIONS_OF_ASYNCIO = ("retry", "parser_class", "encoder_class", "redis_connect_func", "event_dispatcher")
+
+_numbers = itertools.count(-1, -1)
+_coroutines: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = weakref.WeakKeyDictionary()
+_blocking_clients: weakref.WeakKeyDictionary[redis.asyncio.Redis, redis.Redis] = weakref.WeakKeyDictionary()
+_ends: set[asyncio.Task[Any]] = set()  # of procedures that were cancelled
+
+
+class Coroutines(Primitive, Generic[Twin]):
+    """A primitive for coroutines."""
+
+    blocking: ClassVar[type[Primitive]]  # the class of its twin
+
+    def __init__(self, twin: Twin, client: redis.asyncio.Redis | None) -> None:
+        self._twin, self._source = twin, client
+        self.name = twin.name
+
+    @classmethod
+    def of(cls, twin: Twin) -> Self:
+        """The same thing in Redis for coroutines: `aio.Lock.of(lock)`. Uses the Redis of `REDIS_URL`."""
+        if type(twin) is not cls.blocking:
+            raise TypeError(f"aio.{cls.__name__}.of takes an interlock.{cls.blocking.__name__}, not {twin!r}")
+        self = cls.__new__(cls)
+        Coroutines.__init__(self, cls.blocking.attached(**twin.parameters()), None)
+        return self
+
+    def parameters(self) -> dict[str, Any]:
+        return self._twin.parameters()
+
+    @classmethod
+    def attached(cls, **parameters: Any) -> Self:
+        return cls.of(cast(Twin, cls.blocking.attached(**parameters)))
+
+    @property
+    def _session(self) -> Session:
+        return self._twin._session
+
+    async def _first(self) -> None:
+        """What is to be done before any other step."""
+
+    async def _take(self, steps: Steps[Result], *, whole: bool = False) -> Result:
+        """Take the steps of a procedure of the twin."""
+        client = await _client_of(self._session, self._source)
+        task = asyncio.current_task()
+        assert task is not None
+        coroutine = _coroutines.setdefault(task, next(_numbers))
+        return await _Walk(steps, client, self._session, coroutine, whole=whole).walk()
+
+    def _mine(self, ask: Callable[[], Result]) -> Result:
+        """What the twin says to this coroutine, without asking Redis."""
+        task = asyncio.current_task()
+        assert task is not None
+        caller.stepping.coroutine = _coroutines.setdefault(task, next(_numbers))
+        try:
+            return ask()
+        finally:
+            caller.stepping.coroutine = 0
+
+    def __repr__(self) -> str:
+        return f"<interlock.aio.{type(self).__name__} {self.name!r}>"
+
+
+def awaiting(
+    method: Callable[Concatenate[Any, Parameters], Result], *, whole: bool = False
+) -> Callable[Concatenate[Any, Parameters], Coroutine[Any, Any, Result]]:
+    """The method of the twin, awaited. `whole`: who is cancelled meanwhile hears of it when it has been done."""
+    procedure = method.steps  # type: ignore[attr-defined]
+
+    @wraps(method)
+    async def run(self: Coroutines[Any], /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        await self._first()
+        return cast(Result, await self._take(procedure(self._twin, *args, **kwargs), whole=whole))
+
+    return run
+
+
+class _Walk(Generic[Result]):
+    """One coroutine's way through the steps of a procedure."""
+
+    def __init__(
+        self, steps: Steps[Result], client: redis.asyncio.Redis, session: Session, coroutine: int, *, whole: bool
+    ) -> None:
+        self._steps, self._client, self._session, self._coroutine = steps, client, session, coroutine
+        self._whole = whole
+        self._step: _steps.Step | None = None  # the one that is being taken
+        self._outcome: Any = None
+        self._error: BaseException | None = None
+
+    async def walk(self) -> Result:
+        """Take step after step. What ends it from outside is raised inside, so that it cleans up."""
+        while True:
+            try:
+                if self._step is None:
+                    self._step = self._next()
+                self._outcome = await self._taken(self._step)
+                self._step = None
+            except StopIteration as end:
+                return cast(Result, end.value)
+            except asyncio.CancelledError as cancelled:
+                if _steps.ended(self._steps):
+                    raise
+                return await self._walk_on(cancelled)
+            except GeneratorExit:
+                self._drop()
+                raise
+            except BaseException as raised:
+                if _steps.ended(self._steps):
+                    raise
+                self._error, self._step = raised, None
+
+    def _next(self) -> _steps.Step:
+        error, self._error = self._error, None
+        caller.stepping.coroutine = self._coroutine
+        try:
+            return self._steps.send(self._outcome) if error is None else self._steps.throw(error)
+        finally:
+            caller.stepping.coroutine = 0
+
+    async def _taken(self, step: _steps.Step) -> Any:
+        if isinstance(step, tuple):
+            return await self._client.execute_command(*step)  # type: ignore[no-untyped-call]
+        if isinstance(step, Rest):
+            return await _rest(step, self._drop)
+        return await asyncio.to_thread(step.function)
+
+    async def _walk_on(self, cancelled: asyncio.CancelledError) -> Result:
+        """What is left when it was cancelled: it leaves the queue. Cancelled again it goes on, as asyncio.Condition."""
+        if not self._whole:  # else the step that was cut short is taken again: it may be sent twice
+            self._error, self._step = cancelled, None
+        task = asyncio.create_task(self.walk())
+        _ends.add(task)
+        task.add_done_callback(_ends.discard)
+        while not task.done():
+            try:
+                await asyncio.wait((task,))
+            except asyncio.CancelledError:
+                continue
+        task.result()
+        raise cancelled
+
+    def _drop(self) -> None:
+        """Its loop has ended, or nobody knows it any more: a thread takes the steps that clean up."""
+        if not _steps.ended(self._steps):
+            threading.Thread(target=self._end, daemon=True).start()
+
+    def _end(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            _steps.run(self._steps, self._session.wire, asyncio.CancelledError())
+
+
+async def _rest(rest: Rest, drop: Callable[[], None]) -> bool:
+    loop = asyncio.get_running_loop()
+    woken = loop.create_future()
+
+    def resolve() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    def on_wake() -> None:  # in the thread of the listener or the heartbeat
+        try:
+            loop.call_soon_threadsafe(resolve)
+        except RuntimeError:  # the loop was closed, and who rested on it is no more
+            drop()
+
+    rest.signal.on_wake = on_wake
+    try:
+        if not rest.signal.woken:
+            await asyncio.wait((woken,), timeout=None if rest.seconds is None else max(0.0, rest.seconds))
+    finally:
+        rest.signal.on_wake = None
+    return rest.signal.take()
+
+
+# --- clients ---
+
+
+def blocking_client(client: redis.asyncio.Redis | None) -> redis.Redis | None:
+    """A client for the session's threads, to the same Redis."""
+    if client is None:
+        return None
+    if not isinstance(client, redis.asyncio.Redis):
+        raise TypeError(f"client must be a redis.asyncio.Redis or None, not {type(client).__name__}")
+    found = _blocking_clients.get(client)
+    if found is None:
+        pool = client.connection_pool
+        connection_class = CONNECTIONS.get(pool.connection_class)
+        if connection_class is None:
+            raise TypeError(f"client connects by {pool.connection_class.__name__}: pass one made by from_url")
+        options = {key: value for key, value in pool.connection_kwargs.items() if key not in OPTIONS_OF_ASYNCIO}
+        found = redis.Redis(connection_pool=redis.ConnectionPool(connection_class=connection_class, **options))
+        _blocking_clients[client] = found
+    return found
+
+
+Loops: TypeAlias = weakref.WeakKeyDictionary[
+    asyncio.AbstractEventLoop, tuple[AsyncGenerator[redis.asyncio.Redis, None], redis.asyncio.Redis]
+]
+_open: weakref.WeakKeyDictionary[Session, Loops] = weakref.WeakKeyDictionary()
+
+
+async def _client_of(session: Session, source: redis.asyncio.Redis | None) -> redis.asyncio.Redis:
+    """Connections of this loop, a few: a thousand coroutines that ask at once must not exhaust the server's."""
+    loops = _open.setdefault(session, weakref.WeakKeyDictionary())
+    loop = asyncio.get_running_loop()
+    if loop not in loops:
+        opened = _opened(source)
+        loops[loop] = opened, await opened.asend(None)  # which suspends nobody: no other opens it meanwhile
+    return loops[loop][1]
+
+
+async def _opened(source: redis.asyncio.Redis | None) -> AsyncGenerator[redis.asyncio.Redis, None]:
+    """A client, closed when the loop ends: asyncio.run ends all asynchronous generators then."""
+    if source is None:
+        retry = redis.asyncio.retry.Retry(ExponentialBackoff(cap=0.5, base=0.05), 3)
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            address.url(), max_connections=CONNECTIONS_MAX, timeout=None, retry=retry
+        )
+    else:
+        pool = redis.asyncio.BlockingConnectionPool(
+            connection_class=source.connection_pool.connection_class,
+            **{**source.connection_pool.connection_kwargs, "max_connections": CONNECTIONS_MAX, "timeout": None},
+        )
+    client = redis.asyncio.Redis.from_pool(pool)
+    try:
+        yield client
+    finally:
+        await client.aclose()

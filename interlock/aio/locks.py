@@ -1,0 +1,242 @@
+"""`Lock`, `RLock`, `RWLock`, the semaphores and `Condition` for coroutines."""
+
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TypeVar
+
+import redis.asyncio
+
+from interlock import condition, lock, rwlock, semaphore
+from interlock.aio._driver import Coroutines, Twin, awaiting, blocking_client
+
+Found = TypeVar("Found")
+
+
+class _Entered(Coroutines[Twin]):
+    """What `async with` acquires and releases."""
+
+    async def __aenter__(self) -> bool:
+        return await self.acquire()  # type: ignore[attr-defined, no-any-return]
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.release()  # type: ignore[attr-defined]
+
+
+class _Lock(_Entered[lock._BaseLock]):
+    acquire = awaiting(lock._BaseLock.acquire)
+    release = awaiting(lock._BaseLock.release, whole=True)
+    locked = awaiting(lock._BaseLock.locked)
+    break_lock = awaiting(lock._BaseLock.break_lock)
+    statistics = awaiting(lock._BaseLock.statistics)
+
+    @property
+    def token(self) -> int | None:
+        """As `interlock.Lock.token`."""
+        return self._mine(lambda: self._twin.token)
+
+    @property
+    def deadline(self) -> float | None:
+        """As `interlock.Lock.deadline`."""
+        return self._mine(lambda: self._twin.deadline)
+
+    @property
+    def lost(self) -> bool:
+        """As `interlock.Lock.lost`."""
+        return self._mine(lambda: self._twin.lost)
+
+
+class Lock(_Lock):
+    """`interlock.Lock` for coroutines: with the lock of that name for threads, on any machine, it is one lock.
+
+    >>> import asyncio, interlock.aio
+    >>> async def main():
+    ...     lock = interlock.aio.Lock(name="report")
+    ...     async with lock:
+    ...         return await lock.locked()
+    >>> asyncio.run(main())
+    True
+
+    A coroutine that is cancelled while it waits leaves the queue. Differs from `asyncio.Lock` as `interlock.Lock` from
+    `threading.Lock`; here, too, any coroutine or thread of the process that holds it may release it.
+
+    Args:
+        client: a `redis.asyncio.Redis`; None: from `REDIS_URL`.
+        name, lease: as in `interlock.Lock`.
+    """
+
+    kind = "aio.Lock"
+    blocking = lock.Lock
+
+    def __init__(
+        self, *, name: str | None = None, client: redis.asyncio.Redis | None = None, lease: float = 30.0
+    ) -> None:
+        super().__init__(lock.Lock(name=name, client=blocking_client(client), lease=lease), client)
+
+
+class RLock(_Lock):
+    """`interlock.RLock` for coroutines: its owner is an `asyncio.Task`, and may acquire it again. asyncio has none.
+
+    Arguments as in `Lock`.
+    """
+
+    kind = "aio.RLock"
+    blocking = lock.RLock
+
+    acquire = awaiting(lock.RLock.acquire)
+    release = awaiting(lock.RLock.release, whole=True)
+
+    def __init__(
+        self, *, name: str | None = None, client: redis.asyncio.Redis | None = None, lease: float = 30.0
+    ) -> None:
+        super().__init__(lock.RLock(name=name, client=blocking_client(client), lease=lease), client)
+
+
+def around(twin: lock.Lock | lock.RLock, client: redis.asyncio.Redis | None) -> Lock | RLock:
+    """The lock for coroutines that has this twin."""
+    made = (Lock if isinstance(twin, lock.Lock) else RLock)(name=twin.name, client=client, lease=twin.lease)
+    made._twin = twin
+    return made
+
+
+class RWLockSide(_Lock):
+    """The lock of an RWLock that readers take, or that writers take."""
+
+    kind = "aio.RWLockSide"
+    blocking = rwlock.Side
+
+    acquire = awaiting(rwlock.Side.acquire)
+    statistics = awaiting(rwlock.Side.statistics)
+
+
+class RWLock(Coroutines[rwlock.RWLock]):
+    """`interlock.RWLock` for coroutines: `async with prices.reader:`, `async with prices.writer:`.
+
+    Arguments as in `Lock`.
+    """
+
+    kind = "aio.RWLock"
+    blocking = rwlock.RWLock
+
+    break_lock = awaiting(rwlock.RWLock.break_lock)
+    statistics = awaiting(rwlock.RWLock.statistics)
+
+    def __init__(
+        self, *, name: str | None = None, client: redis.asyncio.Redis | None = None, lease: float = 30.0
+    ) -> None:
+        super().__init__(rwlock.RWLock(name=name, client=blocking_client(client), lease=lease), client)
+
+    @property
+    def reader(self) -> RWLockSide:
+        """The lock to read under."""
+        return RWLockSide(self._twin.reader, self._source)
+
+    @property
+    def writer(self) -> RWLockSide:
+        """The lock to write under."""
+        return RWLockSide(self._twin.writer, self._source)
+
+
+class Semaphore(_Entered[semaphore.Semaphore]):
+    """`interlock.Semaphore` for coroutines.
+
+    >>> import asyncio, interlock.aio
+    >>> async def main():
+    ...     async with interlock.aio.Semaphore(3, name="printers") as held:
+    ...         return held
+    >>> asyncio.run(main())
+    True
+
+    Args:
+        client: a `redis.asyncio.Redis`; None: from `REDIS_URL`.
+        value, name, lease, ttl: as in `interlock.Semaphore`.
+    """
+
+    kind = "aio.Semaphore"
+    blocking = semaphore.Semaphore
+
+    acquire = awaiting(semaphore.Semaphore.acquire)
+    release = awaiting(semaphore.Semaphore.release, whole=True)
+    unlink = awaiting(semaphore.Semaphore.unlink)
+    statistics = awaiting(semaphore.Semaphore.statistics)
+
+    def __init__(
+        self,
+        value: int = 1,
+        *,
+        name: str | None = None,
+        client: redis.asyncio.Redis | None = None,
+        lease: float = 30.0,
+        ttl: float | None = None,
+    ) -> None:
+        twin = self.blocking(value, name=name, client=blocking_client(client), lease=lease, ttl=ttl)
+        super().__init__(twin, client)
+
+
+class BoundedSemaphore(Semaphore):
+    """`interlock.BoundedSemaphore` for coroutines. Arguments as in `Semaphore`."""
+
+    kind = "aio.BoundedSemaphore"
+    blocking = semaphore.BoundedSemaphore
+
+    release = awaiting(semaphore.BoundedSemaphore.release, whole=True)
+
+
+class Condition(_Entered[condition.Condition]):
+    """`interlock.Condition` for coroutines. As in asyncio, who is cancelled while it waits has the lock again first.
+
+    Args:
+        lock: None: an RLock of its own; an `interlock.aio.Lock` or `RLock`.
+        client: a `redis.asyncio.Redis`, for a lock of its own; None: from `REDIS_URL`.
+        name, lease: as in `interlock.Condition`.
+    """
+
+    kind = "aio.Condition"
+    blocking = condition.Condition
+
+    wait = awaiting(condition.Condition.wait)
+    notify = awaiting(condition.Condition.notify)
+    notify_all = awaiting(condition.Condition.notify_all)
+    statistics = awaiting(condition.Condition.statistics)
+
+    def __init__(
+        self,
+        lock: Lock | RLock | None = None,
+        *,
+        name: str | None = None,
+        client: redis.asyncio.Redis | None = None,
+        lease: float = 30.0,
+    ) -> None:
+        if lock is None:
+            lock = RLock(client=client, lease=lease)
+        elif not isinstance(lock, Lock | RLock):
+            raise TypeError(f"lock must be None, an interlock.aio.Lock or an interlock.aio.RLock, not {lock!r}")
+        twin = condition.Condition(lock._twin, name=name)  # type: ignore[arg-type]
+        super().__init__(twin, lock._source)
+
+    @property
+    def _lock(self) -> Lock | RLock:
+        return around(self._twin._lock, self._source)
+
+    async def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """As the lock's."""
+        return await self._lock.acquire(blocking, timeout)
+
+    async def release(self) -> None:
+        """As the lock's."""
+        await self._lock.release()
+
+    async def wait_for(self, predicate: Callable[[], Found | Awaitable[Found]], timeout: float | None = None) -> Found:
+        """As `interlock.Condition.wait_for`; the predicate may be a coroutine function."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            found = predicate()
+            if inspect.isawaitable(found):
+                found = await found
+            left = None if until is None else until - time.monotonic()
+            if found or (left is not None and left <= 0):
+                return found
+            await self.wait(left)
