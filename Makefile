@@ -41,4 +41,4 @@ lint: install-dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) $(VENV).lock $(ENGINE) bench/.venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV).lock $(ENGINE) bench/.venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -72,6 +72,11 @@ TWINS = {
     "breaks_claims_too": (["baton_break"], [("if not claimed then", "if true then")]),
     "busy_to_a_release": (["baton_release"], [("if answer == BUSY then answer = LOST end", "")]),
     "renews_what_is_lost": (["baton_beat"], [("if held(id) == token then", "if true then")]),
+    "stores_what_is_left": (["baton_release"], [("~= wanted then return GONE end", "== nil then return GONE end")]),
+    "stores_the_last_alone": (
+        ["baton_release"],
+        [("for i = 4, #KEYS do\n    local encoded", "for i = math.max(4, #KEYS), #KEYS do\n    local encoded")],
+    ),
     **SIGNALS,
     **twins_queue.TWINS,
 }

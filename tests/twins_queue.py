@@ -32,6 +32,7 @@ TWINS = {
         [("local function wake(id) return", "local function wake(id) do return 1 end return")],
     ),
     "queue_joiners_ask_again": (["queue_done"], [("note_done(each, DONE)", "")]),
+    "queue_work_is_never_done": (["queue_done"], [("'unfinished', -1)", "'unfinished', 0)")]),
     "queue_pickles_for_all": (["queue_get"], [("if not pickles and", "if false and")]),
     "queue_keeps_what_is_empty": (
         EVERY,
