@@ -18,28 +18,23 @@ TWINS = {
     # name: (scripts, [(what stands there, what the twin has)])
     "grants_though_held": (
         ["baton_acquire"],
-        [("elseif fits(id) and redis.call('ZCARD', queue) == 0 then", "else")],
+        [("elseif nobody_waits and fits(id) then", "else")],
     ),
     "one_permit_too_many": (
         ["baton_acquire"],
-        [("return n < permits", "return n < permits + 1")],
+        [("permits > 1 and redis.call('ZCARD', holders) < permits", "redis.call('ZCARD', holders) <= permits")],
     ),
     "last_come_first_served": (
         ["baton_acquire"],
-        [
-            (
-                "  redis.call('ZADD', queue, arrival, id)\nend\nkeep()",
-                "  redis.call('ZADD', queue, -arrival, id)\nend\nkeep()",
-            )
-        ],
+        [("enqueue(id, arrival)\nend\nnote_alive()", "enqueue(id, -arrival)\nend\nnote_alive()")],
     ),
     "tokens_stand_still": (EVERY, [("clock = math.max(clock + 1, now_us)", "clock = 1")]),
     "tokens_from_a_counter_alone": (EVERY, [("clock = math.max(clock + 1, now_us)", "clock = clock + 1")]),
     "writes_under_any_token": (["baton_release"], [("if held(id) ~= token then", "if false then")]),
-    "leases_never_end": (EVERY, [("tonumber(first[2]) > now then return end", "true then return end")]),
+    "leases_never_end": (EVERY, [("ends > now then return end", "true then return end")]),
     "the_dead_are_served": (
         EVERY,
-        [LONG_CLAIM, ("if redis.call('EXISTS', alive_key(session)) == 1 then", "if true then")],
+        [LONG_CLAIM, ("redis.call('EXISTS', alive_key(session)) == 1", "true")],
     ),
     "nobody_is_deaf": (EVERY, [LONG_CLAIM, ("now + CLAIM_MS)) == 0 then", "now + CLAIM_MS)) < 0 then")]),
     "claims_cost_a_lease": (EVERY, [LONG_CLAIM]),
@@ -48,7 +43,7 @@ TWINS = {
         ["baton_beat"],
         [
             ("redis.call('ZADD', waits_in, 'NX', arrival, id)", "redis.call('PING')"),
-            ("fits(id) and redis.call('ZCARD', queue) == 0 then", "false then"),
+            ("nobody_waits and not ended and fits(id) and not held(id) then", "false then"),
         ],
     ),
     "notifications_die_with_the_dead": (EVERY, [("redis.call('HDEL', state, 'n:' .. id)\n    notify(name)", "")]),
@@ -59,11 +54,11 @@ TWINS = {
     "wakes_in_any_order": (EVERY, [("redis.call('ZPOPMIN', waiters)[1]", "redis.call('ZPOPMAX', waiters)[1]")]),
     "readers_beside_a_writer": (
         EVERY,
-        [("not writes(id) and not writes(redis.call('ZRANGE', holders, 0, 0)[1])", "not writes(id)")],
+        [("not writes(id) and not writes(holder)", "not writes(id)")],
     ),
     "readers_pass_waiting_writers": (
         ["baton_acquire"],
-        [("elseif fits(id) and redis.call('ZCARD', queue) == 0 then", "elseif fits(id) then")],
+        [("elseif nobody_waits and fits(id) then", "elseif fits(id) then")],
     ),
     "what_is_lost_is_left": (
         EVERY,
@@ -71,11 +66,36 @@ TWINS = {
     ),
     "breaks_claims_too": (["baton_break"], [("if not claimed then", "if true then")]),
     "busy_to_a_release": (["baton_release"], [("if answer == BUSY then answer = LOST end", "")]),
-    "renews_what_is_lost": (["baton_beat"], [("if held(id) == token then", "if true then")]),
     "stores_what_is_left": (["baton_release"], [("~= wanted then return GONE end", "== nil then return GONE end")]),
     "stores_the_last_alone": (
         ["baton_release"],
         [("for i = 4, #KEYS do\n    local encoded", "for i = math.max(4, #KEYS), #KEYS do\n    local encoded")],
+    ),
+    "renews_what_is_lost": (
+        ["baton_beat"],
+        [
+            (
+                "if current == token then\n    renew(id, token, claimed, lease_ms)",
+                "if true then\n    renew(id, token, true, lease_ms)",
+            )
+        ],
+    ),
+    "queues_who_gave_up": (["condition_wait"], [("if done(again) then return {STALE} end", "")]),
+    "doubts_the_caller": (
+        EVERY,
+        [("if session_of(id) ~= heard then", "if true then"), ("session == heard or ", "")],
+    ),
+    "ended_claims_are_forgotten": (
+        ["baton_acquire", "baton_beat", "baton_abandon"],
+        [("ended == ENDED", "false")],
+    ),
+    "claims_end_first": (["semaphore_release"], [("if not claimed then return id end", "if true then return id end")]),
+    "keys_expire_in_use": (EVERY, [("now - kept >= KEEP_MS", "not kind")]),
+    "long_leases_outlive_their_keys": (EVERY, [("ms > IDLE_MS - KEEP_MS", "false")]),
+    "notes_expire_in_use": (EVERY, [("now - stored[2] < DONE_MS", "true")]),
+    "shows_what_has_ended": (
+        ["baton_look"],
+        [("if alive(id) then waiters[", "if true then waiters["), ("tonumber(found[i + 1]) > now", "true")],
     ),
     **SIGNALS,
     **twins_queue.TWINS,

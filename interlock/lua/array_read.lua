@@ -9,7 +9,7 @@ if ttl ~= '' then redis.call('PEXPIRE', array, ttl) end
 local elements = {}
 for from = first, first + count - 1, 1000 do
   local indexes = {}
-  for i = from, math.min(from + 999, first + count - 1) do indexes[#indexes + 1] = string.format('%d', i) end
+  for i = from, math.min(from + 999, first + count - 1) do indexes[i - from + 1] = i end
   for _, element in ipairs(redis.call('HMGET', array, unpack(indexes))) do elements[#elements + 1] = element or '' end
 end
 return elements

@@ -5,6 +5,6 @@
 -- Returns 1, or 0 if it exists no longer: nothing was written
 local array, ttl = KEYS[1], ARGV[1]
 if redis.call('EXISTS', array) == 0 then return 0 end
-for i = 2, #ARGV, 2 do redis.call('HSET', array, ARGV[i], ARGV[i + 1]) end
+set_fields(array, ARGV, 2)
 if ttl ~= '' then redis.call('PEXPIRE', array, ttl) end
 return 1

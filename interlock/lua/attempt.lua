@@ -3,7 +3,8 @@
 -- KEYS[1] state    hash of one primitive: kind, clock and what its own scripts say
 -- beside it, per session, each with an expiry of its own:
 --         <state>:alive:<session>  string: the session was heard within ALIVE_MS; gone: its waiters are passed over
---         <state>:done:<session>   hash: slot -> number and answer of the slot's last ended attempt
+--         <state>:done:<session>   hash: slot -> number and answer of the slot's last ended attempt;
+--                                  kept: when its expiry was last put off, in ms of server time
 --
 -- An attempt is everything from a first call to the last that has its id: <session>/<slot>/<number> <label>. A lock's goes
 -- from an acquire to its release or abandon, a queue's from a put to its answer.
@@ -26,7 +27,13 @@ local state = KEYS[1]
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
+local noted_lately = {}      -- sessions whose notes outlive DONE_MS without being put off
 local clock = 0              -- the last reading: scripts that tick read it from the state first, and store it
+
+-- Sets fields of a hash to a list's field, value, ... from `first` on; in parts: Lua unpacks no more than 8000 at once.
+local function set_fields(key, list, first)
+  for from = first, #list, 2000 do redis.call('HSET', key, unpack(list, from, math.min(from + 1999, #list))) end
+end
 
 local function session_of(id) return string.match(id, '^[^/]+') end
 local function alive_key(session) return state .. ':alive:' .. session end
@@ -34,7 +41,9 @@ local function alive_key(session) return state .. ':alive:' .. session end
 -- How the attempt ended: nil if it has not, STALE if its slot has since ended another.
 local function done(id)
   local session, slot, number = string.match(id, '^([^/]+)/(%d+)/(%d+)')
-  local note = redis.call('HGET', state .. ':done:' .. session, slot)
+  local stored = redis.call('HMGET', state .. ':done:' .. session, slot, 'kept')
+  local note = stored[1]
+  noted_lately[session] = stored[2] and now - stored[2] < DONE_MS
   if not note then return nil end
   local last, answer = string.match(note, '^(%d+) (-?%d+)$')
   last, number = tonumber(last), tonumber(number)
@@ -42,11 +51,18 @@ local function done(id)
   return number == last and tonumber(answer) or STALE
 end
 
+-- A session's notes expire together, when none is younger than DONE_MS. To put that off costs a call: it is done for
+-- twice as long, and not each time.
 local function note_done(id, answer)
   local session, slot, number = string.match(id, '^([^/]+)/(%d+)/(%d+)')
-  local key = state .. ':done:' .. session
-  redis.call('HSET', key, slot, number .. ' ' .. answer)
-  redis.call('PEXPIRE', key, DONE_MS)
+  local key, note = state .. ':done:' .. session, number .. ' ' .. answer
+  if noted_lately[session] then
+    redis.call('HSET', key, slot, note)
+  else
+    redis.call('HSET', key, slot, note, 'kept', now)
+    redis.call('PEXPIRE', key, 2 * DONE_MS)
+    noted_lately[session] = true
+  end
 end
 
 local function tick()

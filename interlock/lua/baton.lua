@@ -4,16 +4,21 @@
 -- serves all. All keys share one Cluster hash tag, {name}.
 --
 -- KEYS[1] state    hash: kind; initial and permits (counts); clock; h:<id> = the holder's token, "?" behind it while claimed;
---                  n:<id> = the Condition by which a waiter was notified, until it releases
+--                  n:<id> = the Condition by which a waiter was notified, until it releases;
+--                  kept: when the expiry of these three keys was last put off, in ms of server time
 -- KEYS[2] holders  sorted set: id by the end of its lease, in ms of server time
 -- KEYS[3] queue    sorted set: waiters' ids by their arrival
 -- beside them      <state>:cond:<name>  sorted set: waiters of a Condition of this lock, by their arrival there
 -- ARGV[1] kind     ARGV[2] initial permits     ARGV[3] ttl (ms) of permits added, or '' to keep them for ever
+local KEEP_MS = 3600000      -- an hour: so long the expiry of keys is left as it is, since to put it off costs a call a key
 local holders, queue = KEYS[2], KEYS[3]
-local stored = redis.call('HMGET', state, 'kind', 'initial', 'permits', 'clock')
+local shared = ARGV[1] == 'RWLock'
+local stored = redis.call('HMGET', state, 'kind', 'initial', 'permits', 'clock', 'kept')
 local kind, initial = stored[1], stored[2]
 local permits = tonumber(stored[3] or ARGV[2])
 clock = tonumber(stored[4] or '0')
+local kept = tonumber(stored[5] or '0')
+local heard                  -- the session that calls on behalf of a waiter: it lives, whatever was noted of it
 
 -- Is this name used for something else?  nil, or the answer to return.
 local function mismatch()
@@ -21,21 +26,54 @@ local function mismatch()
   if initial and initial ~= ARGV[2] then return {OTHER_PERMITS, initial} end
 end
 
+-- Of a session that was heard at this moment: its waiters are not passed over for a while.
+local function note_alive() redis.call('SET', alive_key(heard), 1, 'PX', ALIVE_MS) end
+
+local function alive(id)
+  local session = session_of(id)
+  return session == heard or redis.call('EXISTS', alive_key(session)) == 1
+end
+
+-- Who holds the lease that ends first, and its end in ms; nil if nobody holds. Read again only when leases have changed.
+local first, first_end
+local first_is_known = false
+local function earliest()
+  if not first_is_known then
+    local found = redis.call('ZRANGE', holders, 0, 0, 'WITHSCORES')
+    first, first_end, first_is_known = found[1], tonumber(found[2]), true
+  end
+  return first, first_end
+end
+
+-- Gives an id a lease of so many ms from now.
+local function lease(id, ms)
+  redis.call('ZADD', holders, now + ms, id)
+  if first_is_known and not first then
+    first, first_end = id, now + ms
+  else
+    first_is_known = false
+  end
+  if ms > IDLE_MS - KEEP_MS then kept = 0 end -- the keys that say who holds must outlive it
+end
+
 local function grant(id, ms, mark)
   local token = tick()
   redis.call('HSET', state, 'clock', token, 'h:' .. id, token .. mark)
-  redis.call('ZADD', holders, now + ms, id)
-  redis.call('PEXPIRE', holders, IDLE_MS)
+  lease(id, ms)
+  redis.call('PEXPIRE', holders, IDLE_MS) -- a set that was empty is a new key
   return token
 end
 
 local function drop(id)
   redis.call('HDEL', state, 'h:' .. id, 'n:' .. id)
   redis.call('ZREM', holders, id)
+  first_is_known = first_is_known and id == first and permits == 1 and not shared -- it had the only permit
+  first, first_end = nil, nil
 end
 
 -- The token of a holder, and whether it is only claimed; nil if the id holds nothing.
 local function held(id)
+  if not earliest() then return nil end
   local value = redis.call('HGET', state, 'h:' .. id)
   if not value then return nil end
   local token, mark = string.match(value, '^(%d+)(%??)$')
@@ -50,9 +88,22 @@ local function lose(id)
 end
 
 -- Makes what is held, claimed or not, a lease of so many ms from now.
-local function renew(id, token, lease)
-  redis.call('HSET', state, 'h:' .. id, token)
-  redis.call('ZADD', holders, now + lease, id)
+local function renew(id, token, claimed, ms)
+  if claimed then redis.call('HSET', state, 'h:' .. id, token) end
+  lease(id, ms)
+end
+
+-- A new arrival, in the order of all tokens and arrivals.
+local function arrive()
+  local arrival = tick()
+  redis.call('HSET', state, 'clock', arrival)
+  return arrival
+end
+
+-- Queues an id for the lock at its arrival, if it is not queued yet.
+local function enqueue(id, arrival)
+  redis.call('ZADD', queue, 'NX', arrival, id)
+  redis.call('PEXPIRE', queue, IDLE_MS)
 end
 
 -- Stores what a holder wrote: for each of KEYS[4..] the encoded value and its ttl (ms) or '', from that ARGV on. An array's
@@ -66,7 +117,11 @@ local function store(first)
   for i = 4, #KEYS do
     local encoded, ttl = ARGV[first + 2 * (i - 4)], ARGV[first + 2 * (i - 4) + 1]
     if string.sub(encoded, 1, 2) == '*:' then
-      for index, element in pairs(cjson.decode(string.sub(encoded, 3))) do redis.call('HSET', KEYS[i], index, element) end
+      local fields, n = {}, 0
+      for index, element in pairs(cjson.decode(string.sub(encoded, 3))) do
+        fields[n + 1], fields[n + 2], n = index, element, n + 2
+      end
+      set_fields(KEYS[i], fields, 1)
       if ttl ~= '' then redis.call('PEXPIRE', KEYS[i], ttl) end
     elseif ttl == '' then
       redis.call('SET', KEYS[i], encoded, 'KEEPTTL')
@@ -83,10 +138,9 @@ local function notify(name)
   while true do
     local id = redis.call('ZPOPMIN', waiters)[1]
     if not id then return false end
-    if redis.call('EXISTS', alive_key(session_of(id))) == 1 then
-      local arrival = tick()
-      redis.call('HSET', state, 'clock', arrival, 'n:' .. id, name)
-      redis.call('ZADD', queue, arrival, id)
+    if alive(id) then
+      redis.call('HSET', state, 'n:' .. id, name)
+      enqueue(id, arrive())
       return true
     end
   end
@@ -101,70 +155,77 @@ local function pass_on(id)
   end
 end
 
--- Ends the leases that ran out. A claim that nobody confirmed makes its whole session doubtful.
+-- Ends the leases that ran out. A claim that nobody confirmed makes its whole session doubtful, if it is not the caller.
 local function reap()
   while true do
-    local first = redis.call('ZRANGE', holders, 0, 0, 'WITHSCORES')
-    if not first[1] or tonumber(first[2]) > now then return end
-    local _, claimed = held(first[1])
+    local id, ends = earliest()
+    if not id or ends > now then return end
+    local _, claimed = held(id)
     if claimed then
-      redis.call('DEL', alive_key(session_of(first[1])))
-      pass_on(first[1])
+      if session_of(id) ~= heard then redis.call('DEL', alive_key(session_of(id))) end
+      pass_on(id)
     end
-    drop(first[1])
+    drop(id)
   end
 end
 
--- Whether an id could hold now, beside those that do. A writer's has a "w" behind its number.
+-- Whether an id could hold now, beside those that do; whose it is matters to an RWLock alone.
 local function fits(id)
-  local n = redis.call('ZCARD', holders)
-  if ARGV[1] ~= 'RWLock' then return n < permits end
-  local function writes(each) return string.find(each, '^[^/]+/%d+/%d+w') end
-  return n == 0 or not writes(id) and not writes(redis.call('ZRANGE', holders, 0, 0)[1])
+  local holder = earliest()
+  if not holder then return permits > 0 end
+  if shared then
+    local function writes(each) return string.find(each, '^[^/]+/%d+/%d+w') end -- a writer has a "w" behind its number
+    return not writes(id) and not writes(holder)
+  end
+  return permits > 1 and redis.call('ZCARD', holders) < permits
 end
 
 -- Hands free permits to the heads of the queue that are alive; the message that wakes a waiter is its grant.
--- Afterwards nobody waits, or the first who does could not hold.
+-- Afterwards nobody waits, or the first who does could not hold. Whether it saw that nobody waits.
 local function advance()
-  while true do
+  while shared or fits() do
     local id = redis.call('ZRANGE', queue, 0, 0)[1]
-    if not id then return end
-    local fit = fits(id)
-    if not fit and ARGV[1] ~= 'RWLock' then return end -- a dead writer would keep readers from readers
-    local session = session_of(id)
-    if redis.call('EXISTS', alive_key(session)) == 1 then
-      if not fit then return end
+    if not id then return true end
+    if alive(id) then
+      if shared and not fits(id) then return false end
       redis.call('ZREM', queue, id)
       local token = grant(id, CLAIM_MS, '?')
       if tell(id, token, string.format('%.0f', now + CLAIM_MS)) == 0 then
         pass_on(id)          -- nobody listens: it is gone, or will re-ask and get its place back
         drop(id)
       end
-    else
+    else                     -- of an RWLock, also when it could not hold: a dead writer would keep readers from readers
       redis.call('ZREM', queue, id)
       pass_on(id)
     end
   end
+  return false
 end
 
 -- ms until the lease that ends first runs out; -1 if nobody holds.
 local function soonest()
-  local first = redis.call('ZRANGE', holders, 0, 0, 'WITHSCORES')
-  return first[1] and tonumber(first[2]) - now or -1
+  local id, ends = earliest()
+  return id and ends - now or -1
 end
 
--- What holds no state may expire when idle; a semaphore that grew holds some, for as long as its ttl says.
+-- What holds no state may expire when idle, a day or up to KEEP_MS less after its last use; a semaphore that grew holds
+-- some, for as long as its ttl says.
 local function keep()
-  if not kind then
-    kind = ARGV[1]
-    redis.call('HSET', state, 'kind', kind, 'initial', ARGV[2], 'permits', ARGV[2])
-  end
   local grown = permits ~= tonumber(ARGV[2])
+  if now - kept >= KEEP_MS then
+    if not kind then
+      kind = ARGV[1]
+      redis.call('HSET', state, 'kind', kind, 'initial', ARGV[2], 'permits', ARGV[2])
+    end
+    kept = now
+    redis.call('HSET', state, 'kept', kept)
+    if not grown then redis.call('PEXPIRE', state, IDLE_MS) end
+    redis.call('PEXPIRE', holders, IDLE_MS)
+    redis.call('PEXPIRE', queue, IDLE_MS)
+  end
   if grown and ARGV[3] == '' then
     redis.call('PERSIST', state)
-  else
-    redis.call('PEXPIRE', state, grown and math.max(tonumber(ARGV[3]), IDLE_MS) or IDLE_MS)
+  elseif grown then
+    redis.call('PEXPIRE', state, math.max(tonumber(ARGV[3]), IDLE_MS))
   end
-  redis.call('PEXPIRE', holders, IDLE_MS)
-  redis.call('PEXPIRE', queue, IDLE_MS)
 end

@@ -1,4 +1,5 @@
 -- Ends an attempt that waits: leaves the queue; if the grant has come meanwhile, passes it on. Safe to send twice.
+-- If that grant was a permit that another's release has ended since, nobody used it: that release now adds one instead.
 --
 -- ARGV[4] id   ARGV[5] name of the Condition that it may wait for, or ''
 -- Returns {DONE} | {OTHER_KIND, kind} | {OTHER_PERMITS, n}
@@ -10,6 +11,13 @@ redis.call('ZREM', queue, id)
 if ARGV[5] ~= '' then redis.call('ZREM', state .. ':cond:' .. ARGV[5], id) end
 pass_on(id)
 drop(id)
+local ended = done(id)
+local unused = ended == ENDED
+if unused and kind and kind ~= 'BoundedSemaphore' then
+  permits = permits + 1
+  keep()
+  redis.call('HSET', state, 'permits', permits)
+end
 advance()
-if not done(id) then note_done(id, DONE) end
+if unused or not ended then note_done(id, DONE) end
 return {DONE}

@@ -5,26 +5,31 @@
 -- ARGV[4] id   ARGV[5] lease (ms)   ARGV[6] 1: wait, 0: only try   ARGV[7] arrival of an id that queued before, or ''
 -- Returns {GRANTED, token, end of lease (server ms), now (server ms)} | {BUSY, '', ms to the next end of a lease or -1, now}
 --         | {QUEUED, arrival, ms to the next end of a lease or -1, now} | {STALE} | {OTHER_KIND, kind} | {OTHER_PERMITS, n}
-local id, lease, wait, arrival = ARGV[4], tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7]
+local id, lease_ms, wait, arrival = ARGV[4], tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7]
 local wrong = mismatch()
 if wrong then return wrong end
 local ended = done(id)
 if ended == BUSY then return {BUSY, '', soonest(), now} end
+if ended == ENDED then       -- it was granted: see semaphore_release.lua
+  local token = arrive()
+  keep()
+  return {GRANTED, token, now + lease_ms, now}
+end
 if ended then return {STALE} end
 
+if wait then heard = session_of(id) end
 reap()
-if wait then redis.call('SET', alive_key(session_of(id)), 1, 'PX', ALIVE_MS) end
-if arrival ~= '' and not held(id) then redis.call('ZADD', queue, 'NX', arrival, id) end
-advance()
-local token = held(id)
+if arrival ~= '' and not held(id) then enqueue(id, arrival) end
+local nobody_waits = advance()
+local token, claimed = held(id)
 if token then
-  renew(id, token, lease)
-elseif fits(id) and redis.call('ZCARD', queue) == 0 then
-  token = grant(id, lease, '')
+  renew(id, token, claimed, lease_ms)
+elseif nobody_waits and fits(id) then
+  token = grant(id, lease_ms, '')
 end
 if token then
   keep()
-  return {GRANTED, token, now + lease, now}
+  return {GRANTED, token, now + lease_ms, now}
 end
 if not wait then
   note_done(id, BUSY)
@@ -34,9 +39,9 @@ arrival = redis.call('ZSCORE', queue, id)
 if arrival then
   arrival = string.format('%.0f', arrival)
 else
-  arrival = tick()
-  redis.call('HSET', state, 'clock', arrival)
-  redis.call('ZADD', queue, arrival, id)
+  arrival = arrive()
+  enqueue(id, arrival)
 end
+note_alive()
 keep()
 return {QUEUED, arrival, soonest(), now}

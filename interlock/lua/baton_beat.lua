@@ -5,47 +5,51 @@
 --         then for each waiter: id, arrival, and the name of the Condition that it waits for, or ''
 -- Returns {now (server ms), ms to the next end of a lease or -1, holds, waiters}:
 --         holds: for each, the end of its lease (server ms), 0 if it is lost, or -1 if another's release ended it
---         waiters: for each, 'token end' if it holds by now, or ''
-local session = session_of(ARGV[5])
+--         waiters: for each, 'token end' if it holds by now, or was granted what another's release ended since; or ''
 local first_waiter = 5 + 3 * ARGV[4]
 local ends, grants = {}, {}
+if #ARGV >= first_waiter then
+  heard = session_of(ARGV[5])
+  note_alive()
+end
 reap()
 for i = 5, first_waiter - 1, 3 do
-  local id, token, lease = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
-  if held(id) == token then
-    renew(id, token, lease)
-    ends[#ends + 1] = now + lease
+  local id, token, lease_ms = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+  local current, claimed = held(id)
+  if current == token then
+    renew(id, token, claimed, lease_ms)
+    ends[#ends + 1] = now + lease_ms
   else
     local answer = done(id)
     if not answer then lose(id) end
     ends[#ends + 1] = answer == ENDED and -1 or 0
   end
 end
-if #ARGV >= first_waiter then
-  redis.call('SET', alive_key(session), 1, 'PX', ALIVE_MS)
-  for i = first_waiter, #ARGV, 3 do
-    local id, arrival, condition = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-    if not done(id) and not held(id) and not redis.call('ZSCORE', queue, id) then
-      local waits_in = condition == '' and queue or state .. ':cond:' .. condition
-      if condition ~= '' and not redis.call('ZSCORE', waits_in, id) then
-        -- notified, or passed over, while it was silent or its grant was lost: better woken for nothing than never
-        waits_in, arrival = queue, tick()
-        redis.call('HSET', state, 'clock', arrival)
-      end
-      redis.call('ZADD', waits_in, 'NX', arrival, id)
-      redis.call('PEXPIRE', waits_in, IDLE_MS)
+for i = first_waiter, #ARGV, 3 do
+  local id, arrival, condition = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if not done(id) and not held(id) and not redis.call('ZSCORE', queue, id) then
+    local waits_in = condition == '' and queue or state .. ':cond:' .. condition
+    if condition ~= '' and not redis.call('ZSCORE', waits_in, id) then
+      -- notified, or passed over, while it was silent or its grant was lost: better woken for nothing than never
+      waits_in, arrival = queue, arrive()
     end
+    redis.call('ZADD', waits_in, 'NX', arrival, id)
+    redis.call('PEXPIRE', waits_in, IDLE_MS)
   end
 end
-advance()
+local nobody_waits = advance()
 for i = first_waiter, #ARGV, 3 do
-  local id = ARGV[i]
+  local id, ended = ARGV[i], done(ARGV[i])
   -- a permit that is still free was not taken because nobody heard the grant; this answer will be heard
-  if ARGV[i + 2] == '' and not done(id) and not held(id) and fits(id) and redis.call('ZCARD', queue) == 0 then
+  if ARGV[i + 2] == '' and nobody_waits and not ended and fits(id) and not held(id) then
     grant(id, CLAIM_MS, '?')
   end
   local token = held(id)
-  grants[#grants + 1] = token and token .. ' ' .. redis.call('ZSCORE', holders, id) or ''
+  if ended == ENDED then     -- nobody heard that it was granted: see semaphore_release.lua
+    grants[#grants + 1] = arrive() .. ' ' .. string.format('%.0f', now + CLAIM_MS)
+  else
+    grants[#grants + 1] = token and token .. ' ' .. redis.call('ZSCORE', holders, id) or ''
+  end
 end
 keep()
 return {now, soonest(), ends, grants}

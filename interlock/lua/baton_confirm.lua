@@ -4,8 +4,10 @@
 -- Returns {DONE} | {LOST}
 local id, token = ARGV[4], ARGV[5]
 reap()
-if held(id) == token then
-  renew(id, token, ARGV[6])
+local current, claimed = held(id)
+if current == token then
+  renew(id, token, claimed, tonumber(ARGV[6]))
+  keep()
   return {DONE}
 end
 advance()

@@ -1,13 +1,18 @@
 -- Reads who holds and who waits, for people and for statistics. Reads only; grows with what it reports.
+-- What has ended is left out: a lease that is over, and who would be passed over, for its process was not heard in time.
 --
 -- Returns {kind or '', permits, now (server ms), {id, token, end of lease (server ms), ...}, {id, ...}}
-local answer = {}
+local leases, waiters = {}, {}
 local found = redis.call('ZRANGE', holders, 0, -1, 'WITHSCORES')
 for i = 1, #found, 2 do
-  if tonumber(found[i + 1]) > now then
-    answer[#answer + 1] = found[i]
-    answer[#answer + 1] = held(found[i]) or ''
-    answer[#answer + 1] = found[i + 1]
+  local token = held(found[i])
+  if token and tonumber(found[i + 1]) > now then
+    leases[#leases + 1] = found[i]
+    leases[#leases + 1] = token
+    leases[#leases + 1] = found[i + 1]
   end
 end
-return {kind or '', permits, now, answer, redis.call('ZRANGE', queue, 0, -1)}
+for _, id in ipairs(redis.call('ZRANGE', queue, 0, -1)) do
+  if alive(id) then waiters[#waiters + 1] = id end
+end
+return {kind or '', permits, now, leases, waiters}

@@ -4,13 +4,10 @@
 -- ARGV[4] id   ARGV[5] name
 -- Returns {1 if it was notified, else 0, arrival at the lock's queue, or '' if it holds or was passed over}
 local id, name = ARGV[4], ARGV[5]
+heard = session_of(id)
+note_alive()
 reap()
-redis.call('SET', alive_key(session_of(id)), 1, 'PX', ALIVE_MS)
-if redis.call('ZREM', state .. ':cond:' .. name, id) == 1 then
-  local arrival = tick()
-  redis.call('HSET', state, 'clock', arrival)
-  redis.call('ZADD', queue, arrival, id)
-end
+if redis.call('ZREM', state .. ':cond:' .. name, id) == 1 then enqueue(id, arrive()) end
 advance()
 keep()
 local arrival = redis.call('ZSCORE', queue, id)

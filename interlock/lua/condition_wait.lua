@@ -5,14 +5,17 @@
 -- ARGV[4] id   ARGV[5] its token   ARGV[6] id of the attempt to have the lock again   ARGV[7] name of the Condition
 -- ARGV[8..]  for each of KEYS[4..]: the encoded value, and its ttl (ms) or '' to leave it
 -- Returns {QUEUED, arrival, now (server ms)} | {LOST}: not held under this token any more, nothing written, not waiting
---         | {GONE}: released, not waiting: a value to be written exists no longer | {STALE}
+--         | {GONE}: released, not waiting: a value to be written exists no longer
+--         | {STALE}: one of the two attempts has ended, nothing written, not waiting
 local id, token, again, name = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local waiters = state .. ':cond:' .. name
 local answer = done(id)
 if answer == DONE then return {QUEUED, redis.call('ZSCORE', waiters, again) or tick(), now} end -- or notified by now
 if answer == BUSY then answer = LOST end
 if answer then return {answer} end
+if done(again) then return {STALE} end       -- a late copy: its caller has given the wait up since
 
+heard = session_of(again)
 reap()
 if held(id) ~= token then
   lose(id)
@@ -20,10 +23,9 @@ if held(id) ~= token then
   return {LOST}
 end
 answer = store(8)
-local arrival = tick()
+local arrival = arrive()
 if answer == DONE then
-  redis.call('HSET', state, 'clock', arrival)
-  redis.call('SET', alive_key(session_of(again)), 1, 'PX', ALIVE_MS)
+  note_alive()
   redis.call('ZADD', waiters, arrival, again)
   redis.call('PEXPIRE', waiters, IDLE_MS)
 end

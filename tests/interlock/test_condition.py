@@ -290,3 +290,47 @@ def test_wait_that_is_interrupted_before_its_answer_leaves_nobody_behind(monkeyp
         condition.wait()
     condition.release()
     assert waiting(condition) == 0
+
+
+@pytest.mark.parametrize("twin", [None, "queues_who_gave_up"])
+def test_copy_of_a_wait_that_comes_after_its_caller_gave_up_leaves_nobody_waiting(twin):
+    """It got lost, its caller was told that Redis does not answer, and then it arrives."""
+    condition = interlock.Condition()
+    with condition, twins.in_force(twin):
+        hold, own = condition._lock._mine(), condition._session
+        again = own.standing.new_id()
+        own.run(_scripts.abandon(hold.of, id=again, condition=condition.name))
+        wait = {"id": hold.id, "token": hold.token, "writes": {}, "again": again, "condition": condition.name}
+        if twin is None:
+            with pytest.raises(interlock.InterlockError):
+                own.run(_scripts.condition_wait(hold.of, **wait))
+        else:
+            own.run(_scripts.condition_wait(hold.of, **wait))
+        assert waiting(condition) == (0 if twin is None else 1)
+        assert condition._lock.locked() == (twin is None)
+
+
+@pytest.mark.parametrize("twin", [None, "doubts_the_caller"])
+def test_notification_whose_claim_ran_out_goes_to_the_next_waiter_of_the_process_that_calls(twin):
+    """It is heard at this moment: it is not doubted for the claim that it did not confirm."""
+    condition = interlock.Condition()
+    own = condition._session
+    first, second, call = own.standing.new_id(), own.standing.new_id(), own.standing.new_id()
+    own.run(own._listen(5))
+    with twins.in_force(twin):
+        for again in (first, second):
+            condition.acquire()
+            hold = condition._lock._mine()
+            wait = {"id": hold.id, "token": hold.token, "writes": {}, "again": again, "condition": condition.name}
+            own.run(_scripts.condition_wait(hold.of, **wait))
+            own.standing.forget([hold], lost=False)
+        condition.acquire()
+        hold = condition._lock._mine()
+        notify = {"id": hold.id, "token": hold.token, "call": call, "condition": condition.name, "n": 1}
+        own.run(_scripts.condition_notify(hold.of, **notify))
+        condition.release()  # the first has a claim, and does not confirm it
+        wait_until(lambda: not condition._lock.locked(), what="the end of the claim")
+        notified, _ = own.run(_scripts.condition_leave(hold.of, id=second, condition=condition.name))
+        for id in (first, second):
+            own.run(_scripts.abandon(hold.of, id=id))
+    assert notified == (twin is None)

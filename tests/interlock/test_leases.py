@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+import psutil
 import pytest
 import twins
 from peers import hold, joined, pass_through, peers, wait_until, write_after_a_pause
@@ -126,7 +127,7 @@ def test_stopped_waiters_cost_one_claim_together(client, twin):
         wait_until(lambda: len(lock.statistics().waiters) == 2)
         with peers(pass_through, [(lock, "alive")], twin) as (alive,):
             wait_until(lambda: len(lock.statistics().waiters) == 3)
-            os.kill(stopped.pid, signal.SIGSTOP)
+            stop(stopped)
             release_for(lock, twin)
             alive.join(3.5)  # one claim and one re-ask, and a slow machine
             assert alive.is_alive() == (twin is not None)
@@ -141,6 +142,12 @@ def two_threads_wait(lock):
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def stop(process):
+    """Stop it, and wait until it is: on a busy machine its other threads run on for a while, and would hear a grant."""
+    os.kill(process.pid, signal.SIGSTOP)
+    wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, what="the stop of a process")
 
 
 def release_for(lock, twin):
@@ -159,7 +166,7 @@ def test_waiter_whose_grant_was_lost_enters_at_its_next_sign_of_life(client, twi
     lock.acquire()
     with peers(pass_through, [(lock, "waiter")], twin) as (waiter,):
         wait_until(lambda: lock.statistics().waiters)
-        os.kill(waiter.pid, signal.SIGSTOP)
+        stop(waiter)
         client.client_kill_filter(_type="pubsub")
         lock.release()
         os.kill(waiter.pid, signal.SIGCONT)
@@ -225,3 +232,42 @@ def test_late_heartbeat_is_not_taken_for_a_lost_lease():
         hold.deadline = time.monotonic() - 1.0
         value.value = 1
     assert value.value == 1
+
+
+@pytest.mark.parametrize("twin", [None, "shows_what_has_ended"])
+def test_statistics_show_no_waiter_whose_process_is_dead(client, twin):
+    """Who would be passed over does not wait; and what Redis has lost of a holder is no error."""
+    lock = interlock.Lock()
+    with twins.in_force(twin):
+        lock.acquire()
+        with peers(pass_through, [(lock, "dead")]) as (dead,):
+            wait_until(lambda: len(lock.statistics().waiters) == 1)
+            dead.kill()
+        wait_until(lambda: not list(client.scan_iter("*:alive:*")), what="silence")
+        assert len(lock.statistics().waiters) == (0 if twin is None else 1)
+    client.delete(f"interlock:{{{lock.name}}}")
+    assert lock.statistics().holders == ()
+    with pytest.raises(interlock.LeaseLostError):
+        lock.release()
+
+
+@pytest.mark.parametrize(
+    ("lease", "ago", "twin"),
+    [
+        (30.0, 3_700_000, None), (30.0, 3_700_000, "keys_expire_in_use"),
+        (86_400.0, 60_000, None), (86_400.0, 60_000, "long_leases_outlive_their_keys"),
+    ],
+)  # fmt: skip
+def test_keys_of_what_is_in_use_are_kept(client, lease, ago, twin):
+    """Their expiry is put off once an hour, and at once for a lease that they would not outlive."""
+    lock = interlock.Lock(lease=lease)
+    state = f"interlock:{{{lock.name}}}"
+    with lock:
+        pass
+    then = int(client.hget(state, "kept")) - ago
+    client.hset(state, "kept", then)
+    client.pexpire(state, 86_400_000 - ago)
+    with twins.in_force(twin), lock:
+        kept = client.pttl(state) > 86_400_000 - 30_000
+        assert client.pttl(f"{state}:holders") > 86_400_000 - 30_000
+    assert kept == (twin is None)

@@ -174,3 +174,19 @@ def test_release_is_never_told_that_a_late_copy_of_its_try_found_it_busy(twin):
             assert own.run(_scripts.acquire(of, id=id, lease_ms=100, wait=False)).code == _scripts.BUSY
             code = own.run(_scripts.release(of, id=id, token=token))
     assert (code == _scripts.LOST) == (twin is None)
+
+
+@pytest.mark.parametrize("twin", [None, "notes_expire_in_use"])
+def test_notes_of_what_was_done_outlive_the_last_of_them(own, client, twin):
+    """Their expiry is put off when less than ten minutes may be left, not each time."""
+    lock = interlock.Lock()
+    notes = f"interlock:{{{lock.name}}}:done:{own.id}"
+    with twins.in_force(twin):
+        with lock:
+            pass
+        assert client.pttl(notes) > 600_000
+        client.hset(notes, "kept", int(client.hget(notes, "kept")) - 700_000)
+        client.pexpire(notes, 500_000)
+        with lock:
+            pass
+        assert (client.pttl(notes) > 600_000) == (twin is None)
