@@ -1,4 +1,4 @@
-"""The client that is used when none is given, and the look at a server before it is trusted."""
+"""The client that is used when none is given, and the look at servers before they are trusted."""
 
 import threading
 
@@ -7,6 +7,8 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 from interlock import address
+from interlock._cluster import ClusterWire, cluster_of
+from interlock._wire import UNANSWERED, Wire
 from interlock.errors import InterlockError, UnreachableError
 
 OLDEST = {"redis": (6, 2), "valkey": (7, 2)}
@@ -30,36 +32,63 @@ def default_client() -> redis.Redis:
     return _clients[url]
 
 
-def check_server(client: redis.Redis) -> None:
+def checked(wire: Wire) -> Wire:
     """At first use, without patience: is anybody there, new enough, and set not to forget locks?
+
+    The wire itself, or the wire to the Cluster to which its server turns out to belong.
 
     Raises:
         UnreachableError: nobody answers.
-        InterlockError: the server is too old, or its eviction policy may evict locks.
+        InterlockError: a server is too old, or its eviction policy may evict locks.
     """
-    pool = client.connection_pool
+    try:
+        servers = wire.servers()
+    except UNANSWERED as error:
+        raise UnreachableError(address.unreachable(where(wire), error)) from error
+    for server in servers:
+        if _check(server) == "cluster" and not isinstance(wire, ClusterWire):
+            if "path" in server.connection_pool.connection_kwargs:
+                raise InterlockError(f"{where_of(server)} is a node of a Cluster: use its redis:// address")
+            return checked(cluster_of(server))
+    return wire
+
+
+def _check(server: redis.Redis) -> str:
+    """Its mode: "cluster", "sentinel" or "standalone"."""
+    pool = server.connection_pool
     once = {**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0)}  # redis-py tries to connect in each of its tries
     try:
         with redis.ConnectionPool(connection_class=pool.connection_class, **once) as connections:
             asked = redis.Redis(connection_pool=connections)
-            server = asked.info("server")
+            said = asked.info("server")
             memory = asked.info("memory")
-    except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
-        raise UnreachableError(address.unreachable(where(client), error)) from error
-    flavour = "valkey" if "valkey_version" in server else "redis"
-    text = str(server[f"{flavour}_version"])
+    except (*UNANSWERED, redis.ResponseError) as error:
+        raise UnreachableError(address.unreachable(where_of(server), error)) from error
+    flavour = "valkey" if "valkey_version" in said else "redis"
+    text = str(said[f"{flavour}_version"])
     version = tuple(int(part) for part in text.split(".")[:2])
     if version < OLDEST[flavour]:
         oldest = ".".join(map(str, OLDEST[flavour]))
-        raise InterlockError(f"{where(client)} runs {flavour} {text}: {oldest} or later is needed")
+        raise InterlockError(f"{where_of(server)} runs {flavour} {text}: {oldest} or later is needed")
     policy = str(memory.get("maxmemory_policy", "noeviction"))
     if policy != "noeviction":
-        raise InterlockError(f"{where(client)} may evict locks: set maxmemory-policy to noeviction, it is {policy}")
+        raise InterlockError(f"{where_of(server)} may evict locks: set maxmemory-policy to noeviction, it is {policy}")
+    return str(said.get("redis_mode") or said.get("server_mode") or "standalone")
 
 
-def where(client: redis.Redis) -> str:
+def where(wire: Wire) -> str:
+    """The address of a wire, without passwords."""
+    if isinstance(wire, ClusterWire):
+        return "the Cluster of " + ", ".join(f"{host}:{port}" for host, port in wire.known[:3])
+    (server,) = wire.servers()
+    return where_of(server)
+
+
+def where_of(client: redis.Redis) -> str:
     """The address of a client, without passwords."""
     known = client.connection_pool.connection_kwargs
     if "path" in known:
         return f"unix://{known['path']}"
+    if "connection_pool" in known:
+        return f"the master {known['connection_pool'].service_name!r} of Sentinel"
     return f"{known.get('host', 'localhost')}:{known.get('port', 6379)}"

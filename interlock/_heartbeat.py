@@ -38,7 +38,7 @@ class Heartbeat:
         self, wire: Wire, standing: Standing, granted: Callable[[str, int, int], None], done: Callable[[], None]
     ) -> None:
         self.ended = False
-        self._wire, self._standing, self._granted, self._done = wire, standing, granted, done
+        self.wire, self._standing, self._granted, self._done = wire, standing, granted, done
         self._pulse = threading.Condition(standing.mutex)
         self._wake_at = 0.0
         self._thread: threading.Thread | None = None
@@ -78,7 +78,7 @@ class Heartbeat:
             try:
                 self._beat()
             except Exception as error:  # whatever it is: leases depend on this thread, so it tries again
-                log.warning("no heartbeat to %s, trying again: %s", _client.where(self._wire.client), said(error))
+                log.warning("no heartbeat to %s, trying again: %s", _client.where(self.wire), said(error))
                 time.sleep(BACKOFF)
         self._done()
 
@@ -105,7 +105,7 @@ class Heartbeat:
             batch = requests[first : first + BEATS_MAX]
             beats = [beat(of, ours, theirs) for of, ours, theirs in batch]
             sent = time.monotonic()
-            for (of, ours, theirs), heard in zip(batch, _scripts.beats(self._wire, beats), strict=True):
+            for (of, ours, theirs), heard in zip(batch, _scripts.beats(self.wire, beats), strict=True):
                 if isinstance(heard, redis.RedisError):
                     log.warning("no heartbeat for %r, trying again: %s", of.name, heard)
                     self._postpone([*ours, *theirs])

@@ -6,11 +6,15 @@ import time
 from collections.abc import Callable
 
 import redis
+from redis.client import PubSub
 
 from interlock import _client, _scripts
 from interlock._steps import Signal
+from interlock._wire import Wire
 
 SILENCE = 1.0  # seconds between two looks at whether to end
+SILENT_MAX = 3  # such looks without a word, until the server is asked whether it is there
+DEAF_MAX = 5  # such looks without a word, until the connection counts as dead: a machine that vanished says nothing
 BACKOFF = 0.2  # seconds until the next try when Redis does not answer
 
 log = logging.getLogger("interlock")
@@ -20,17 +24,15 @@ class Listener:
     """Hears one channel, for as long as `ended` is false.
 
     Args:
-        client: of the session; it is not closed.
+        wire: of the session.
         channel: the session's own.
         hear: called with each message, by this thread.
         connected: called when messages are heard from now on, and after each reconnection, by this thread.
     """
 
-    def __init__(
-        self, client: redis.Redis, channel: str, hear: Callable[[str], None], connected: Callable[[], None]
-    ) -> None:
+    def __init__(self, wire: Wire, channel: str, hear: Callable[[str], None], connected: Callable[[], None]) -> None:
         self.ended = False
-        self._client, self._channel, self._hear, self._connected = client, channel, hear, connected
+        self._wire, self._channel, self._hear, self._connected = wire, channel, hear, connected
         self._listening = False
         self._resting: list[Signal] = []  # callers until then
         self._mutex = threading.Lock()
@@ -57,25 +59,42 @@ class Listener:
 
     def _run(self) -> None:
         while not self.ended:
-            pubsub = self._client.pubsub()  # type: ignore[no-untyped-call]
+            pubsub = None
             try:
+                left = self._wire.left
+                pubsub = self._wire.pubsub()
                 pubsub.subscribe(self._channel)
-                while not self.ended:
-                    message = pubsub.get_message(timeout=SILENCE)
-                    if message is None:
-                        continue
-                    if message["type"] == "subscribe":
-                        self._on_subscribed()
-                    elif message["type"] == "message":
-                        self._hear(_scripts.text(message["data"]))
+                self._listen(pubsub, left)
             except Exception as error:  # whatever it is: waiters depend on this thread, so it tries again
+                if self.ended:
+                    return
                 self._listening = False
-                log.warning("listening at %s failed, trying again: %s", _client.where(self._client), said(error))
+                log.warning("listening at %s failed, trying again: %s", _client.where(self._wire), said(error))
                 time.sleep(BACKOFF)
             finally:
-                pubsub.close()
+                if pubsub is not None:
+                    pubsub.close()
+
+    def _listen(self, pubsub: PubSub, left: int) -> None:
+        silent = 0
+        while not self.ended:
+            if self._wire.left != left:
+                raise redis.ConnectionError("the master is a replica by now")
+            message = pubsub.get_message(timeout=SILENCE)
+            if message is None:
+                silent += 1
+                if silent >= DEAF_MAX:
+                    raise redis.TimeoutError(f"not a word for {DEAF_MAX * SILENCE:g} s")
+                if silent == SILENT_MAX:
+                    pubsub.ping()
+                continue
+            silent = 0
+            if message["type"] == "subscribe":
+                self._on_subscribed()
+            elif message["type"] == "message":
+                self._hear(_scripts.text(message["data"]))
 
 
 def said(error: Exception) -> str:
     """An error for the log: redis-py's have a repr that leaves out what they say."""
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {str(error).partition(' : <')[0]}"  # Sentinel's go on with how it was asked

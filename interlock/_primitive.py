@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
-import redis
-
 from interlock import _scripts
 from interlock._arguments import checked_name
 from interlock._session import Session, session
 from interlock._steps import Steps
+from interlock._wire import Client
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -54,10 +53,11 @@ class Primitive:
         if "kind" in cls.__dict__:
             Primitive.kinds[cls.kind] = cls
 
-    def __init__(self, name: str | None, client: redis.Redis | None) -> None:
+    def __init__(self, name: str | None, client: Client | None) -> None:
         self.name = checked_name(name)
-        if client is not None and not isinstance(client, redis.Redis):
-            raise TypeError(f"client must be a redis.Redis or None, not {type(client).__name__}")
+        if client is not None and not isinstance(client, Client):
+            given = type(client).__name__
+            raise TypeError(f"client must be a redis.Redis, a redis.cluster.RedisCluster or None, not {given}")
         self._client = client
 
     @property

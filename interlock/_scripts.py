@@ -185,9 +185,9 @@ def break_all(of: Identity, *, call: str) -> Steps[int]:
     return int(reply[0])
 
 
-def load_confirm(client: redis.Redis) -> None:
-    """Have the server know the script whose reply nobody awaits."""
-    client.script_load(script("baton_confirm").text)
+def load_confirm(wire: Wire) -> None:
+    """Have the servers know the script whose reply nobody awaits."""
+    wire.load(script("baton_confirm").text)
 
 
 def confirm_command(of: Identity, *, id: str, token: int, lease_ms: int) -> tuple[str | int, ...]:
@@ -227,20 +227,14 @@ def beat(said: Beat) -> Steps[Heard]:
 
 
 def beats(wire: Wire, said: Sequence[Beat]) -> list[Heard | redis.RedisError]:
-    """Renew and ask again, for many names in one round trip. What fails for one name is its answer."""
+    """Renew and ask again, for many names in one round trip to each server. What fails for one name is its answer."""
     wanted = script("baton_beat")
-
-    def replies() -> list[Any]:
-        pipe = wire.client.pipeline(transaction=False)
-        for each in said:
-            pipe.evalsha(wanted.digest, len(each.of.keys), *each.of.keys, *each.argv)
-        return pipe.execute(raise_on_error=False)
-
-    found = replies()
-    if any(isinstance(reply, NoScriptError) for reply in found):
-        wire.client.script_load(wanted.text)
-        found = replies()
-    return [reply if isinstance(reply, redis.RedisError) else _heard(reply) for reply in found]
+    commands = [("EVALSHA", wanted.digest, len(each.of.keys), *each.of.keys, *each.argv) for each in said]
+    replies = wire.batch(commands)
+    if any(isinstance(reply, NoScriptError) for reply in replies):
+        wire.load(wanted.text)
+        replies = wire.batch(commands)
+    return [reply if isinstance(reply, redis.RedisError) else _heard(reply) for reply in replies]
 
 
 def _heard(reply: Sequence[Any]) -> Heard:

@@ -18,17 +18,18 @@ import uuid
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis
 
 from interlock import _client, _scripts, _steps, address, caller
+from interlock._cluster import wire_for
 from interlock._heartbeat import BACKOFF, REASK, Heartbeat, beat
 from interlock._listener import Listener, said
 from interlock._scripts import Identity
 from interlock._standing import Hold, Standing, Wait
 from interlock._steps import Blocking, Rest, Signal, Steps, pause
-from interlock._wire import UNANSWERED, Outbox, Wire
+from interlock._wire import UNANSWERED, Client, Outbox
 from interlock.errors import GoneError, InterlockError, LeaseLostError, UnreachableError
 
 CLAIM = 1.0  # seconds that a grant waits to be confirmed: CLAIM_MS in attempt.lua
@@ -44,11 +45,10 @@ log = logging.getLogger("interlock")
 class Session:
     """One process's standing with one Redis."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        self.wire = Wire(client)
-        self.client = self.wire.client
+    def __init__(self, client: Client) -> None:
+        self.wire = wire_for(client)
         self.prefix = address.prefix()
-        self.id = uuid.uuid4().hex[:12]
+        self._id = uuid.uuid4().hex[:12]
         self.standing = Standing(self.id)
         self.heartbeat = Heartbeat(self.wire, self.standing, self._on_grant, self.close)
         self._checked = False
@@ -56,11 +56,21 @@ class Session:
         self._listener: Listener | None = None
         self._outbox = Outbox(self.wire)
 
+    @property
+    def id(self) -> str:
+        """What ids of its attempts begin with. It is told apart by its end if this is a Cluster's."""
+        return self._id + self.wire.mark
+
+    @property
+    def client(self) -> Client:
+        """A client of its own, for what is rare."""
+        return self.wire.client
+
     # --- what primitives call ---
 
     def run(self, steps: Steps[Answer]) -> Answer:
         """Take the steps of a procedure, blocking this thread."""
-        return _steps.run(steps, self.wire)
+        return _steps.run(steps, self.call)
 
     def untake(self, holds: Iterable[Hold]) -> None:
         """Nothing came of the release: they are held as before."""
@@ -82,8 +92,14 @@ class Session:
     def _check(self) -> None:
         with self._checking:
             if not self._checked:
-                _client.check_server(self.client)
+                self.wire = self.heartbeat.wire = _client.checked(self.wire)  # another one, if it is a Cluster's
+                self._outbox = Outbox(self.wire)
+                self.standing.session = self.id
                 self._checked = True
+
+    def call(self, *command: str | float) -> Any:
+        """One command, one round trip."""
+        return self.wire.call(*command)
 
     def acquire(self, of: Identity, *, lease: float, timeout: float | None) -> Steps[Hold | None]:
         """Get a permit, or None when the time is over. `timeout` in seconds; None: no limit; 0: one try."""
@@ -392,7 +408,7 @@ class Session:
         with self.standing.mutex:
             if self._listener is None:
                 self._listener = Listener(
-                    self.client, f"{self.prefix}interlock:session:{self.id}", self._on_message, self._on_connection
+                    self.wire, f"{self.prefix}interlock:session:{self.id}", self._on_message, self._on_connection
                 )
         signal = self._listener.connecting()
         if signal is not None:
@@ -400,7 +416,7 @@ class Session:
 
     def _on_connection(self) -> None:
         """Also after a reconnection: what was published meanwhile is lost."""
-        _scripts.load_confirm(self.client)
+        _scripts.load_confirm(self.wire)
         self.heartbeat.ask_now()
         with self.standing.mutex:
             for signal in self.standing.sleepers.values():
@@ -424,7 +440,7 @@ class Session:
                 return  # entered by another answer, or left: then its abandon passes the grant on
         if self._outbox.forgotten:
             self._outbox.forgotten = False
-            _scripts.load_confirm(self.client)
+            _scripts.load_confirm(self.wire)
         # At once, before the section and without awaiting the reply: later, a C call in the section may keep the GIL.
         confirmed = time.monotonic()
         self._outbox.send(_scripts.confirm_command(wait.of, id=id, token=token, lease_ms=wait.lease_ms))
@@ -506,11 +522,11 @@ def unanswered_text(hold: Hold) -> str:
     )
 
 
-_sessions: weakref.WeakKeyDictionary[redis.Redis, Session] = weakref.WeakKeyDictionary()
+_sessions: weakref.WeakKeyDictionary[Client, Session] = weakref.WeakKeyDictionary()
 _sessions_mutex = threading.Lock()
 
 
-def session(client: redis.Redis | None) -> Session:
+def session(client: Client | None) -> Session:
     """The session of this process with the Redis of that client, or with that of `REDIS_URL`."""
     chosen = client if client is not None else _client.default_client()
     found = _sessions.get(chosen)

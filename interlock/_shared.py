@@ -3,14 +3,13 @@
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import redis
-
 from interlock._arguments import checked_lease, checked_ttl
 from interlock._ctypes import typecode_of
 from interlock._primitive import Primitive, blocking, steps_of
 from interlock._session import lost_text
 from interlock._standing import Hold
 from interlock._steps import Steps
+from interlock._wire import Client
 from interlock.errors import GoneError, LeaseLostError
 from interlock.lock import Lock, RLock
 
@@ -22,9 +21,7 @@ class Shared(Primitive):
 
     noun = "value"  # what errors call it
 
-    def _prepare(
-        self, typecode_or_type: Any, *, name: str | None, client: redis.Redis | None, ttl: float | None
-    ) -> None:
+    def _prepare(self, typecode_or_type: Any, *, name: str | None, client: Client | None, ttl: float | None) -> None:
         """Everything but to create it in Redis."""
         super().__init__(name, client)
         self.typecode = typecode_of(typecode_or_type)
@@ -70,7 +67,7 @@ class Guarded(Shared):
         *,
         lock: bool | Lock | RLock | None,
         name: str | None,
-        client: redis.Redis | None,
+        client: Client | None,
         lease: float,
         ttl: float | None,
     ) -> None:

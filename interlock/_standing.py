@@ -67,7 +67,7 @@ class Standing:
         self.waits: dict[str, Wait] = {}
         self.sleepers: dict[str, Signal] = {}  # who waits for something else, and asks again when woken
         self.lost: set[tuple[str, str]] = set()  # state keys and modes of what was lost, until it is acquired again
-        self._session = session
+        self.session = session  # what ids begin with
         self._numbers = itertools.count(1)
         self._slots: list[int] = []  # free ones; a slot has one attempt at a time
         self._slots_made = 0
@@ -84,7 +84,7 @@ class Standing:
             number = next(self._numbers)
         task = caller.current.get()
         label = f"{self._where} {task.name}[{task.id}]" if task else self._where
-        return f"{self._session}/{slot}/{number}{mode} {label}"
+        return f"{self.session}/{slot}/{number}{mode} {label}"
 
     def end_id(self, id: str) -> None:
         """The attempt has ended, and the server knows: its slot is free. What got no answer keeps its slot."""

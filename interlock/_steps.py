@@ -11,8 +11,6 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from interlock._wire import Wire
-
 Result = TypeVar("Result")
 
 
@@ -81,7 +79,7 @@ def ended(steps: Steps[Any]) -> bool:
     return inspect.getgeneratorstate(steps) == inspect.GEN_CLOSED
 
 
-def run(steps: Steps[Result], wire: Wire, error: BaseException | None = None) -> Result:
+def run(steps: Steps[Result], call: Callable[..., Any], error: BaseException | None = None) -> Result:
     """Take the steps of a procedure, blocking this thread. What interrupts it is raised inside: it cleans up."""
     outcome: Any = None
     while True:
@@ -89,7 +87,7 @@ def run(steps: Steps[Result], wire: Wire, error: BaseException | None = None) ->
             step = steps.send(outcome) if error is None else steps.throw(error)
             error = None
             if isinstance(step, tuple):
-                outcome = wire.call(*step)
+                outcome = call(*step)
             elif isinstance(step, Rest):
                 outcome = step.signal.rest(step.seconds)
             else:

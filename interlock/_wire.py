@@ -2,42 +2,59 @@
 
 The client's own pool is left to its owner: a hundred threads that ask at once must not exhaust it, and a call costs
 less without redis-py's layers for pools, retries and metrics. They come in when a call fails: every call of ours may
-be sent twice.
+be sent twice. What is different on a Redis Cluster stands in _cluster.py.
 """
 
 import logging
 import threading
 from collections import deque
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import redis
-from redis.exceptions import NoScriptError
+from redis.client import PubSub
+from redis.cluster import RedisCluster
+from redis.exceptions import NoScriptError, ReadOnlyError
 
-CONNECTIONS_MAX = 16  # a process; who comes later waits for one to be free, a round trip or so
+CONNECTIONS_MAX = 16  # a process and server; who comes later waits for one to be free, a round trip or so
+RESENDING_MAX = 64  # threads that send again at once: fewer than the 100 connections that redis-py allows a pool
 UNANSWERED = (redis.ConnectionError, redis.TimeoutError, OSError)
 
+Client: TypeAlias = redis.Redis | RedisCluster
+Command = tuple[str | float, ...]
 log = logging.getLogger("interlock")
 
 
-def packed(command: tuple[str | float, ...]) -> bytes:
+def packed(command: Command) -> bytes:
     """A command as Redis reads it (RESP): redis-py's own packing costs as much as sending."""
     words = [str(word).encode() for word in command]
     return b"*%d\r\n%b" % (len(words), b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
 
 
-class Wire:
-    """Connections to the Redis of one client; it is not kept, and its owner may close it."""
+def demoted(reply: object) -> bool:
+    """Whether a server has answered that it is a replica by now. Before Redis 7, what a script meets is an ERR."""
+    return isinstance(reply, ReadOnlyError) or (isinstance(reply, redis.ResponseError) and "-READONLY " in str(reply))
 
-    def __init__(self, client: redis.Redis) -> None:
-        pool = client.connection_pool
+
+class Line:
+    """A few connections to one server, or to whoever is the master that Sentinel names."""
+
+    def __init__(self, pool: redis.ConnectionPool) -> None:
         self.client = redis.Redis(
             connection_pool=redis.ConnectionPool(connection_class=pool.connection_class, **pool.connection_kwargs)
         )
+        self.left = 0  # how often its server turned out to be a replica by now
         self._free: deque[Any] = deque()
         self._made = 0
         self._waiting = 0  # threads that wait for a free connection; set before they look, so that none is missed
         self._mutex = threading.Lock()
         self._returned = threading.Condition(self._mutex)
+
+    @property
+    def open(self) -> bool:
+        """Whether a command can be sent without connecting first."""
+        return bool(self._free)
 
     def connection(self) -> Any:
         """A new connection, set up as the client's own are."""
@@ -45,7 +62,7 @@ class Wire:
         return pool.connection_class(**pool.connection_kwargs)
 
     def call(self, *command: str | float) -> Any:
-        """One command, one round trip."""
+        """One command, one round trip, one try."""
         try:
             connection = self._free.pop()
         except IndexError:
@@ -53,19 +70,58 @@ class Wire:
         try:
             connection.send_packed_command([packed(command)])
             return connection.read_response()
-        except redis.ResponseError:
+        except redis.ResponseError as error:
+            if demoted(error):
+                connection.disconnect()
+                raise self.leave() from error
             raise
-        except UNANSWERED:
-            connection.disconnect()
         except BaseException:  # interrupted between request and reply: what comes next is not the next one's reply
             connection.disconnect()
             raise
         finally:
-            self._free.append(connection)
-            if self._waiting:
-                with self._mutex:
-                    self._returned.notify()
-        return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+            self._give(connection)
+
+    def leave(self) -> redis.ConnectionError:
+        """Its server is a replica by now: what connects from here on connects anew. The error that says so."""
+        self.left += 1
+        self.client.connection_pool.disconnect(inuse_connections=False)
+        return redis.ConnectionError("the master is a replica by now")
+
+    def sent(self, commands: Sequence[Command]) -> Any:
+        """Send them; the connection on which `replies` then reads. Waits for no other caller's: leases depend on it."""
+        try:
+            connection = self._free.pop()
+        except IndexError:
+            connection = self.connection()
+        try:
+            connection.send_packed_command([b"".join(packed(command) for command in commands)])
+        except BaseException:
+            connection.disconnect()
+            self._give(connection)
+            raise
+        return connection
+
+    def replies(self, connection: Any, n: int) -> list[Any]:
+        """What comes back; an error of Redis is its command's reply."""
+        answers: list[Any] = []
+        try:
+            for _ in range(n):
+                try:
+                    answers.append(connection.read_response())
+                except redis.ResponseError as error:
+                    answers.append(error)
+        except BaseException:
+            connection.disconnect()
+            raise
+        finally:
+            self._give(connection)
+        return answers
+
+    def _give(self, connection: Any) -> None:
+        self._free.append(connection)
+        if self._waiting:
+            with self._mutex:
+                self._returned.notify()
 
     def _another(self) -> Any:
         with self._mutex:
@@ -83,36 +139,112 @@ class Wire:
                 self._waiting -= 1
 
 
+class Wire:
+    """Connections to the Redis of one client; it is not kept, and its owner may close it."""
+
+    mark = ""  # what session ids end with: attempt.lua's `tell` knows by it what a count of listeners is worth
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._line = Line(client.connection_pool)
+        self._resending = threading.BoundedSemaphore(RESENDING_MAX)
+
+    @property
+    def client(self) -> Client:
+        """A client of the session's own, for what is rare."""
+        return self._line.client
+
+    @property
+    def left(self) -> int:
+        """Grows when a server turned out to be a replica: there, listeners are not counted."""
+        return self._line.left
+
+    def servers(self) -> list[redis.Redis]:
+        """A client for each server that keeps state."""
+        return [self._line.client]
+
+    def line(self, command: Command) -> Line:  # noqa: ARG002 - on a Cluster it says where
+        """The way to the server that a command is for."""
+        return self._line
+
+    def call(self, *command: str | float) -> Any:
+        """One command, one round trip; sent again if it gets no answer."""
+        try:
+            return self._line.call(*command)
+        except UNANSWERED:
+            pass
+        return self._again(command)
+
+    def _again(self, command: Command) -> Any:
+        with self._resending:
+            try:
+                return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+            except redis.ResponseError as error:
+                if demoted(error):
+                    raise redis.ConnectionError("the master is a replica by now") from error
+                raise
+
+    def batch(self, commands: Sequence[Command]) -> list[Any]:
+        """Many in one round trip; an error of Redis is its command's reply."""
+        pipe = self._line.client.pipeline(transaction=False)
+        for command in commands:
+            pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+        answers: list[Any] = pipe.execute(raise_on_error=False)
+        if any(map(demoted, answers)):
+            raise self._line.leave()
+        return answers
+
+    def load(self, script: str) -> None:
+        """Have every server know a script."""
+        self._line.client.script_load(script)
+
+    def pubsub(self) -> PubSub:
+        """A subscription that is not open yet."""
+        return self._line.client.pubsub()  # type: ignore[no-untyped-call, no-any-return]
+
+
+@dataclass(eq=False)
+class Posted:
+    """The connection of an outbox to one server."""
+
+    connection: Any
+    unread: int = 0  # replies
+
+
 class Outbox:
     """Sends commands without awaiting their replies. What is lost here, the heartbeat makes up for."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._connection: Any = None
+        self._posted: dict[Line, Posted] = {}
         self._mutex = threading.Lock()
-        self._unread = 0
-        self.forgotten = False  # the server did not know a script
+        self.forgotten = False  # a server did not know a script
 
     def send(self, command: tuple[str | int, ...]) -> None:
         """Send one command; failures are logged."""
         with self._mutex:
+            posted = None
             try:
-                if self._connection is None:
-                    self._connection = self._wire.connection()
-                while self._unread and self._connection.can_read(timeout=0):
-                    self._unread -= 1
-                    self._read()
-                self._connection.send_packed_command([packed(command)])
-                self._unread += 1
+                line = self._wire.line(command)
+                posted = self._posted.get(line)
+                if posted is None:
+                    posted = self._posted[line] = Posted(line.connection())
+                while posted.unread and posted.connection.can_read(timeout=0):
+                    posted.unread -= 1
+                    self._read(posted.connection)
+                posted.connection.send_packed_command([packed(command)])
+                posted.unread += 1
             except UNANSWERED as error:
                 log.warning("a command was not sent: %s", error)
-                self._connection.disconnect()
-                self._unread = 0
+                if posted is not None:
+                    posted.connection.disconnect()
+                    posted.unread = 0
 
-    def _read(self) -> None:
+    def _read(self, connection: Any) -> None:
         try:
-            self._connection.read_response()
+            connection.read_response()
         except NoScriptError:
             self.forgotten = True
         except redis.ResponseError as error:
             log.warning("a command failed: %s", error)
+            if demoted(error):
+                raise redis.ConnectionError("the master is a replica by now") from error

@@ -56,7 +56,7 @@ def masked(address: str) -> str:
 def unreachable(where: str, error: object, remedy: str = "start one with `make up`, or set REDIS_URL") -> str:
     """One line: what does not answer, why, and what to do."""
     source = "from REDIS_URL" if os.environ.get("REDIS_URL") else "REDIS_URL is not set"
-    reason = " ".join(str(error).split()).rstrip(".")
+    reason = " ".join(str(error).partition(" : <")[0].split()).rstrip(".")  # Sentinel's go on with how it was asked
     if "HELLO must be called" in reason or reason == "Authentication required":
         reason = "it wants a password"
     if isinstance(error, redis.ResponseError | redis.AuthenticationError):

@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
-import redis
-
 from interlock import _scripts
 from interlock._ctypes import CTYPES, decode, encode, zero
 from interlock._primitive import blocking, steps_of
 from interlock._shared import Guarded, Shared
 from interlock._steps import Steps
+from interlock._wire import Client
 from interlock.errors import NameTakenError
 from interlock.lock import Lock, RLock
 
@@ -35,7 +34,7 @@ class RawArray(Shared):
         size_or_initializer: how many zeros, 0 to 250,000, or what it holds at first; if the name exists already, it
             keeps what it has.
         name: None: a fresh unique one.
-        client: a `redis.Redis`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
         ttl: seconds that it outlives its last use; None: for ever if it has a name, else a day.
 
     Raises:
@@ -51,7 +50,7 @@ class RawArray(Shared):
         size_or_initializer: int | Sequence[Any],
         *,
         name: str | None = None,
-        client: redis.Redis | None = None,
+        client: Client | None = None,
         ttl: float | None = None,
     ) -> None:
         self._prepare(typecode_or_type, name=name, client=client, ttl=ttl)
@@ -205,7 +204,7 @@ class Array(Guarded, RawArray):
         *,
         lock: bool | Lock | RLock | None = True,
         name: str | None = None,
-        client: redis.Redis | None = None,
+        client: Client | None = None,
         lease: float = 30.0,
         ttl: float | None = None,
     ) -> None:

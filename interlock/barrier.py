@@ -17,6 +17,7 @@ from interlock._primitive import Primitive, blocking, who
 from interlock._scripts import text
 from interlock._session import Session
 from interlock._steps import Blocking, Steps
+from interlock._wire import Client
 from interlock.errors import InterlockError, NameTakenError
 
 log = logging.getLogger("interlock")
@@ -65,7 +66,7 @@ class Barrier(Primitive):
         action: called with no arguments by one party of each round.
         timeout: how long `wait` waits if it is not told, in seconds; None: for ever.
         name: None: a fresh unique one.
-        client: a `redis.Redis`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
         ttl: seconds that it stays broken without being used, 1 to a year; None: for ever, until `reset` or `unlink`,
             if it has a name, else a day. One that is not broken leaves Redis after a day without use.
 
@@ -82,7 +83,7 @@ class Barrier(Primitive):
         timeout: float | None = None,
         *,
         name: str | None = None,
-        client: redis.Redis | None = None,
+        client: Client | None = None,
         ttl: float | None = None,
     ) -> None:
         super().__init__(name, client)
@@ -209,6 +210,7 @@ class Barrier(Primitive):
 
     def _change(self, verb: str) -> Steps[None]:
         """Abort or reset, once, however often it is sent."""
+        yield from self._session.checked()
         standing = self._session.standing
         call = standing.new_id()
         yield from self._run(verb, call)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import redis
-
 from interlock import _scripts
 from interlock._arguments import checked_lease, checked_wait
 from interlock._primitive import Primitive, blocking, steps_of, who
@@ -15,6 +13,7 @@ from interlock._scripts import Identity
 from interlock._session import lost_text, patiently
 from interlock._standing import Hold
 from interlock._steps import Steps
+from interlock._wire import Client
 from interlock.errors import LeaseLostError, NotHeldError
 from interlock.lock import Lock, RLock
 
@@ -57,7 +56,7 @@ class Condition(Primitive):
     Args:
         lock: None: an RLock of its own.
         name: None: a fresh unique one.
-        client: a `redis.Redis`, for a lock of its own; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`, for a lock of its own; None: from `REDIS_URL`.
         lease: for a lock of its own, as in `Lock`.
 
     Costs one round trip to begin to wait and one to notify; then the hand-over of the lock.
@@ -70,7 +69,7 @@ class Condition(Primitive):
         lock: Lock | RLock | None = None,
         *,
         name: str | None = None,
-        client: redis.Redis | None = None,
+        client: Client | None = None,
         lease: float = 30.0,
     ) -> None:
         super().__init__(name, client)

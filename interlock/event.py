@@ -10,6 +10,7 @@ from interlock._arguments import checked_ttl, checked_wait
 from interlock._primitive import Primitive, blocking, who
 from interlock._scripts import text
 from interlock._steps import Steps
+from interlock._wire import Client
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Event(Primitive):
 
     Args:
         name: None: a fresh unique one.
-        client: a `redis.Redis`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
         ttl: seconds that it stays set without being used, 1 to a year; None: for ever, until `unlink`, if it has a
             name, else a day.
 
@@ -53,7 +54,7 @@ class Event(Primitive):
 
     kind = "Event"
 
-    def __init__(self, *, name: str | None = None, client: redis.Redis | None = None, ttl: float | None = None) -> None:
+    def __init__(self, *, name: str | None = None, client: Client | None = None, ttl: float | None = None) -> None:
         super().__init__(name, client)
         self.ttl = checked_ttl(ttl, named=name is not None)
 
@@ -155,6 +156,7 @@ class Event(Primitive):
 
     def _change(self, script: str, *argv: str | int) -> Steps[None]:
         """Set or clear, once, however often it is sent."""
+        yield from self._session.checked()
         standing = self._session.standing
         call = standing.new_id()
         yield from self._run(script, *argv, call)

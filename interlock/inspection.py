@@ -3,11 +3,10 @@
 import re
 from dataclasses import replace
 
-import redis
-
 from interlock import _scripts
 from interlock._primitive import Statistics, look, who
 from interlock._session import Session, session
+from interlock._wire import Client
 
 # Where those wait who wait for no lock: kind -> what stands behind the state's key.
 WAITERS = {
@@ -16,19 +15,19 @@ WAITERS = {
 }  # fmt: skip
 
 
-def inspect(client: redis.Redis | None = None) -> list[Statistics]:
+def inspect(client: Client | None = None) -> list[Statistics]:
     """Every lock, semaphore, event, barrier, queue and pipe that Redis knows under `INTERLOCK_PREFIX`, by name.
 
     One that was never used, or has been idle for a day, is not there. Values and arrays are not listed, nor who waits
     to be notified by a Condition. What is no lock has no holders and 0 permits.
-    Scans all keys, a thousand a round trip, and asks once or twice for each name found.
+    Scans all keys, on a Cluster on every node, a thousand a round trip, and asks once or twice for each name found.
     """
     state = session(client)
     state.run(state.checked())
     pattern = re.compile(re.escape(state.prefix) + r"interlock:\{([^{}]+)\}")
     glob = re.sub(r"([*?\[\]\\])", r"\\\1", state.prefix) + "interlock:{*}"
-    keys = (_scripts.text(key) for key in state.client.scan_iter(match=glob, count=1000, _type="hash"))
-    names = sorted({match[1] for key in keys if (match := pattern.fullmatch(key))})
+    keys = (key for server in state.wire.servers() for key in server.scan_iter(match=glob, count=1000, _type="hash"))
+    names = sorted({match[1] for key in keys if (match := pattern.fullmatch(_scripts.text(key)))})
     found = (state.run(look(state, "", name, 0)) for name in names)
     return [_with_waiters(state, each) for each in found if each.kind]
 

@@ -3,8 +3,6 @@
 from types import TracebackType
 from typing import Any
 
-import redis
-
 from interlock import _scripts, caller
 from interlock._arguments import checked_lease, checked_wait
 from interlock._primitive import Primitive, Statistics, blocking, look, steps_of
@@ -12,13 +10,14 @@ from interlock._scripts import Identity
 from interlock._session import lost_text
 from interlock._standing import Hold
 from interlock._steps import Steps
+from interlock._wire import Client
 from interlock.errors import LeaseLostError, NotHeldError
 
 
 class _BaseLock(Primitive):
     """What both locks share."""
 
-    def __init__(self, *, name: str | None = None, client: redis.Redis | None = None, lease: float = 30.0) -> None:
+    def __init__(self, *, name: str | None = None, client: Client | None = None, lease: float = 30.0) -> None:
         super().__init__(name, client)
         self.lease = checked_lease(lease)
 
@@ -158,7 +157,7 @@ class Lock(_BaseLock):
 
     Args:
         name: None: a fresh unique one.
-        client: a `redis.Redis`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
         lease: seconds that Redis keeps the lock for a holder that is silent, 0.1 to a day.
 
     Costs one round trip to acquire and one to release; the hand-over to a waiter is half a trip to Redis and half a

@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
-import redis
-
 from interlock import _codec, _queue_scripts, _scripts
 from interlock._arguments import checked_name, checked_ttl, checked_wait
 from interlock._primitive import Primitive, blocking, steps_of
 from interlock._queue_scripts import Answer, End
 from interlock._scripts import Identity
 from interlock._steps import Steps
+from interlock._wire import Client
 from interlock.queue import get_item, put_item
 
 _forks = 0  # how often this process has forked, or was
@@ -42,7 +41,7 @@ def Pipe(  # noqa: N802 - the name that multiprocessing gives it
     duplex: bool = True,
     *,
     name: str | None = None,
-    client: redis.Redis | None = None,
+    client: Client | None = None,
     ttl: float | None = None,
     pickle: bool = False,
 ) -> tuple["Connection", "Connection"]:
@@ -64,7 +63,7 @@ def Pipe(  # noqa: N802 - the name that multiprocessing gives it
     Args:
         duplex: True: both ends send and receive; False: the first receives, the second sends.
         name: None: a fresh unique one.
-        client: a `redis.Redis`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
         ttl: seconds without use after which messages, and that an end was closed, are forgotten, 1 to a year; None:
             never if it has a name (until `unlink`), else a day. What is open and empty leaves Redis after a day, and so
             does a Pipe whose ends are both closed: its name is free again then.
@@ -115,7 +114,13 @@ class Connection(Primitive):
     kind = "Connection"
 
     def __init__(
-        self, end: int, duplex: bool, name: str, client: redis.Redis | None, ttl: float | None, pickle: bool
+        self,
+        end: int,
+        duplex: bool,
+        name: str,
+        client: Client | None,
+        ttl: float | None,
+        pickle: bool,
     ) -> None:
         super().__init__(name, client)
         self.end, self.duplex, self.ttl, self.pickle = end, duplex, ttl, pickle

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
-import redis
-
 from interlock import _codec, _queue_scripts, _scripts
 from interlock._arguments import checked_ttl, checked_wait
 from interlock._primitive import Primitive, blocking, steps_of, who
@@ -14,6 +12,7 @@ from interlock._queue_scripts import Answer
 from interlock._scripts import Identity
 from interlock._session import Session
 from interlock._steps import Steps
+from interlock._wire import Client
 from interlock.errors import InterlockError
 
 MAXSIZE_MAX = 2**31 - 1  # items: as multiprocessing's on Linux
@@ -85,7 +84,7 @@ class _BaseQueue(Primitive):
 
     maxsize = 0
 
-    def __init__(self, name: str | None, client: redis.Redis | None, ttl: float | None, pickle: bool) -> None:
+    def __init__(self, name: str | None, client: Client | None, ttl: float | None, pickle: bool) -> None:
         super().__init__(name, client)
         self.ttl = checked_ttl(ttl, named=name is not None)
         if not isinstance(pickle, bool):
@@ -171,7 +170,7 @@ class Queue(_BaseQueue):
     Args:
         maxsize: how many items it may hold; 0 or less: no bound.
         name: None: a fresh unique one.
-        client: a `redis.Redis`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
         ttl: seconds without use after which items are forgotten, 1 to a year; None: never if it has a name (until
             `unlink`), else a day. An empty queue leaves Redis after a day.
         pickle: True: pickle what is put, and unpickle what is got.
@@ -188,7 +187,7 @@ class Queue(_BaseQueue):
         maxsize: int = 0,
         *,
         name: str | None = None,
-        client: redis.Redis | None = None,
+        client: Client | None = None,
         ttl: float | None = None,
         pickle: bool = False,
     ) -> None:
@@ -342,7 +341,7 @@ class SimpleQueue(_BaseQueue):
         self,
         *,
         name: str | None = None,
-        client: redis.Redis | None = None,
+        client: Client | None = None,
         ttl: float | None = None,
         pickle: bool = False,
     ) -> None:

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import redis
-
 from interlock import caller
 from interlock._arguments import checked_lease, checked_wait
 from interlock._primitive import Primitive, Statistics, blocking, look, steps_of
 from interlock._scripts import Identity
 from interlock._steps import Steps
+from interlock._wire import Client
 from interlock.errors import InterlockError
 from interlock.lock import _BaseLock
 
@@ -19,7 +18,12 @@ class Side(_BaseLock):
     kind = "RWLockSide"
 
     def __init__(
-        self, mode: str, *, name: str | None = None, client: redis.Redis | None = None, lease: float = 30.0
+        self,
+        mode: str,
+        *,
+        name: str | None = None,
+        client: Client | None = None,
+        lease: float = 30.0,
     ) -> None:
         super().__init__(name=name, client=client, lease=lease)
         self.mode = mode
@@ -81,7 +85,7 @@ class RWLock(Primitive):
 
     Args:
         name: None: a fresh unique one.
-        client: a `redis.Redis`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
         lease: seconds that Redis keeps it for a holder that is silent, 0.1 to a day.
 
     Costs one round trip to acquire and one to release.
@@ -89,7 +93,7 @@ class RWLock(Primitive):
 
     kind = "RWLock"
 
-    def __init__(self, *, name: str | None = None, client: redis.Redis | None = None, lease: float = 30.0) -> None:
+    def __init__(self, *, name: str | None = None, client: Client | None = None, lease: float = 30.0) -> None:
         super().__init__(name, client)
         self.lease = checked_lease(lease)
         self.reader = Side("", name=self.name, client=client, lease=lease)

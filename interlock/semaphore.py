@@ -3,14 +3,13 @@
 from types import TracebackType
 from typing import Any
 
-import redis
-
 from interlock import _scripts
 from interlock._arguments import checked_lease, checked_ttl, checked_wait
 from interlock._primitive import Primitive, Statistics, blocking, look
 from interlock._scripts import Identity
 from interlock._session import lost_text, patiently
 from interlock._steps import Steps
+from interlock._wire import Client
 from interlock.errors import LeaseLostError
 
 PERMITS_MAX = 1_000_000
@@ -33,7 +32,7 @@ class Semaphore(Primitive):
     Args:
         value: how many permits there are, 0 to a million.
         name: None: a fresh unique one.
-        client: a `redis.Redis`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
         lease: seconds that Redis keeps a permit for a holder that is silent, 0.1 to a day.
         ttl: seconds without use after which added permits are forgotten; None: never if it has a name, else a day.
 
@@ -47,7 +46,7 @@ class Semaphore(Primitive):
         value: int = 1,
         *,
         name: str | None = None,
-        client: redis.Redis | None = None,
+        client: Client | None = None,
         lease: float = 30.0,
         ttl: float | None = None,
     ) -> None:

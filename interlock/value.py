@@ -9,6 +9,7 @@ from interlock._ctypes import CTYPES, decode, encode, zero
 from interlock._primitive import blocking, steps_of
 from interlock._shared import Guarded, Shared
 from interlock._steps import Steps
+from interlock._wire import Client
 from interlock.errors import NameTakenError
 from interlock.lock import Lock, RLock
 
@@ -29,7 +30,7 @@ class RawValue(Shared):
         typecode_or_type: 'i', 'q', 'd', ... as in `multiprocessing`, or a ctypes type.
         value: what it holds at first; if the name exists already, it keeps what it has.
         name: None: a fresh unique one.
-        client: a `redis.Redis`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
         ttl: seconds that it outlives its last use; None: for ever if it has a name, else a day.
 
     Raises:
@@ -44,7 +45,7 @@ class RawValue(Shared):
         value: Any = None,
         *,
         name: str | None = None,
-        client: redis.Redis | None = None,
+        client: Client | None = None,
         ttl: float | None = None,
     ) -> None:
         self._prepare(typecode_or_type, name=name, client=client, ttl=ttl)
@@ -160,7 +161,7 @@ class Value(Guarded, RawValue):
         *,
         lock: bool | Lock | RLock | None = True,
         name: str | None = None,
-        client: redis.Redis | None = None,
+        client: Client | None = None,
         lease: float = 30.0,
         ttl: float | None = None,
     ) -> None:

@@ -104,3 +104,10 @@ def write_after_a_pause(value, new):
             note.rpush("outcome", "lost")
         else:
             note.rpush("outcome", "written")
+
+
+def listening(session):
+    """A session that hears what is published for it."""
+    session.run(session.checked())
+    session.run(session._listen(10))
+    return session

@@ -11,7 +11,7 @@ class Proxy:
     """Forwards connections; `lose_next_reply` makes it swallow the next reply and cut that connection."""
 
     def __init__(self):
-        self._target = ("127.0.0.1", urlsplit(os.environ["REDIS_URL"]).port)
+        self.target = ("127.0.0.1", urlsplit(os.environ["REDIS_URL"]).port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._lose = threading.Event()
@@ -40,7 +40,7 @@ class Proxy:
                 near, _ = self._listener.accept()
             except OSError:
                 return  # the listener was closed
-            far = socket.create_connection(self._target)
+            far = socket.create_connection(self.target)
             self._sockets += [near, far]
             for source, sink, replies in ((near, far, False), (far, near, True)):
                 thread = threading.Thread(target=self._pump, args=(source, sink, replies), daemon=True)

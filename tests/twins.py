@@ -97,6 +97,7 @@ TWINS = {
         ["baton_look"],
         [("if alive(id) then waiters[", "if true then waiters["), ("tonumber(found[i + 1]) > now", "true")],
     ),
+    "trusts_the_count": (EVERY, [("string.sub(session, -1) == 'C' and 1 or heard", "heard")]),
     **SIGNALS,
     **twins_queue.TWINS,
 }

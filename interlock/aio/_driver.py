@@ -6,6 +6,7 @@ from a thread of its own, so that an event loop that is busy for long loses none
 
 import asyncio
 import contextlib
+import inspect
 import itertools
 import threading
 import weakref
@@ -15,17 +16,23 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeAli
 
 import redis
 import redis.asyncio
+import redis.asyncio.cluster
+import redis.asyncio.retry
 from redis.backoff import ExponentialBackoff
 
 from interlock import _steps, address, caller
+from interlock._cluster import ClusterWire
 from interlock._primitive import Primitive
 from interlock._session import Session
 from interlock._steps import Rest, Steps
-from interlock._wire import CONNECTIONS_MAX
+from interlock._wire import CONNECTIONS_MAX, Wire
+from interlock._wire import Client as BlockingClient
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 Twin = TypeVar("Twin", bound=Primitive)
+
+Client: TypeAlias = redis.asyncio.Redis | redis.asyncio.RedisCluster
 
 CONNECTIONS: dict[type, type] = {
     redis.asyncio.Connection: redis.Connection,
@@ -33,11 +40,11 @@ CONNECTIONS: dict[type, type] = {
     redis.asyncio.UnixDomainSocketConnection: redis.UnixDomainSocketConnection,
 }
 
-OPTIONS_OF_ASYNCIO = ("retry", "parser_class", "encoder_class", "redis_connect_func", "event_dispatcher")
+OF_ASYNCIO = ("retry", "parser_class", "encoder_class", "redis_connect_func", "event_dispatcher")
 
 _numbers = itertools.count(-1, -1)
 _coroutines: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = weakref.WeakKeyDictionary()
-_blocking_clients: weakref.WeakKeyDictionary[redis.asyncio.Redis, redis.Redis] = weakref.WeakKeyDictionary()
+_blocking_clients: weakref.WeakKeyDictionary[Client, BlockingClient] = weakref.WeakKeyDictionary()
 _ends: set[asyncio.Task[Any]] = set()  # of procedures that were cancelled
 
 
@@ -46,7 +53,7 @@ class Coroutines(Primitive, Generic[Twin]):
 
     blocking: ClassVar[type[Primitive]]  # the class of its twin
 
-    def __init__(self, twin: Twin, client: redis.asyncio.Redis | None) -> None:
+    def __init__(self, twin: Twin, client: Client | None) -> None:
         self._twin, self._source = twin, client
         self.name = twin.name
 
@@ -75,11 +82,10 @@ class Coroutines(Primitive, Generic[Twin]):
 
     async def _take(self, steps: Steps[Result], *, whole: bool = False) -> Result:
         """Take the steps of a procedure of the twin."""
-        client = await _client_of(self._session, self._source)
         task = asyncio.current_task()
         assert task is not None
         coroutine = _coroutines.setdefault(task, next(_numbers))
-        return await _Walk(steps, client, self._session, coroutine, whole=whole).walk()
+        return await _Walk(steps, self._session, self._source, coroutine, whole=whole).walk()
 
     def _mine(self, ask: Callable[[], Result]) -> Result:
         """What the twin says to this coroutine, without asking Redis."""
@@ -113,10 +119,10 @@ class _Walk(Generic[Result]):
     """One coroutine's way through the steps of a procedure."""
 
     def __init__(
-        self, steps: Steps[Result], client: redis.asyncio.Redis, session: Session, coroutine: int, *, whole: bool
+        self, steps: Steps[Result], session: Session, source: Client | None, coroutine: int, *, whole: bool
     ) -> None:
-        self._steps, self._client, self._session, self._coroutine = steps, client, session, coroutine
-        self._whole = whole
+        self._steps, self._session, self._source = steps, session, source
+        self._coroutine, self._whole = coroutine, whole
         self._step: _steps.Step | None = None  # the one that is being taken
         self._outcome: Any = None
         self._error: BaseException | None = None
@@ -153,7 +159,8 @@ class _Walk(Generic[Result]):
 
     async def _taken(self, step: _steps.Step) -> Any:
         if isinstance(step, tuple):
-            return await self._client.execute_command(*step)  # type: ignore[no-untyped-call]
+            client = await _client_of(self._session, self._source)
+            return await client.execute_command(*step)
         if isinstance(step, Rest):
             return await _rest(step, self._drop)
         return await asyncio.to_thread(step.function)
@@ -180,7 +187,7 @@ class _Walk(Generic[Result]):
 
     def _end(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            _steps.run(self._steps, self._session.wire, asyncio.CancelledError())
+            _steps.run(self._steps, self._session.call, asyncio.CancelledError())
 
 
 async def _rest(rest: Rest, drop: Callable[[], None]) -> bool:
@@ -209,54 +216,72 @@ async def _rest(rest: Rest, drop: Callable[[], None]) -> bool:
 # --- clients ---
 
 
-def blocking_client(client: redis.asyncio.Redis | None) -> redis.Redis | None:
+def blocking_client(client: Client | None) -> BlockingClient | None:
     """A client for the session's threads, to the same Redis."""
     if client is None:
         return None
-    if not isinstance(client, redis.asyncio.Redis):
-        raise TypeError(f"client must be a redis.asyncio.Redis or None, not {type(client).__name__}")
+    if not isinstance(client, Client):
+        raise TypeError(
+            f"client must be a redis.asyncio.Redis, a redis.asyncio.RedisCluster or None, not {type(client).__name__}"
+        )
     found = _blocking_clients.get(client)
     if found is None:
-        pool = client.connection_pool
-        connection_class = CONNECTIONS.get(pool.connection_class)
-        if connection_class is None:
-            raise TypeError(f"client connects by {pool.connection_class.__name__}: pass one made by from_url")
-        options = {key: value for key, value in pool.connection_kwargs.items() if key not in OPTIONS_OF_ASYNCIO}
-        found = redis.Redis(connection_pool=redis.ConnectionPool(connection_class=connection_class, **options))
-        _blocking_clients[client] = found
+        found = _blocking_clients[client] = _made_blocking(client)
     return found
 
 
-Loops: TypeAlias = weakref.WeakKeyDictionary[
-    asyncio.AbstractEventLoop, tuple[AsyncGenerator[redis.asyncio.Redis, None], redis.asyncio.Redis]
-]
-_open: weakref.WeakKeyDictionary[Session, Loops] = weakref.WeakKeyDictionary()
+def _made_blocking(client: Client) -> redis.Redis:
+    if isinstance(client, redis.asyncio.RedisCluster):
+        node, *_ = client.nodes_manager.startup_nodes.values()  # the session finds out that it is a Cluster's
+        taken = inspect.signature(redis.Redis).parameters.keys() - {"host", "port", "retry"}
+        options = {name: each for name, each in client.connection_kwargs.items() if name in taken}
+        return redis.Redis(node.host, int(node.port), **options)
+    pool = client.connection_pool
+    connection_class = CONNECTIONS.get(pool.connection_class)
+    if connection_class is None:
+        raise TypeError(f"client connects by {pool.connection_class.__name__}: pass one made by from_url")
+    options = {name: each for name, each in pool.connection_kwargs.items() if name not in OF_ASYNCIO}
+    return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=connection_class, **options))
 
 
-async def _client_of(session: Session, source: redis.asyncio.Redis | None) -> redis.asyncio.Redis:
+Opened: TypeAlias = tuple[AsyncGenerator[Client, None], Client]
+Loops: TypeAlias = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Opened]
+_open: weakref.WeakKeyDictionary[Wire, Loops] = weakref.WeakKeyDictionary()
+
+
+async def _client_of(session: Session, source: Client | None) -> Client:
     """Connections of this loop, a few: a thousand coroutines that ask at once must not exhaust the server's."""
-    loops = _open.setdefault(session, weakref.WeakKeyDictionary())
+    loops = _open.setdefault(session.wire, weakref.WeakKeyDictionary())
     loop = asyncio.get_running_loop()
     if loop not in loops:
-        opened = _opened(source)
+        opened = _opened(session.wire, source)
         loops[loop] = opened, await opened.asend(None)  # which suspends nobody: no other opens it meanwhile
     return loops[loop][1]
 
 
-async def _opened(source: redis.asyncio.Redis | None) -> AsyncGenerator[redis.asyncio.Redis, None]:
+async def _opened(wire: Wire, source: Client | None) -> AsyncGenerator[Client, None]:
     """A client, closed when the loop ends: asyncio.run ends all asynchronous generators then."""
-    if source is None:
-        retry = redis.asyncio.retry.Retry(ExponentialBackoff(cap=0.5, base=0.05), 3)
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            address.url(), max_connections=CONNECTIONS_MAX, timeout=None, retry=retry
-        )
-    else:
-        pool = redis.asyncio.BlockingConnectionPool(
-            connection_class=source.connection_pool.connection_class,
-            **{**source.connection_pool.connection_kwargs, "max_connections": CONNECTIONS_MAX, "timeout": None},
-        )
-    client = redis.asyncio.Redis.from_pool(pool)
+    client = _made(wire, source)
     try:
         yield client
     finally:
         await client.aclose()
+
+
+def _made(wire: Wire, source: Client | None) -> Client:
+    if isinstance(wire, ClusterWire):
+        nodes = [redis.asyncio.cluster.ClusterNode(host, port) for host, port in wire.known]
+        (server, *_) = wire.servers()
+        taken = inspect.signature(redis.asyncio.RedisCluster).parameters.keys() - {"host", "port", "retry"}
+        options = {name: each for name, each in server.connection_pool.connection_kwargs.items() if name in taken}
+        options["max_connections"] = CONNECTIONS_MAX
+        return redis.asyncio.RedisCluster(startup_nodes=nodes, **options)
+    limits = {"max_connections": CONNECTIONS_MAX, "timeout": None}
+    if isinstance(source, redis.asyncio.Redis):
+        pool = source.connection_pool
+        options = {**pool.connection_kwargs, **limits}
+        pool = redis.asyncio.BlockingConnectionPool(connection_class=pool.connection_class, **options)
+    else:
+        retry = redis.asyncio.retry.Retry(ExponentialBackoff(cap=0.5, base=0.05), 3)
+        pool = redis.asyncio.BlockingConnectionPool.from_url(address.url(), retry=retry, **limits)
+    return redis.asyncio.Redis.from_pool(pool)

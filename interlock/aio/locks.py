@@ -6,10 +6,8 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TypeVar
 
-import redis.asyncio
-
 from interlock import condition, lock, rwlock, semaphore
-from interlock.aio._driver import Coroutines, Twin, awaiting, blocking_client
+from interlock.aio._driver import Client, Coroutines, Twin, awaiting, blocking_client
 
 Found = TypeVar("Found")
 
@@ -64,16 +62,14 @@ class Lock(_Lock):
     `threading.Lock`; here, too, any coroutine or thread of the process that holds it may release it.
 
     Args:
-        client: a `redis.asyncio.Redis`; None: from `REDIS_URL`.
+        client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
         name, lease: as in `interlock.Lock`.
     """
 
     kind = "aio.Lock"
     blocking = lock.Lock
 
-    def __init__(
-        self, *, name: str | None = None, client: redis.asyncio.Redis | None = None, lease: float = 30.0
-    ) -> None:
+    def __init__(self, *, name: str | None = None, client: Client | None = None, lease: float = 30.0) -> None:
         super().__init__(lock.Lock(name=name, client=blocking_client(client), lease=lease), client)
 
 
@@ -89,13 +85,11 @@ class RLock(_Lock):
     acquire = awaiting(lock.RLock.acquire)
     release = awaiting(lock.RLock.release, whole=True)
 
-    def __init__(
-        self, *, name: str | None = None, client: redis.asyncio.Redis | None = None, lease: float = 30.0
-    ) -> None:
+    def __init__(self, *, name: str | None = None, client: Client | None = None, lease: float = 30.0) -> None:
         super().__init__(lock.RLock(name=name, client=blocking_client(client), lease=lease), client)
 
 
-def around(twin: lock.Lock | lock.RLock, client: redis.asyncio.Redis | None) -> Lock | RLock:
+def around(twin: lock.Lock | lock.RLock, client: Client | None) -> Lock | RLock:
     """The lock for coroutines that has this twin."""
     made = (Lock if isinstance(twin, lock.Lock) else RLock)(name=twin.name, client=client, lease=twin.lease)
     made._twin = twin
@@ -124,9 +118,7 @@ class RWLock(Coroutines[rwlock.RWLock]):
     break_lock = awaiting(rwlock.RWLock.break_lock)
     statistics = awaiting(rwlock.RWLock.statistics)
 
-    def __init__(
-        self, *, name: str | None = None, client: redis.asyncio.Redis | None = None, lease: float = 30.0
-    ) -> None:
+    def __init__(self, *, name: str | None = None, client: Client | None = None, lease: float = 30.0) -> None:
         super().__init__(rwlock.RWLock(name=name, client=blocking_client(client), lease=lease), client)
 
     @property
@@ -151,7 +143,7 @@ class Semaphore(_Entered[semaphore.Semaphore]):
     True
 
     Args:
-        client: a `redis.asyncio.Redis`; None: from `REDIS_URL`.
+        client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
         value, name, lease, ttl: as in `interlock.Semaphore`.
     """
 
@@ -168,7 +160,7 @@ class Semaphore(_Entered[semaphore.Semaphore]):
         value: int = 1,
         *,
         name: str | None = None,
-        client: redis.asyncio.Redis | None = None,
+        client: Client | None = None,
         lease: float = 30.0,
         ttl: float | None = None,
     ) -> None:
@@ -190,7 +182,7 @@ class Condition(_Entered[condition.Condition]):
 
     Args:
         lock: None: an RLock of its own; an `interlock.aio.Lock` or `RLock`.
-        client: a `redis.asyncio.Redis`, for a lock of its own; None: from `REDIS_URL`.
+        client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`, for a lock of its own; None: from `REDIS_URL`.
         name, lease: as in `interlock.Condition`.
     """
 
@@ -207,7 +199,7 @@ class Condition(_Entered[condition.Condition]):
         lock: Lock | RLock | None = None,
         *,
         name: str | None = None,
-        client: redis.asyncio.Redis | None = None,
+        client: Client | None = None,
         lease: float = 30.0,
     ) -> None:
         if lock is None:

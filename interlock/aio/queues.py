@@ -3,10 +3,8 @@
 from types import TracebackType
 from typing import Self
 
-import redis.asyncio
-
 from interlock import pipe, queue
-from interlock.aio._driver import Coroutines, Twin, awaiting, blocking_client
+from interlock.aio._driver import Client, Coroutines, Twin, awaiting, blocking_client
 
 
 class _BaseQueue(Coroutines[Twin]):
@@ -31,7 +29,7 @@ class Queue(_BaseQueue[queue.Queue]):
     the item is lost, as with `interlock.Queue`. `put_nowait` and `get_nowait` are awaited too: they ask Redis.
 
     Args:
-        client: a `redis.asyncio.Redis`; None: from `REDIS_URL`.
+        client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
         maxsize, name, ttl, pickle: as in `interlock.Queue`.
     """
 
@@ -49,7 +47,7 @@ class Queue(_BaseQueue[queue.Queue]):
         maxsize: int = 0,
         *,
         name: str | None = None,
-        client: redis.asyncio.Redis | None = None,
+        client: Client | None = None,
         ttl: float | None = None,
         pickle: bool = False,
     ) -> None:
@@ -90,7 +88,7 @@ class SimpleQueue(_BaseQueue[queue.SimpleQueue]):
         self,
         *,
         name: str | None = None,
-        client: redis.asyncio.Redis | None = None,
+        client: Client | None = None,
         ttl: float | None = None,
         pickle: bool = False,
     ) -> None:
@@ -106,11 +104,19 @@ def Pipe(  # noqa: N802 - the name that multiprocessing gives it
     duplex: bool = True,
     *,
     name: str | None = None,
-    client: redis.asyncio.Redis | None = None,
+    client: Client | None = None,
     ttl: float | None = None,
     pickle: bool = False,
 ) -> tuple["Connection", "Connection"]:
-    """`interlock.Pipe` for coroutines: two connected ends. `client` is a `redis.asyncio.Redis`, else as there."""
+    """`interlock.Pipe` for coroutines: two connected ends.
+
+    Args:
+        client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+        duplex: as in `interlock.Pipe`, and so the others:
+        name: of the Pipe.
+        ttl: in seconds.
+        pickle: True: pickle what is sent.
+    """
     first, second = pipe.Pipe(duplex, name=name, client=blocking_client(client), ttl=ttl, pickle=pickle)
     return Connection(first, client), Connection(second, client)
 

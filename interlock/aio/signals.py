@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 
-import redis.asyncio
-
 from interlock import barrier, event
-from interlock.aio._driver import Coroutines, awaiting, blocking_client
+from interlock.aio._driver import Client, Coroutines, awaiting, blocking_client
 
 
 class Event(Coroutines[event.Event]):
@@ -23,7 +21,7 @@ class Event(Coroutines[event.Event]):
     from `threading.Event`.
 
     Args:
-        client: a `redis.asyncio.Redis`; None: from `REDIS_URL`.
+        client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
         name, ttl: as in `interlock.Event`.
     """
 
@@ -37,9 +35,7 @@ class Event(Coroutines[event.Event]):
     unlink = awaiting(event.Event.unlink)
     statistics = awaiting(event.Event.statistics)
 
-    def __init__(
-        self, *, name: str | None = None, client: redis.asyncio.Redis | None = None, ttl: float | None = None
-    ) -> None:
+    def __init__(self, *, name: str | None = None, client: Client | None = None, ttl: float | None = None) -> None:
         super().__init__(event.Event(name=name, client=blocking_client(client), ttl=ttl), client)
 
 
@@ -50,7 +46,7 @@ class Barrier(Coroutines[barrier.Barrier]):
     is cancelled while it waits breaks the barrier.
 
     Args:
-        client: a `redis.asyncio.Redis`; None: from `REDIS_URL`.
+        client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
         parties, action, timeout, name, ttl: as in `interlock.Barrier`.
     """
 
@@ -70,7 +66,7 @@ class Barrier(Coroutines[barrier.Barrier]):
         timeout: float | None = None,
         *,
         name: str | None = None,
-        client: redis.asyncio.Redis | None = None,
+        client: Client | None = None,
         ttl: float | None = None,
     ) -> None:
         twin = barrier.Barrier(parties, action, timeout, name=name, client=blocking_client(client), ttl=ttl)

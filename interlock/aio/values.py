@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Self
 
-import redis.asyncio
-
 from interlock import _shared, array, value
 from interlock._steps import Steps
-from interlock.aio._driver import Coroutines, Twin, awaiting, blocking_client
+from interlock.aio._driver import Client, Coroutines, Twin, awaiting, blocking_client
 from interlock.aio.locks import Lock, RLock, _Entered, around
 
 
@@ -18,7 +16,7 @@ class _Shared(Coroutines[Twin]):
     unlink = awaiting(_shared.Shared.unlink)
     _create: Callable[[], Steps[None]] | None = None
 
-    def __init__(self, twin: Twin, client: redis.asyncio.Redis | None, create: Callable[[], Steps[None]]) -> None:
+    def __init__(self, twin: Twin, client: Client | None, create: Callable[[], Steps[None]]) -> None:
         super().__init__(twin, client)
         self._create = create
         self._creating = asyncio.Lock()
@@ -46,7 +44,7 @@ class RawValue(_Shared[value.RawValue]):
     that, a name that stands for something else is not noticed.
 
     Args:
-        client: a `redis.asyncio.Redis`; None: from `REDIS_URL`.
+        client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
         typecode_or_type, value, name, ttl: as in `interlock.RawValue`.
     """
 
@@ -63,7 +61,7 @@ class RawValue(_Shared[value.RawValue]):
         value: Any = None,
         *,
         name: str | None = None,
-        client: redis.asyncio.Redis | None = None,
+        client: Client | None = None,
         ttl: float | None = None,
     ) -> None:
         twin = self.blocking.__new__(self.blocking)
@@ -88,7 +86,7 @@ class Value(_Shared[value.Value], _Entered[value.Value]):
 
     Args:
         lock: True or None: an RLock of its own; an `interlock.aio.Lock` or `RLock`: that one.
-        client: a `redis.asyncio.Redis`; None: from `REDIS_URL`.
+        client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
         typecode_or_type, value, name, lease, ttl: as in `interlock.Value`.
     """
 
@@ -108,7 +106,7 @@ class Value(_Shared[value.Value], _Entered[value.Value]):
         *,
         lock: bool | Lock | RLock | None = True,
         name: str | None = None,
-        client: redis.asyncio.Redis | None = None,
+        client: Client | None = None,
         lease: float = 30.0,
         ttl: float | None = None,
     ) -> None:
@@ -129,7 +127,7 @@ class RawArray(_Shared[array.RawArray]):
     Created as `RawValue` is.
 
     Args:
-        client: a `redis.asyncio.Redis`; None: from `REDIS_URL`.
+        client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
         typecode_or_type, size_or_initializer, name, ttl: as in `interlock.RawArray`.
     """
 
@@ -145,7 +143,7 @@ class RawArray(_Shared[array.RawArray]):
         size_or_initializer: int | Sequence[Any],
         *,
         name: str | None = None,
-        client: redis.asyncio.Redis | None = None,
+        client: Client | None = None,
         ttl: float | None = None,
     ) -> None:
         twin = self.blocking.__new__(self.blocking)
@@ -162,7 +160,7 @@ class Array(_Shared[array.Array], _Entered[array.Array]):
 
     Args:
         lock: True or None: an RLock of its own; an `interlock.aio.Lock` or `RLock`: that one.
-        client: a `redis.asyncio.Redis`; None: from `REDIS_URL`.
+        client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
         typecode_or_type, size_or_initializer, name, lease, ttl: as in `interlock.Array`.
     """
 
@@ -181,7 +179,7 @@ class Array(_Shared[array.Array], _Entered[array.Array]):
         *,
         lock: bool | Lock | RLock | None = True,
         name: str | None = None,
-        client: redis.asyncio.Redis | None = None,
+        client: Client | None = None,
         lease: float = 30.0,
         ttl: float | None = None,
     ) -> None:
@@ -200,7 +198,7 @@ class Array(_Shared[array.Array], _Entered[array.Array]):
         return around(self._twin.get_lock(), self._source)
 
 
-def _guard(lock: bool | Lock | RLock | None, client: redis.asyncio.Redis | None) -> tuple[Any, Any]:
+def _guard(lock: bool | Lock | RLock | None, client: Client | None) -> tuple[Any, Any]:
     """The lock for the twin, and the client of both."""
     if isinstance(lock, Lock | RLock):
         return lock._twin, lock._source

@@ -71,9 +71,13 @@ local function tick()
 end
 
 -- Sends a message to the session of an id; how many heard it: 0 if its process is gone.
+-- All nodes of a Cluster pass a message on, but PUBLISH counts the listeners of its own node alone: sessions on a Cluster,
+-- whose names end with a C, always count as one that heard. Who is gone then costs others a claim.
 local function tell(id, token, end_ms)
-  local channel = string.match(state, '^[^{]*') .. 'session:' .. session_of(id)
-  return redis.call('PUBLISH', channel, token .. ' ' .. end_ms .. ' ' .. id)
+  local session = session_of(id)
+  local channel = string.match(state, '^[^{]*') .. 'session:' .. session
+  local heard = redis.call('PUBLISH', channel, token .. ' ' .. end_ms .. ' ' .. id)
+  return string.sub(session, -1) == 'C' and 1 or heard
 end
 
 -- Wakes a waiter that then asks again.

@@ -101,7 +101,7 @@ def test_cancelled_waiter_leaves_the_queue(kind, broken, monkeypatch):
     asyncio.run(main())
     for walk in kept:
         with pytest.raises(asyncio.CancelledError):
-            _steps.run(walk._steps, session(None).wire, asyncio.CancelledError())
+            _steps.run(walk._steps, session(None).call, asyncio.CancelledError())
     assert not session(None).standing.waits
     assert not session(None).standing.sleepers
 

@@ -174,5 +174,7 @@ def test_database_that_does_not_exist_is_one_line(monkeypatch):
 
 
 def test_client_that_is_none_is_refused():
-    with pytest.raises(TypeError, match=r"client must be a redis\.Redis or None, not str"):
+    with pytest.raises(
+        TypeError, match=r"client must be a redis\.Redis, a redis\.cluster\.RedisCluster or None, not str"
+    ):
         interlock.Lock(client="redis://")
