@@ -9,7 +9,7 @@ True
 Redis is where `REDIS_URL` says. Every class says in its docstring how it differs from its twin.
 """
 
-from interlock._session import close
+from interlock._session import close, flush
 from interlock.array import Array, RawArray
 from interlock.barrier import Barrier
 from interlock.caller import Caller, acting_for
@@ -38,5 +38,5 @@ __all__ = [
     "Array", "Barrier", "BoundedSemaphore", "Caller", "Condition", "Connection", "Event", "GoneError",
     "InterlockError", "JoinableQueue", "LeaseLostError", "Lock", "NameTakenError", "NotHeldError", "Pipe", "Queue",
     "RLock", "RWLock", "RawArray", "RawValue", "Semaphore", "SimpleQueue", "UnreachableError", "Value", "acting_for",
-    "close", "inspect", "register_with_kombu",
+    "close", "flush", "inspect", "register_with_kombu",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ import uuid
 NAME_BYTES_MAX = 512
 LEASE_MAX = 86_400.0  # seconds: a day, after which idle keys expire
 LEASE_MIN = 0.1  # seconds: three round trips over a slow network; claims and renewals need them
+LINGER_MAX = 10.0  # seconds that others wait for what nobody needs
 DAY = 86_400.0  # seconds: how long an unnamed object outlives its last use
 
 
@@ -41,6 +42,11 @@ def checked_seconds(what: str, value: float, low: float, high: float) -> float:
 def checked_lease(lease: float) -> float:
     """How long Redis keeps what a silent holder has, in seconds."""
     return checked_seconds("lease", lease, LEASE_MIN, LEASE_MAX)
+
+
+def checked_linger(linger: float | None) -> float | None:
+    """How long a released lock is kept at least while it is used, in seconds; None: as the network says."""
+    return None if linger is None else checked_seconds("linger", linger, 0.0, LINGER_MAX)
 
 
 def checked_ttl(ttl: float | None, *, named: bool) -> float | None:

@@ -76,6 +76,16 @@ def _check(server: redis.Redis) -> str:
     return str(said.get("redis_mode") or said.get("server_mode") or "standalone")
 
 
+def runs(wire: Wire) -> frozenset[str]:
+    """Which process the server is: another one may know less than the one before. Nothing is said of a Cluster's.
+
+    Raises what redis-py raises if it does not answer.
+    """
+    if isinstance(wire, ClusterWire):
+        return frozenset()
+    return frozenset(str(server.info("server")["run_id"]) for server in wire.servers())
+
+
 def where(wire: Wire) -> str:
     """The address of a wire, without passwords."""
     if isinstance(wire, ClusterWire):

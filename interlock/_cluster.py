@@ -119,7 +119,9 @@ class ClusterWire(Wire):
         """One command, one round trip to the node of its key; sent again if that is elsewhere, or gives no answer."""
         try:
             return self.line(command).call(*command)
-        except (*UNANSWERED, *ELSEWHERE):
+        except UNANSWERED:
+            self.cut = True
+        except ELSEWHERE:
             pass
         return self._again(command)
 

@@ -12,6 +12,14 @@ CTYPES: dict[str, Any] = {
 }  # fmt: skip
 
 
+def int_range(typecode: str) -> tuple[int, int]:
+    """The least and the largest int that the type holds as it is; nothing, (0, -1), if it is no type of ints."""
+    if typecode not in "bBhHiIlLqQ":
+        return 0, -1
+    bits = 8 * ctypes.sizeof(CTYPES[typecode])
+    return (0, 2**bits - 1) if typecode.isupper() else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
 def typecode_of(typecode_or_type: Any) -> str:
     """The type code of a type code or of a ctypes type."""
     if isinstance(typecode_or_type, str) and typecode_or_type in CTYPES:
@@ -22,14 +30,20 @@ def typecode_of(typecode_or_type: Any) -> str:
     raise TypeError(f"typecode must be one of {' '.join(CTYPES)} or its ctypes type, not {typecode_or_type!r}")
 
 
-def encode(typecode: str, value: Any) -> str:
-    """A value as C has it (overflow wraps, as in ctypes), as text: '42'.
+def converted(typecode: str, value: Any) -> Any:
+    """A value as C has it: overflow wraps, as in ctypes.
 
     Raises TypeError for what the type cannot hold, and UnicodeEncodeError for what is no text.
     """
     held = CTYPES[typecode](value).value
     if typecode == "u":
         held.encode()  # half of a surrogate pair is no text
+    return held
+
+
+def encode(typecode: str, value: Any) -> str:
+    """A value as C has it, as text: '42'. Raises as `converted`."""
+    held = converted(typecode, value)
     plain = held.decode("latin-1") if typecode == "c" else held
     return plain if typecode in "cu" else json.dumps(plain)
 

@@ -6,18 +6,19 @@ A thread, also for coroutines: an event loop that is busy for longer than a leas
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import redis
 
 from interlock import _client, _scripts
 from interlock._listener import said
 from interlock._scripts import Beat, Heard
-from interlock._standing import Hold, Standing, Wait
+from interlock._standing import Grant, Hold, Standing, Wait
+from interlock._station import Station
+from interlock._steps import BACKOFF
 from interlock._wire import Wire
 
 REASK = 1.0  # seconds between two signs of life of a waiter; ALIVE_MS in attempt.lua allows three to be lost
-BACKOFF = 0.2  # seconds until the next try when Redis does not answer
 IDLE = 5.0  # seconds between two looks of an idle heartbeat at whether its client still exists
 BEATS_MAX = 100  # names a round trip
 
@@ -30,18 +31,32 @@ class Heartbeat:
     Args:
         wire: to the standing's Redis.
         standing: whose; its mutex guards all this.
-        granted: called with id, token and end of the claim (server ms) when a sign of life was answered with a grant.
+        granted: called with an id when a sign of life was answered with a grant.
+        reconnected: called when Redis answers again.
         done: called by the thread when it ends.
     """
 
     def __init__(
-        self, wire: Wire, standing: Standing, granted: Callable[[str, int, int], None], done: Callable[[], None]
+        self,
+        wire: Wire,
+        standing: Standing,
+        granted: Callable[[str, Grant], None],
+        reconnected: Callable[[], None],
+        done: Callable[[], None],
     ) -> None:
         self.ended = False
-        self.wire, self._standing, self._granted, self._done = wire, standing, granted, done
+        self.wire, self._standing = wire, standing
+        self._granted, self._reconnected, self._done = granted, reconnected, done
+        self.stations: Mapping[str, Station] = {}  # locks that linger
+        self.look: Callable[[Station], None] = lambda _: None  # at one that is due
         self._pulse = threading.Condition(standing.mutex)
         self._wake_at = 0.0
         self._thread: threading.Thread | None = None
+
+    @property
+    def began(self) -> bool:
+        """Whether there has been anything to speak for."""
+        return self._thread is not None
 
     def wake_by(self, due: float) -> None:
         """Let it beat at that time at the latest. Under the mutex."""
@@ -70,17 +85,26 @@ class Heartbeat:
     def _run(self) -> None:
         while not self.ended:
             with self._standing.mutex:
-                self._wake_at = min((item.due for item in self._items()), default=float("inf"))
+                self._wake_at = min((item.due for item in self._due()), default=float("inf"))
                 ahead = self._wake_at - time.monotonic()
                 if ahead > 0:
                     self._pulse.wait(min(ahead, IDLE))
                     continue
             try:
+                if self.wire.cut:
+                    self._reconnected()
                 self._beat()
+                for station in list(self.stations.values()):
+                    if station.due <= time.monotonic():
+                        self.look(station)
             except Exception as error:  # whatever it is: leases depend on this thread, so it tries again
                 log.warning("no heartbeat to %s, trying again: %s", _client.where(self.wire), said(error))
+                self.wire.cut = True
                 time.sleep(BACKOFF)
         self._done()
+
+    def _due(self) -> list[Hold | Wait | Station]:
+        return [*self._items(), *self.stations.values()]
 
     def _items(self) -> list[Hold | Wait]:
         return [*self._standing.holds.values(), *self._standing.waits.values()]
@@ -93,7 +117,8 @@ class Heartbeat:
             holds = [hold for hold in standing.holds.values() if hold.of.state in due and hold.releaser is None]
             waits = [wait for wait in standing.waits.values() if wait.of.state in due]
             for wait in waits:  # an acquire under way asks by itself
-                wait.due = now + REASK
+                wait.due = now + max(REASK, standing.quiet(wait.lease))
+            waits = [wait for wait in waits if standing.quiet(wait.lease) <= 0]
         waits = [wait for wait in waits if wait.arrival is not None]
         requests = []
         names = {hold.of.state: hold.of for hold in holds} | {wait.of.state: wait.of for wait in waits}
@@ -128,9 +153,15 @@ class Heartbeat:
                 if end_ms > 0:
                     hold.deadline = sent + (end_ms - heard.now_ms) / 1000
                     hold.due = time.monotonic() + hold.lease / 3
+                else:
+                    hold.gone = True
+                    hold.due = float("inf")
+                if hold.station is not None:
+                    hold.station.renewed()
+                    if heard.waiting:
+                        self.wake_by(hold.station.ask())
+                if not hold.gone:
                     continue
-                hold.gone = True
-                hold.due = float("inf")
                 if end_ms == 0:  # it stays here until its owner releases it, and is told
                     standing.lost.add((hold.of.state, hold.of.mode))
                 else:
@@ -140,11 +171,11 @@ class Heartbeat:
                     continue
                 wait.sample = sent, heard.now_ms
                 if grant and wait.grant is None:
-                    granted.append((wait.id, *grant))
+                    granted.append((wait.id, Grant(*grant)))
                 self.plan(wait, heard.soonest_ms)
         standing.forget(ended, lost=False)
-        for id, token, end_ms in granted:
-            self._granted(id, token, end_ms)
+        for id, answer in granted:
+            self._granted(id, answer)
 
 
 def beat(of: _scripts.Identity, holds: list[Hold], waits: list[Wait]) -> Beat:

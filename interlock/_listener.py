@@ -69,6 +69,7 @@ class Listener:
                 if self.ended:
                     return
                 self._listening = False
+                self._wire.cut = True
                 log.warning("listening at %s failed, trying again: %s", _client.where(self._wire), said(error))
                 time.sleep(BACKOFF)
             finally:

@@ -4,7 +4,7 @@ Each is a procedure (`_steps.py`) of one step. Every script may be sent twice: w
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
@@ -14,6 +14,7 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
+from interlock._copies import Writes
 from interlock._steps import Steps
 from interlock._wire import Wire
 from interlock.errors import InterlockError, NameTakenError
@@ -101,19 +102,31 @@ class Asked:
     token: int  # GRANTED: the fencing token; QUEUED: the arrival; else 0
     ms: int  # GRANTED: the end of the lease in server ms; else ms until a lease ends, or -1
     now_ms: int  # server time
+    texts: Sequence[str | None] = ()  # GRANTED: the values that the asker wants; None: gone
 
 
-def acquire(of: Identity, *, id: str, lease_ms: int, wait: bool, arrival: int | None = None) -> Steps[Asked]:
+def acquire(
+    of: Identity, *, id: str, lease_ms: int, wait: bool, arrival: int | None = None, wants: str = ""
+) -> Steps[Asked]:
     """Ask for a permit: granted, busy, or queued."""
-    argv = (*of.argv, id, lease_ms, int(wait), "" if arrival is None else arrival)
+    argv = (*of.argv, id, lease_ms, int(wait), "" if arrival is None else arrival, wants)
     reply = yield from run("baton_acquire", of.keys, argv)
     of.raise_mismatch(reply)
-    code, number, ms, now = reply
-    return Asked(int(code), int(text(number) or 0), int(text(ms)), int(now))
+    code, number, ms, now, *values = reply
+    return Asked(int(code), int(text(number) or 0), int(text(ms)), int(now), shipped(text(values[0])) if values else ())
 
 
-Writes = Mapping[str, tuple[str | dict[str, str], int | None]]
-"""What a holder wrote: key -> what a value is to hold, or elements of an array by index, and a ttl in ms or None."""
+def shipped(values: str) -> Sequence[str | None]:
+    """The values that came with a grant; None for one that is gone."""
+    return [value or None for value in json.loads(values)] if values else ()
+
+
+def commit(of: Identity, *, id: str, token: int, number: int, writes: Writes) -> Steps[int]:
+    """Store what finished sections wrote and keep the lock: DONE, LOST or GONE."""
+    keys, values = _to_store(writes)
+    reply = yield from run("baton_commit", (*of.keys, *keys), (*of.argv, id, token, number, *values))
+    of.raise_mismatch(reply)
+    return int(reply[0])
 
 
 def _to_store(writes: Writes) -> tuple[list[str], list[str | int]]:
@@ -124,10 +137,10 @@ def _to_store(writes: Writes) -> tuple[list[str], list[str | int]]:
     return list(writes), rest
 
 
-def release(of: Identity, *, id: str, token: int, writes: Writes | None = None) -> Steps[int]:
+def release(of: Identity, *, id: str, token: int, last_token: int = 0, writes: Writes | None = None) -> Steps[int]:
     """Store what was written and hand over: DONE, LOST or GONE."""
     keys, values = _to_store(writes or {})
-    reply = yield from run("baton_release", (*of.keys, *keys), (*of.argv, id, token, *values))
+    reply = yield from run("baton_release", (*of.keys, *keys), (*of.argv, id, token, last_token, *values))
     of.raise_mismatch(reply)
     return int(reply[0])
 
@@ -152,13 +165,16 @@ def condition_wait(
     *,
     id: str,
     token: int,
+    last_token: int = 0,
     writes: Writes,
     again: str,
     condition: str,
 ) -> Steps[tuple[int, int, int]]:
     """Release a lock and wait for a Condition: (QUEUED, arrival, server ms), or (LOST or GONE, 0, 0)."""
     keys, values = _to_store(writes)
-    reply = yield from run("condition_wait", (*of.keys, *keys), (*of.argv, id, token, again, condition, *values))
+    reply = yield from run(
+        "condition_wait", (*of.keys, *keys), (*of.argv, id, token, last_token, again, condition, *values)
+    )
     of.raise_mismatch(reply)
     code, arrival, now = reply if len(reply) == 3 else (reply[0], 0, 0)
     return int(code), int(float(text(arrival))), int(now)
@@ -219,6 +235,7 @@ class Heard:
     soonest_ms: int  # until a lease ends, or -1
     ends_ms: list[int]  # for each hold: the end of its lease in server ms, 0: lost, -1: ended by another's release
     grants: list[tuple[int, int] | None]  # for each waiter: its token and the end of its claim in server ms
+    waiting: int = 0  # how many wait, in all
 
 
 def beat(said: Beat) -> Steps[Heard]:
@@ -238,10 +255,10 @@ def beats(wire: Wire, said: Sequence[Beat]) -> list[Heard | redis.RedisError]:
 
 
 def _heard(reply: Sequence[Any]) -> Heard:
-    now, soonest, ends, grants = reply
+    now, soonest, ends, grants, waiting = reply
     pairs = [text(grant).split() for grant in grants]
     granted = [(int(pair[0]), int(pair[1])) if pair else None for pair in pairs]
-    return Heard(int(now), int(soonest), [int(end) for end in ends], granted)
+    return Heard(int(now), int(soonest), [int(end) for end in ends], granted, int(waiting))
 
 
 @dataclass(frozen=True)
@@ -252,14 +269,16 @@ class Look:
     permits: int
     holders: list[tuple[str, int, float]]  # id, token, seconds until the lease ends
     waiters: list[str]  # ids in order of arrival
+    condition: list[str]  # ids of who waits to be notified, likewise
 
 
-def look(of: Identity) -> Steps[Look]:
-    """Read the state, changing nothing."""
-    kind, permits, now, holders, waiters = yield from run("baton_look", of.keys, of.argv)
+def look(of: Identity, *, condition: str = "") -> Steps[Look]:
+    """Read the state, and who waits for a Condition of it, changing nothing."""
+    kind, permits, now, holders, *waiting = yield from run("baton_look", of.keys, (*of.argv, condition))
     flat = [text(item) for item in holders]
     rows = [
         (id, int(token.rstrip("?")), (int(end) - int(now)) / 1000)
         for id, token, end in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
     ]
-    return Look(text(kind), int(permits), rows, [text(waiter) for waiter in waiters])
+    waiters, notified = ([text(id) for id in ids] for ids in waiting)
+    return Look(text(kind), int(permits), rows, waiters, notified)

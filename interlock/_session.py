@@ -17,18 +17,23 @@ import time
 import uuid
 import warnings
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import redis
 
 from interlock import _client, _scripts, _steps, address, caller
 from interlock._cluster import wire_for
-from interlock._heartbeat import BACKOFF, REASK, Heartbeat, beat
+from interlock._copies import Writes
+from interlock._heartbeat import REASK, Heartbeat, beat
+from interlock._lingering import Lingering
 from interlock._listener import Listener, said
 from interlock._scripts import Identity
-from interlock._standing import Hold, Standing, Wait
-from interlock._steps import Blocking, Rest, Signal, Steps, pause
+from interlock._standing import Grant, Hold, Standing, Wait, gone_text, lost_text, unanswered_text
+from interlock._station import Station
+from interlock._steps import BACKOFF, Blocking, Rest, Signal, Steps, patiently, pause
 from interlock._wire import UNANSWERED, Client, Outbox
 from interlock.errors import GoneError, InterlockError, LeaseLostError, UnreachableError
 
@@ -36,6 +41,7 @@ CLAIM = 1.0  # seconds that a grant waits to be confirmed: CLAIM_MS in attempt.l
 MARGIN = 0.05  # seconds that a lease must have to run at least, for the caller to enter without asking again
 LISTEN_WITHIN = 5.0  # seconds for the first subscription
 ASKED_MAX = 5  # grants that came too late, until the lease is called too short
+WAKE, ASKED, BROKEN = "0", "-1", "-2"  # messages in place of a token: tell in attempt.lua
 LOCKS = ("Lock", "RLock", "RWLock")  # kinds that a task must not keep beyond its end
 
 Answer = TypeVar("Answer")
@@ -50,9 +56,13 @@ class Session:
         self.prefix = address.prefix()
         self._id = uuid.uuid4().hex[:12]
         self.standing = Standing(self.id)
-        self.heartbeat = Heartbeat(self.wire, self.standing, self._on_grant, self.close)
+        self.heartbeat = Heartbeat(self.wire, self.standing, self._on_grant, self._look_at_runs, self.close)
+        self.lingering = Lingering(self, self.heartbeat.wake_by)
+        self.heartbeat.stations, self.heartbeat.look = self.lingering.stations, self.lingering.look
+        self._round_trip = 0.0  # seconds, as measured
         self._checked = False
         self._checking = threading.Lock()
+        self._runs: frozenset[str] = frozenset()  # of the servers' processes
         self._listener: Listener | None = None
         self._outbox = Outbox(self.wire)
 
@@ -94,21 +104,74 @@ class Session:
             if not self._checked:
                 self.wire = self.heartbeat.wire = _client.checked(self.wire)  # another one, if it is a Cluster's
                 self._outbox = Outbox(self.wire)
+                self._runs = _client.runs(self.wire)
                 self.standing.session = self.id
                 self._checked = True
+
+    def _look_at_runs(self) -> None:
+        """After a lost connection: a server that was restarted, or replaced, may have forgotten grants."""
+        self.wire.cut = False
+        try:
+            found = _client.runs(self.wire)
+        except BaseException:
+            self.wire.cut = True
+            raise
+        if found != self._runs:
+            self._runs, self.standing.restarted = found, time.monotonic()
+            log.warning("%s was restarted: for one lease, nobody here asks for a lock", _client.where(self.wire))
 
     def call(self, *command: str | float) -> Any:
         """One command, one round trip."""
         return self.wire.call(*command)
 
-    def acquire(self, of: Identity, *, lease: float, timeout: float | None) -> Steps[Hold | None]:
-        """Get a permit, or None when the time is over. `timeout` in seconds; None: no limit; 0: one try."""
+    def acquire(
+        self, of: Identity, *, lease: float, timeout: float | None, station: Station | None = None
+    ) -> Steps[Hold | None]:
+        """Get a permit, or None when the time is over.
+
+        Args:
+            of: of what.
+            lease: seconds.
+            timeout: seconds; None: no limit; 0: one try.
+            station: that is to linger with it.
+        """
         yield from self.checked()
+        until = None if timeout is None else time.monotonic() + timeout
+        while (yield from self._calm(lease, until)):
+            left = None if until is None else 0 if timeout == 0 else max(0.001, until - time.monotonic())
+            hold = yield from self._acquire(of, lease, left, station)
+            if hold is None or not self.wire.cut:
+                return hold
+            yield Blocking(self._look_at_runs)
+            if self.standing.quiet(lease) <= 0:
+                return hold
+            if station is not None:  # it was granted by a server that may have forgotten who holds it
+                with self.standing.mutex:
+                    station.end()
+            self.standing.taken(hold)
+            yield from self.release(hold)
+        return None
+
+    def _calm(self, lease: float, until: float | None) -> Steps[bool]:
+        """Wait as long as Redis may have forgotten who holds a lock; whether that is over in time."""
+        if self.wire.cut:
+            yield Blocking(self._look_at_runs)
+        while (quiet := self.standing.quiet(lease)) > 0:
+            left = quiet if until is None else min(quiet, until - time.monotonic())
+            if left <= 0:
+                return False
+            yield pause(left)
+        return True
+
+    def _acquire(
+        self, of: Identity, lease: float, timeout: float | None, station: Station | None
+    ) -> Steps[Hold | None]:
         standing = self.standing
         until = None if timeout is None else time.monotonic() + timeout
-        if timeout != 0:
+        if timeout != 0 or station is not None:  # who lingers hears that it is asked
             yield from self._listen(timeout)
-        wait = Wait(of, standing.new_id(of.mode), lease, time.monotonic() + REASK)
+        mode = of.mode if station is None else f"l{round(lease * 1000)}"
+        wait = Wait(of, standing.new_id(mode), lease, time.monotonic() + REASK, station=station)
         if timeout != 0:
             with standing.mutex:
                 standing.waits[wait.id] = wait
@@ -120,15 +183,33 @@ class Session:
             raise
         except BaseException:
             with standing.mutex:  # interrupted after it was entered: nobody will release it
-                standing.holds.pop(wait.id, None)
+                entered = standing.holds.pop(wait.id, None)
+                if station is not None and entered is not None:
+                    station.end()
             yield from self._leave(wait)
             raise
         if hold is None and timeout != 0:
             yield from self._leave(wait)
         return hold
 
-    def release(self, hold: Hold, *, patient: bool = True) -> Steps[None]:
+    def leave(self, of: Identity, owner: caller.Owner | None) -> Steps[bool]:
+        """The section of the owner ends, with no owner given that of the caller or another; False: there is none.
+
+        Raises as `release`.
+        """
+        hold = self.standing.mine(of, owner)
+        if hold is not None and hold.station is not None:
+            yield from self.lingering.leave(hold.station)
+            return True
+        taken = self.standing.take(of, owner)
+        if taken:
+            yield from self.release(taken[0])
+        return bool(taken)
+
+    def release(self, hold: Hold, *, until: float | None = None) -> Steps[None]:
         """Give up a lock with what was written under it. The hold comes from `take`.
+
+        If Redis does not answer it is asked again until that time, on time.monotonic(); None: to the end of the lease.
 
         Raises:
             LeaseLostError: its lease is over; what was written is discarded.
@@ -136,10 +217,13 @@ class Session:
             UnreachableError: Redis did not answer until the lease was over.
         """
         code = _scripts.LOST
+        writes = self._writes(hold)
         try:
             if not hold.gone:
-                asked = lambda: _scripts.release(hold.of, id=hold.id, token=hold.token, writes=hold.writes)  # noqa: E731
-                code = yield from patiently(asked, hold.deadline if patient else 0.0)
+                asked = lambda: _scripts.release(  # noqa: E731
+                    hold.of, id=hold.id, token=hold.token, last_token=hold.last_token, writes=writes
+                )
+                code = yield from patiently(asked, hold.deadline if until is None else until)
         except UNANSWERED as error:
             hold.unanswered = True
             raise UnreachableError(unanswered_text(hold)) from error
@@ -147,6 +231,11 @@ class Session:
             hold.unanswered = True
             raise
         self._ended(hold, code)
+
+    def _writes(self, hold: Hold) -> Writes:
+        """What is to be stored with the end of a hold."""
+        hold.copies.finish_section()
+        return hold.copies.encoded(hold.of.state, hold.copies.unsent())
 
     def _ended(self, hold: Hold, code: int) -> None:
         """A lock was given up, and this is what the server said."""
@@ -234,6 +323,10 @@ class Session:
         standing = self.standing
         until = None if timeout is None else time.monotonic() + timeout
         yield from self._listen(timeout)
+        held = standing.mine(of, owner)
+        if held is not None:
+            yield from self.lingering.before_detach(held)
+            self.lingering.detach(held)
         (hold,) = standing.take(of, owner)
         wait = Wait(of, standing.new_id(), hold.lease, time.monotonic() + REASK, condition=condition)
         with standing.mutex:
@@ -276,12 +369,19 @@ class Session:
     def _release_and_wait(self, hold: Hold, wait: Wait) -> Steps[None]:
         code, arrival, now_ms = _scripts.LOST, 0, 0
         sent = time.monotonic()
+        writes = self._writes(hold)
 
         def asked() -> Steps[tuple[int, int, int]]:
             nonlocal sent
             sent = time.monotonic()
             return _scripts.condition_wait(
-                hold.of, id=hold.id, token=hold.token, writes=hold.writes, again=wait.id, condition=wait.condition
+                hold.of,
+                id=hold.id,
+                token=hold.token,
+                last_token=hold.last_token,
+                writes=writes,
+                again=wait.id,
+                condition=wait.condition,
             )
 
         try:
@@ -313,8 +413,15 @@ class Session:
     def _ask(self, wait: Wait, *, blocking: bool) -> Steps[tuple[float, _scripts.Asked]]:
         sent = time.monotonic()
         asked = yield from _scripts.acquire(
-            wait.of, id=wait.id, lease_ms=wait.lease_ms, wait=blocking, arrival=wait.arrival
+            wait.of,
+            id=wait.id,
+            lease_ms=wait.lease_ms,
+            wait=blocking,
+            arrival=wait.arrival,
+            wants="" if wait.station is None else wait.station.wants,
         )
+        took = time.monotonic() - sent
+        self._round_trip = took if not self._round_trip else min(took, 0.8 * self._round_trip + 0.2 * took)
         return sent, asked
 
     def _try(self, wait: Wait) -> Steps[Hold | None]:
@@ -323,7 +430,7 @@ class Session:
             if asked.code != _scripts.GRANTED:
                 self.standing.end_id(wait.id)
                 return None
-            hold = self._enter(wait, asked.token, sent + (asked.ms - asked.now_ms) / 1000)
+            hold = self._enter(wait, asked.token, sent + (asked.ms - asked.now_ms) / 1000, 0, asked.texts)
             if hold is not None:
                 return hold
         yield from self._leave(wait)
@@ -346,7 +453,7 @@ class Session:
                     continue
                 # it is in the queue already: the heartbeat asks again when Redis is back
             if asked and asked.code == _scripts.GRANTED:
-                hold = self._enter(wait, asked.token, sent + (asked.ms - asked.now_ms) / 1000)
+                hold = self._enter(wait, asked.token, sent + (asked.ms - asked.now_ms) / 1000, 0, asked.texts)
                 if hold is not None:
                     return hold
                 late += 1
@@ -363,17 +470,17 @@ class Session:
                     wait.signal.take()  # the grant came in the last moment
             with standing.mutex:
                 assert wait.grant is not None
-                token, end, confirmed = wait.grant
+                grant, wait.grant = wait.grant, None
                 # the claim's end, or the end of the lease that the confirmation made of it, if that is sooner
-                deadline = min(wait.sample[0] + (end - wait.sample[1]) / 1000, confirmed + wait.lease)
-                wait.grant = None
-            hold = self._enter(wait, token, deadline)
+                end = wait.sample[0] + (grant.end_ms - wait.sample[1]) / 1000
+            deadline = min(end, grant.confirmed + wait.lease)
+            hold = self._enter(wait, grant.token, deadline, grant.waiting, grant.texts)
             if hold is not None:
                 return hold
         yield from self._leave(wait)
         raise too_short(wait)
 
-    def _enter(self, wait: Wait, token: int, deadline: float) -> Hold | None:
+    def _enter(self, wait: Wait, token: int, deadline: float, waiting: int, texts: Sequence[str | None]) -> Hold | None:
         """The permit as this process has it from now on; None if its lease may be over already: then ask again."""
         now = time.monotonic()
         if now >= deadline - min(MARGIN, wait.lease / 4):
@@ -388,6 +495,9 @@ class Session:
             standing.holds[wait.id] = hold
             standing.lost.discard((wait.of.state, wait.of.mode))
             self.heartbeat.wake_by(due)
+            if wait.station is not None:
+                hold.copies.receive(wait.station.wants, texts)
+                self.lingering.begin(wait.station, hold, max(waiting, wait.asked), self._round_trip)
         return hold
 
     def _leave(self, wait: Wait) -> Steps[None]:
@@ -423,16 +533,20 @@ class Session:
                 signal.wake()
 
     def _on_message(self, message: str) -> None:
-        token, end, id = message.split(" ", 2)
-        if int(token):
-            self._on_grant(id, int(token), int(end))
+        token, end, waiting, rest = message.split(" ", 3)
+        id, _, values = rest.partition("\n")
+        if token in (ASKED, BROKEN):
+            self.lingering.on_asked(id, broken=token == BROKEN)
+            return
+        if token != WAKE:
+            self._on_grant(id, Grant(int(token), int(end), int(waiting), _scripts.shipped(values)))
             return
         with self.standing.mutex:
             signal = self.standing.sleepers.get(id)
             if signal is not None:
                 signal.wake()
 
-    def _on_grant(self, id: str, token: int, end_ms: int) -> None:
+    def _on_grant(self, id: str, grant: Grant) -> None:
         standing = self.standing
         with standing.mutex:
             wait = standing.waits.get(id)
@@ -443,11 +557,11 @@ class Session:
             _scripts.load_confirm(self.wire)
         # At once, before the section and without awaiting the reply: later, a C call in the section may keep the GIL.
         confirmed = time.monotonic()
-        self._outbox.send(_scripts.confirm_command(wait.of, id=id, token=token, lease_ms=wait.lease_ms))
+        self._outbox.send(_scripts.confirm_command(wait.of, id=id, token=grant.token, lease_ms=wait.lease_ms))
         with standing.mutex:
             first = wait.grant is None
-            if wait.grant is None or wait.grant[0] != token:  # else the server counts from the first confirmation
-                wait.grant = token, end_ms, confirmed
+            if wait.grant is None or wait.grant.token != grant.token:  # else the first confirmation is what counts
+                wait.grant = replace(grant, confirmed=confirmed)
             if first and wait.id in standing.waits:
                 wait.signal.wake()
 
@@ -462,14 +576,19 @@ class Session:
     def close(self) -> None:
         """At the normal end of a process, or when its client is no more: give back what is held, leave every queue."""
         self.end()
+        with suppress(ValueError):
+            _ending.remove(self)
         standing = self.standing
         with standing.mutex:
             holds, waits = list(standing.holds.values()), list(standing.waits.values())
             standing.holds.clear()
             standing.waits.clear()
+            for station in self.lingering.stations.values():
+                station.end()
         for hold in holds:
+            hold.copies.written.clear()  # a section that has not ended is as if it had not begun
             try:
-                self.run(self.release(hold, patient=False))
+                self.run(self.release(hold, until=0.0))
             except UnreachableError as error:
                 log.warning("%d holds could not be given back, their leases will run out: %s", len(holds), error)
                 return
@@ -481,18 +600,6 @@ class Session:
             self.run(self._leave(wait))
 
 
-def patiently(ask: Callable[[], Steps[Answer]], until: float) -> Steps[Answer]:
-    """Ask again, until that time on time.monotonic(), while Redis does not answer: for what is safe to send twice."""
-    while True:
-        try:
-            return (yield from ask())
-        except UNANSWERED as error:
-            if time.monotonic() >= until:
-                raise
-            log.warning("asking again, for Redis does not answer: %s", said(error))
-        yield pause(BACKOFF)
-
-
 def too_short(wait: Wait) -> InterlockError:
     """A lease that is always over before the caller hears of it."""
     return InterlockError(
@@ -501,28 +608,8 @@ def too_short(wait: Wait) -> InterlockError:
     )
 
 
-def lost_text(hold: Hold) -> str:
-    """One line: which lease was lost, and what to do."""
-    return (
-        f"the lease of {hold.of.kind} {hold.of.name!r} (token {hold.token}) is over: what was written under "
-        "it is discarded; acquire it again, with a longer lease if this process was only slow"
-    )
-
-
-def gone_text(hold: Hold) -> str:
-    """One line: a lock was given up, but what was written under it could not be stored."""
-    return f"released {hold.of.name!r}, but what was written under it is lost: a value exists no longer"
-
-
-def unanswered_text(hold: Hold) -> str:
-    """One line: nobody knows whether a lock was given up in time."""
-    return (
-        f"no answer to the release of {hold.of.kind} {hold.of.name!r} (token {hold.token}): what was written under it "
-        "is stored or discarded, whole; release it again to know, when Redis is back"
-    )
-
-
 _sessions: weakref.WeakKeyDictionary[Client, Session] = weakref.WeakKeyDictionary()
+_ending: list[Session] = []  # their clients are no more, and they may hold something
 _sessions_mutex = threading.Lock()
 
 
@@ -544,6 +631,8 @@ def session(client: Client | None) -> Session:
 def _end(session: Session, process: int) -> None:
     """The client is no more, nor any primitive that used it. Called amid garbage collection: takes no lock."""
     if process == os.getpid():
+        if session.heartbeat.began:
+            _ending.append(session)  # until its heartbeat has closed it, or the end of the process
         session.end()
 
 
@@ -554,28 +643,46 @@ def _close_at_exit() -> None:
 
 def release_owned() -> list[Exception]:
     """Releases the locks that the running task holds, with a warning for each; what went wrong, one by one."""
-    owner = caller.owner()
+    owner, running = caller.owner(), caller.current.get()
+    task = f"{running.name}[{running.id}]" if running else "that ran"
     errors: list[Exception] = []
     for each in list(_sessions.values()):
         standing = each.standing
         with standing.mutex:
             left = [hold.of for hold in standing.holds.values() if hold.owner == owner and hold.of.kind in LOCKS]
         for of in left:
-            for hold in standing.take(of, owner):
-                text = f"the task {hold.task} ended holding the {of.kind} {of.name!r}: released"
-                warnings.warn(text, ResourceWarning, stacklevel=3)
-                log.warning(text)
-                try:
-                    each.run(each.release(hold))
-                except Exception as error:  # the others must be released all the same
-                    errors.append(error)
+            text = f"the task {task} ended holding the {of.kind} {of.name!r}: released"
+            warnings.warn(text, ResourceWarning, stacklevel=3)
+            log.warning(text)
+            try:
+                each.run(each.leave(of, owner))
+            except Exception as error:  # the others must be released all the same
+                errors.append(error)
     return errors
+
+
+def flush() -> None:
+    """Commit what this process wrote under locks that it keeps (`linger`): others see it when this returns.
+
+    Called before a task's result is stored, and by whatever another process may take as a signal: `Event.set`,
+    `Queue.put`, `Pipe.send`, `notify`, a barrier, `Semaphore.release`, the end of the process. One round trip a lock.
+
+    Raises:
+        LeaseLostError, GoneError: something that the calling thread, or its task, wrote was discarded, whole.
+        UnreachableError: Redis did not answer until the lease was over.
+    """
+    for each in list(_sessions.values()):
+        each.run(each.lingering.flush())
 
 
 def _forget_after_fork() -> None:
     """In a child: no session, no leases, no unsent writes. No network call here."""
     global _sessions_mutex
+    for each in _sessions.values():
+        for station in each.lingering.stations.values():
+            station.forget()
     _sessions.clear()
+    _ending.clear()
     _sessions_mutex = _client.making = threading.Lock()
 
 
@@ -585,7 +692,7 @@ def close() -> None:
     A process that ends in order does it by itself. Call it where one ends by `os._exit`, as Celery's pool processes do.
     """
     with _sessions_mutex:
-        ended = list(_sessions.values())
+        ended = [*_sessions.values(), *_ending]
         _sessions.clear()  # who comes later begins anew
     for each in ended:
         each.close()

@@ -1,16 +1,18 @@
 """What shared values and arrays have in common: a C type, a key, an end; and the lock that guards some."""
 
+from collections.abc import Mapping
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from interlock._arguments import checked_lease, checked_ttl
-from interlock._ctypes import typecode_of
+from interlock._arguments import checked_lease, checked_linger, checked_ttl
+from interlock._copies import Copies, Key, redis_key
+from interlock._ctypes import int_range, typecode_of
 from interlock._primitive import Primitive, blocking, steps_of
-from interlock._session import lost_text
-from interlock._standing import Hold
+from interlock._standing import lost_text
 from interlock._steps import Steps
 from interlock._wire import Client
-from interlock.errors import GoneError, LeaseLostError
+from interlock.errors import GoneError, InterlockError, LeaseLostError
 from interlock.lock import Lock, RLock
 
 Result = TypeVar("Result")
@@ -25,6 +27,7 @@ class Shared(Primitive):
         """Everything but to create it in Redis."""
         super().__init__(name, client)
         self.typecode = typecode_of(typecode_or_type)
+        self._lowest, self._highest = int_range(self.typecode)
         self.ttl = checked_ttl(ttl, named=name is not None)
 
     @property
@@ -69,13 +72,15 @@ class Guarded(Shared):
         name: str | None,
         client: Client | None,
         lease: float,
+        linger: float | None,
         ttl: float | None,
     ) -> None:
         super()._prepare(typecode_or_type, name=name, client=client, ttl=ttl)
         if lock is True or lock is None:
-            self._lock: Lock | RLock = RLock(name=self.name, client=client, lease=lease)
+            self._lock: Lock | RLock = RLock(name=self.name, client=client, lease=lease, linger=linger)
         elif isinstance(lock, Lock | RLock):
             checked_lease(lease)
+            checked_linger(linger)
             self._lock, self._client = lock, lock._client
         else:
             raise TypeError(f"lock must be True, False, an interlock.Lock or an interlock.RLock, not {lock!r}")
@@ -83,7 +88,7 @@ class Guarded(Shared):
     @property
     def _key(self) -> str:
         session = self._session
-        return f"{session.identity(self._lock.kind, self._lock.name).state}:value:{self.name}"
+        return redis_key(session.identity(self._lock.kind, self._lock.name).state, self.name)
 
     def parameters(self) -> dict[str, Any]:
         return {**super().parameters(), "lock": {"kind": self._lock.kind, **self._lock.parameters()}}
@@ -95,16 +100,38 @@ class Guarded(Shared):
         self._lock = Lock(**lock) if lock.pop("kind") == Lock.kind else RLock(**lock)
         return self
 
+    @blocking
+    def unlink(self) -> Steps[None]:
+        """Delete it. Whoever uses it afterwards gets GoneError, and so does a section that wrote to it, at its end."""
+        yield from self._session.lingering.flush()
+        yield from steps_of(super().unlink)()
+        for hold in list(self._session.standing.holds.values()):
+            if hold.of.state == self._lock._of.state:
+                hold.copies.forget(self.name)
+
     def get_lock(self) -> Lock | RLock:
         """The lock that guards it."""
         return self._lock
 
-    def _hold(self) -> Steps[Hold | None]:
-        """The caller's hold of the lock. Raises LeaseLostError if it is over."""
+    def _copies(self) -> Steps[Copies | None]:
+        """What the caller has of what the lock guards; None if it does not hold it. LeaseLostError if that is over."""
         hold = self._lock._mine()
-        if hold is not None and (yield from self._session.surely_lost(hold)):
+        if hold is None:
+            return None
+        if (yield from self._session.surely_lost(hold)):
             raise LeaseLostError(lost_text(hold))
-        return hold
+        hold.copies.know(self.name, self.typecode, self._ttl_ms)
+        if self._lock._lingers():
+            self._lock._station = hold.station
+        return hold.copies
+
+    def _kept(self) -> Mapping[Key, Any]:
+        """What finished sections of this process wrote, while it lingers: Redis may not have it yet."""
+        station = self._session.lingering.stations.get(self._lock._of.state)
+        if station is None:
+            return {}
+        hold = station.hold or station.returning
+        return {} if hold is None or hold.gone or monotonic() >= hold.deadline else hold.copies.finished
 
     def _locked(self, section: Steps[Result]) -> Steps[Result]:
         """A section under the lock."""
@@ -112,7 +139,13 @@ class Guarded(Shared):
         try:
             return (yield from section)
         finally:
-            yield from steps_of(self._lock.release)()
+            try:
+                yield from steps_of(self._lock.release)()
+            except InterlockError:
+                raise
+            except BaseException:  # interrupted on the way: it is given up all the same
+                yield from steps_of(self._lock.release)()
+                raise
 
     def __enter__(self) -> bool:
         return self._lock.__enter__()

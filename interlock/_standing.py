@@ -5,12 +5,17 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from interlock import caller
+from interlock._copies import Copies
 from interlock._scripts import Identity
 from interlock._steps import Signal
+
+if TYPE_CHECKING:
+    from interlock._station import Station
 
 
 @dataclass(eq=False)
@@ -22,15 +27,30 @@ class Hold:
     token: int
     lease: float  # seconds
     deadline: float  # the end of the lease on time.monotonic(), never later than the server's
-    owner: caller.Owner
+    owned_by: caller.Owner | None
     task: str  # the task's name, for people
     due: float  # when to renew, on time.monotonic()
     count: int = 1  # how often its owner, an RLock's, has acquired it
     releaser: int | None = None  # who releases it: from then on it is not renewed, whatever the answer
     unanswered: bool = False  # that release got no answer: anybody may send it again
     gone: bool = False  # the server has said that it is lost
-    writes: dict[str, tuple[str | dict[str, str], int | None]] = field(default_factory=dict)
-    """What the release is to store: key -> what a value holds, or an array's elements by index, and its ttl in ms."""
+    last_token: int = 0  # of the block that came with it, the last that was used
+    copies: Copies = field(default_factory=Copies)  # of the values that the lock guards
+
+    station: "Station | None" = None  # that lingers with it: then it says who is inside
+
+    @property
+    def owner(self) -> caller.Owner | None:
+        """Who holds it; None: the process lingers, and nobody is inside."""
+        station = self.station
+        if station is None:
+            return self.owned_by
+        return (station.thread, station.caller.id if station.caller else None) if station.thread else None
+
+    @property
+    def section_token(self) -> int:
+        """The fencing token of the section that runs under it."""
+        return self.token if self.station is None else self.station.token
 
     @property
     def lost(self) -> bool:
@@ -46,16 +66,29 @@ class Wait:
     id: str
     lease: float  # seconds
     due: float
+    station: "Station | None" = None  # that is to linger with it
+    asked: bool = False  # another process waits for what this one has been granted
     arrival: int | None = None
     condition: str = ""  # the name of the Condition that it waits for, until it is notified
     sample: tuple[float, int] = (0.0, 0)  # the latest reading of the server's clock: (when we asked, what it answered)
-    grant: tuple[int, int, float] | None = None  # token, end of the claim in server ms, when it was confirmed
+    grant: "Grant | None" = None
     signal: Signal = field(default_factory=Signal)  # woken when there is a grant
 
     @property
     def lease_ms(self) -> int:
         """The lease as scripts want it."""
         return round(self.lease * 1000)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What the message that wakes a waiter says, and when it was confirmed."""
+
+    token: int
+    end_ms: int  # of the claim, server time
+    waiting: int = 0  # how many others wait
+    texts: Sequence[str | None] = ()  # the values that it wants; None: gone
+    confirmed: float = 0.0
 
 
 class Standing:
@@ -67,11 +100,16 @@ class Standing:
         self.waits: dict[str, Wait] = {}
         self.sleepers: dict[str, Signal] = {}  # who waits for something else, and asks again when woken
         self.lost: set[tuple[str, str]] = set()  # state keys and modes of what was lost, until it is acquired again
+        self.restarted = float("-inf")  # when Redis was found to be another process, on time.monotonic()
         self.session = session  # what ids begin with
         self._numbers = itertools.count(1)
         self._slots: list[int] = []  # free ones; a slot has one attempt at a time
         self._slots_made = 0
         self._where = f"{socket.gethostname()}:{os.getpid()}"
+
+    def quiet(self, lease: float) -> float:
+        """Seconds for which nobody asks for a lock with such a lease: Redis may have forgotten who holds it."""
+        return self.restarted + lease - time.monotonic()
 
     def new_id(self, mode: str = "") -> str:
         """The id of a new attempt: session / slot / number and mode, and for people host, process and task."""
@@ -94,15 +132,21 @@ class Standing:
         """These are no more, and the server knows."""
         for hold in holds:
             with self.mutex:
-                self.holds.pop(hold.id, None)
+                known = self.holds.pop(hold.id, None)
                 if lost:
                     self.lost.add((hold.of.state, hold.of.mode))
-            self.end_id(hold.id)
+            if known is not None:  # once
+                self.end_id(hold.id)
 
     def mine(self, of: Identity, owner: caller.Owner | None = None) -> Hold | None:
         """What the owner holds of that name; with no owner given: the caller, else another of this process."""
         with self.mutex:
             return self._choose(of, owner, again=False)
+
+    def taken(self, hold: Hold) -> None:
+        """This one is to be released now, by the caller."""
+        with self.mutex:
+            hold.releaser, hold.unanswered, hold.due = caller.owner()[0], False, float("inf")
 
     def take(self, of: Identity, owner: caller.Owner | None = None, most: int = 1) -> list[Hold]:
         """What is to be released now: nobody else gets the same. Not renewed from here on.
@@ -112,8 +156,7 @@ class Standing:
         taken: list[Hold] = []
         with self.mutex:
             while len(taken) < most and (hold := self._choose(of, owner, again=True, but=taken)):
-                hold.releaser, hold.unanswered = caller.owner()[0], False
-                hold.due = float("inf")
+                hold.releaser, hold.unanswered, hold.due = caller.owner()[0], False, float("inf")
                 taken.append(hold)
         return taken
 
@@ -125,6 +168,7 @@ class Standing:
             hold
             for hold in self.holds.values()
             if (hold.of.state, hold.of.mode) == (of.state, of.mode)
+            and hold.owner is not None
             and (hold.releaser is None or (again and (hold.unanswered or hold.releaser == me[0])))
             and hold not in but
         ]
@@ -132,3 +176,24 @@ class Standing:
         # what is held, before what is lost, before what was released but not answered; the owner's latest first
         candidates = own[::-1] if own or owner is not None else mine
         return min(candidates, key=lambda hold: (hold.releaser is not None, hold.gone), default=None)
+
+
+def lost_text(hold: Hold) -> str:
+    """One line: which lease was lost, and what to do."""
+    return (
+        f"the lease of {hold.of.kind} {hold.of.name!r} (token {hold.token}) is over: what was written under "
+        "it is discarded; acquire it again, with a longer lease if this process was only slow"
+    )
+
+
+def gone_text(hold: Hold) -> str:
+    """One line: a lock was given up, but what was written under it could not be stored."""
+    return f"released {hold.of.name!r}, but what was written under it is lost: a value exists no longer"
+
+
+def unanswered_text(hold: Hold) -> str:
+    """One line: nobody knows whether a lock was given up in time."""
+    return (
+        f"no answer to the release of {hold.of.kind} {hold.of.name!r} (token {hold.token}): what was written under it "
+        "is stored or discarded, whole; release it again to know, when Redis is back"
+    )

@@ -6,12 +6,19 @@ I/O of their own: https://sans-io.readthedocs.io.)
 """
 
 import inspect
+import logging
 import threading
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+from interlock._wire import UNANSWERED
+
+BACKOFF = 0.2  # seconds until the next try when Redis does not answer
+
 Result = TypeVar("Result")
+log = logging.getLogger("interlock")
 
 
 class Signal:
@@ -67,6 +74,18 @@ Command: TypeAlias = tuple[str | int, ...]
 Step: TypeAlias = Command | Rest | Blocking
 Steps: TypeAlias = Generator[Step, Any, Result]
 """A procedure that results in a `Result`."""
+
+
+def patiently(ask: Callable[[], Steps[Result]], until: float) -> Steps[Result]:
+    """Ask again, until that time on time.monotonic(), while Redis does not answer: for what is safe to send twice."""
+    while True:
+        try:
+            return (yield from ask())
+        except UNANSWERED as error:
+            if time.monotonic() >= until:
+                raise
+            log.warning("asking again, for Redis does not answer: %s", error)
+        yield pause(BACKOFF)
 
 
 def pause(seconds: float) -> Rest:

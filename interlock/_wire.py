@@ -32,6 +32,12 @@ def packed(command: Command) -> bytes:
     return b"*%d\r\n%b" % (len(words), b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
 
 
+def _send(connection: Any, data: bytes) -> None:
+    if not connection.is_connected:
+        connection.connect()  # which asks Sentinel where to; sending alone would not
+    connection.send_packed_command([data])
+
+
 def demoted(reply: object) -> bool:
     """Whether a server has answered that it is a replica by now. Before Redis 7, what a script meets is an ERR."""
     return isinstance(reply, ReadOnlyError) or (isinstance(reply, redis.ResponseError) and "-READONLY " in str(reply))
@@ -68,7 +74,7 @@ class Line:
         except IndexError:
             connection = self._another()
         try:
-            connection.send_packed_command([packed(command)])
+            _send(connection, packed(command))
             return connection.read_response()
         except redis.ResponseError as error:
             if demoted(error):
@@ -94,7 +100,7 @@ class Line:
         except IndexError:
             connection = self.connection()
         try:
-            connection.send_packed_command([b"".join(packed(command) for command in commands)])
+            _send(connection, b"".join(packed(command) for command in commands))
         except BaseException:
             connection.disconnect()
             self._give(connection)
@@ -142,6 +148,7 @@ class Line:
 class Wire:
     """Connections to the Redis of one client; it is not kept, and its owner may close it."""
 
+    cut = False  # whether a call got no answer since the servers were looked at: one may have been restarted
     mark = ""  # what session ids end with: attempt.lua's `tell` knows by it what a count of listeners is worth
 
     def __init__(self, client: redis.Redis) -> None:
@@ -171,7 +178,7 @@ class Wire:
         try:
             return self._line.call(*command)
         except UNANSWERED:
-            pass
+            self.cut = True
         return self._again(command)
 
     def _again(self, command: Command) -> Any:
@@ -184,11 +191,12 @@ class Wire:
                 raise
 
     def batch(self, commands: Sequence[Command]) -> list[Any]:
-        """Many in one round trip; an error of Redis is its command's reply."""
-        pipe = self._line.client.pipeline(transaction=False)
-        for command in commands:
-            pipe.execute_command(*command)  # type: ignore[no-untyped-call]
-        answers: list[Any] = pipe.execute(raise_on_error=False)
+        """Many in one round trip and one try; an error of Redis is its command's reply."""
+        try:
+            answers = self._line.replies(self._line.sent(commands), len(commands))
+        except UNANSWERED:
+            self.cut = True
+            raise
         if any(map(demoted, answers)):
             raise self._line.leave()
         return answers
@@ -231,7 +239,7 @@ class Outbox:
                 while posted.unread and posted.connection.can_read(timeout=0):
                     posted.unread -= 1
                     self._read(posted.connection)
-                posted.connection.send_packed_command([packed(command)])
+                _send(posted.connection, packed(command))
                 posted.unread += 1
             except UNANSWERED as error:
                 log.warning("a command was not sent: %s", error)

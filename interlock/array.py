@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 from interlock import _scripts
-from interlock._ctypes import CTYPES, decode, encode, zero
+from interlock._ctypes import CTYPES, converted, decode, encode, zero
 from interlock._primitive import blocking, steps_of
 from interlock._shared import Guarded, Shared
 from interlock._steps import Steps
@@ -12,6 +12,7 @@ from interlock._wire import Client
 from interlock.errors import NameTakenError
 from interlock.lock import Lock, RLock
 
+WHOLE_MAX = 1000  # elements: a larger one is not copied under its lock; each read of it asks Redis
 LENGTH_MAX = 250_000  # elements: made, read or stored whole, they keep Redis from all others for half a second or so
 
 
@@ -61,7 +62,8 @@ class RawArray(Shared):
         if isinstance(size_or_initializer, int):
             self._length, first = size_or_initializer, {}
         else:
-            self._length, first = len(size_or_initializer), self._encoded(0, size_or_initializer)
+            self._length = len(size_or_initializer)
+            first = {str(i): encode(self.typecode, value) for i, value in enumerate(size_or_initializer)}
         if not 0 <= self._length <= LENGTH_MAX:
             raise ValueError(f"an array has 0 to {LENGTH_MAX:,} elements, not {self._length:,}")
         return first
@@ -93,9 +95,6 @@ class RawArray(Shared):
         self._length = parameters["length"]
         return self
 
-    def _encoded(self, first: int, values: Sequence[Any]) -> dict[str, str]:
-        return {str(index): encode(self.typecode, value) for index, value in enumerate(values, first)}
-
     def _joined(self, values: list[Any]) -> Any:
         """A slice as ctypes gives it: bytes of characters, text of wide ones, else a list."""
         return b"".join(values) if self.typecode == "c" else "".join(values) if self.typecode == "u" else values
@@ -110,9 +109,10 @@ class RawArray(Shared):
         return [decode(self.typecode, text) if text else zero(self.typecode) for text in texts]
 
     @blocking
-    def _write(self, elements: dict[str, str]) -> Steps[None]:
+    def _write(self, elements: dict[int, Any]) -> Steps[None]:
+        texts = {index: encode(self.typecode, value) for index, value in elements.items()}
         yield from self._session.checked()
-        argv = (self._ttl, *(item for pair in elements.items() for item in pair))
+        argv = (self._ttl, *(item for pair in texts.items() for item in pair))
         if not (yield from _scripts.run("array_write", [self._key], argv)):
             raise self._gone()
 
@@ -140,14 +140,13 @@ class RawArray(Shared):
     @blocking
     def _set(self, index: int | slice, value: Any) -> Steps[None]:
         if not isinstance(index, slice):
-            yield from steps_of(self._write)(self._encoded(self._index(index), [value]))
+            yield from steps_of(self._write)({self._index(index): value})
             return
         wanted = range(self._length)[index]
         values = [value[i : i + 1] for i in range(len(value))] if isinstance(value, bytes) else list(value)
         if len(values) != len(wanted):
             raise ValueError("Can only assign sequence of same size")
-        elements = {str(i): encode(self.typecode, each) for i, each in zip(wanted, values, strict=True)}
-        yield from steps_of(self._write)(elements)
+        yield from steps_of(self._write)(dict(zip(wanted, values, strict=True)))
 
     def __getitem__(self, index: int | slice) -> Any:
         return self._get(index)
@@ -179,10 +178,13 @@ class Array(Guarded, RawArray):
     committed last. Writing without the lock takes it for that write. An array of 'c' has `.value` (up to the first zero
     byte) and `.raw`.
 
+    Under the lock, an array of up to 1,000 elements is read once, whole; of a larger one, what is read is read from
+    Redis each time, and what is written is kept until the release, as for all.
+
     Args:
         lock: True or None: an RLock of its own; an interlock.Lock or RLock: that one; False: none, the result is a
             RawArray.
-        lease: for the lock of its own, as in `Lock`.
+        lease, linger: for the lock of its own, as in `Lock`.
         typecode_or_type, size_or_initializer, name, client, ttl: as in `RawArray`.
 
     Raises:
@@ -206,41 +208,38 @@ class Array(Guarded, RawArray):
         name: str | None = None,
         client: Client | None = None,
         lease: float = 30.0,
+        linger: float | None = 0.0,
         ttl: float | None = None,
     ) -> None:
-        self._prepare(typecode_or_type, lock=lock, name=name, client=client, lease=lease, ttl=ttl)
+        self._prepare(typecode_or_type, lock=lock, name=name, client=client, lease=lease, linger=linger, ttl=ttl)
         self._session.run(self._create(self._sized(size_or_initializer)))
-
-    def _written(self, *, for_writing: bool = False) -> Steps[dict[str, str] | None]:
-        """What the caller's section has written so far; None if it does not hold the lock."""
-        hold = yield from self._hold()
-        if hold is None:
-            return None
-        if for_writing:
-            hold.writes.setdefault(self._key, ({}, self._ttl_ms))
-        elements, _ = hold.writes.get(self._key, ({}, None))
-        assert isinstance(elements, dict)
-        return elements
 
     @blocking
     def _read(self, first: int, count: int) -> Steps[list[Any]]:
-        written = (yield from self._written()) or {}
-        if all(str(i) in written for i in range(first, first + count)):
-            values = [zero(self.typecode)] * count
-        else:
-            values = yield from steps_of(super()._read)(first, count)
-        for i in range(count):
-            if str(first + i) in written:
-                values[i] = decode(self.typecode, written[str(first + i)])
-        return values
+        copies = yield from self._copies()
+        if copies is None:
+            kept, found = self._kept(), (yield from steps_of(super()._read)(first, count))
+            return [kept.get((self.name, first + i), value) for i, value in enumerate(found)]
+        seen, wanted = copies.seen, [(self.name, index) for index in range(first, first + count)]
+        if not all(key in seen for key in wanted):
+            if self._length <= WHOLE_MAX:  # it is read once, whole
+                first, count = 0, self._length
+            found = yield from steps_of(super()._read)(first, count)
+            read: dict[Any, Any] = {(self.name, first + i): value for i, value in enumerate(found)}
+            if self._length > WHOLE_MAX:
+                return [seen.get(key, read[key]) for key in wanted]
+            copies.seen.update(read | {key: seen[key] for key in read if key in seen})
+        return [seen[key] for key in wanted]
 
     @blocking
-    def _write(self, elements: dict[str, str]) -> Steps[None]:
-        written = yield from self._written(for_writing=True)
-        if written is not None:
-            written.update(elements)
-        else:
+    def _write(self, elements: dict[int, Any]) -> Steps[None]:
+        copies = yield from self._copies()
+        if copies is None:
             yield from self._locked(steps_of(self._write)(elements))
+            return
+        held = {index: converted(self.typecode, value) for index, value in elements.items()}
+        for index, value in held.items():
+            copies.write((self.name, index), value)
 
     @property
     def raw(self) -> bytes:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from interlock import _scripts
-from interlock._arguments import checked_lease, checked_wait
+from interlock import _scripts, caller
+from interlock._arguments import checked_lease, checked_linger, checked_wait
 from interlock._primitive import Primitive, blocking, steps_of, who
 from interlock._scripts import Identity
-from interlock._session import lost_text, patiently
-from interlock._standing import Hold
-from interlock._steps import Steps
+from interlock._standing import Hold, lost_text
+from interlock._steps import Steps, patiently
 from interlock._wire import Client
 from interlock.errors import LeaseLostError, NotHeldError
 from interlock.lock import Lock, RLock
@@ -57,7 +56,7 @@ class Condition(Primitive):
         lock: None: an RLock of its own.
         name: None: a fresh unique one.
         client: a `redis.Redis` or `redis.cluster.RedisCluster`, for a lock of its own; None: from `REDIS_URL`.
-        lease: for a lock of its own, as in `Lock`.
+        lease, linger: for a lock of its own, as in `Lock`.
 
     Costs one round trip to begin to wait and one to notify; then the hand-over of the lock.
     """
@@ -71,14 +70,16 @@ class Condition(Primitive):
         name: str | None = None,
         client: Client | None = None,
         lease: float = 30.0,
+        linger: float | None = 0.0,
     ) -> None:
         super().__init__(name, client)
         if lock is None:
-            lock = RLock(name=self.name, client=client, lease=lease)
+            lock = RLock(name=self.name, client=client, lease=lease, linger=linger)
         elif not isinstance(lock, Lock | RLock):
             raise TypeError(f"lock must be None, an interlock.Lock or an interlock.RLock, not {lock!r}")
         else:
             checked_lease(lease)
+            checked_linger(linger)
         self._lock, self._client = lock, lock._client
         self.acquire = lock.acquire
         self.release = lock.release
@@ -113,7 +114,7 @@ class Condition(Primitive):
         """
         limit = None if timeout is None else checked_wait(True, max(0.0, timeout), forever=None)
         hold = self._held("wait on")
-        return (yield from self._session.wait_for_condition(hold.of, hold.owner, self.name, limit))
+        return (yield from self._session.wait_for_condition(hold.of, caller.owner(), self.name, limit))
 
     @blocking
     def wait_for(self, predicate: Callable[[], Found], timeout: float | None = None) -> Steps[Found]:
@@ -154,6 +155,7 @@ class Condition(Primitive):
 
     def _notify(self, n: int | None) -> Steps[None]:
         hold = self._held("notify on")
+        yield from self._session.lingering.flush()
         standing = self._session.standing
         call = standing.new_id()
         code = yield from patiently(
@@ -176,8 +178,8 @@ class Condition(Primitive):
     def statistics(self) -> Steps[ConditionStatistics]:
         """Who waits to be notified, in order."""
         yield from self._session.checked()
-        found = yield ("ZRANGE", f"{self._of.state}:cond:{self.name}", 0, -1)
-        return ConditionStatistics(self.name, self._lock.name, tuple(who(_scripts.text(id)) for id in found))
+        found = yield from _scripts.look(self._of, condition=self.name)
+        return ConditionStatistics(self.name, self._lock.name, tuple(who(id) for id in found.condition))
 
     def __enter__(self) -> bool:
         return self._lock.__enter__()

@@ -18,18 +18,28 @@ WAITERS = {
 def inspect(client: Client | None = None) -> list[Statistics]:
     """Every lock, semaphore, event, barrier, queue and pipe that Redis knows under `INTERLOCK_PREFIX`, by name.
 
-    One that was never used, or has been idle for a day, is not there. Values and arrays are not listed, nor who waits
-    to be notified by a Condition. What is no lock has no holders and 0 permits.
-    Scans all keys, on a Cluster on every node, a thousand a round trip, and asks once or twice for each name found.
+    One that was never used, or has been idle for a day, is not there, nor a Condition for which nobody waits. Values
+    and arrays are not listed. What is no lock has no holders and 0 permits.
+    Scans all keys twice, on a Cluster on every node, a thousand a round trip; asks once or twice for each name found.
     """
     state = session(client)
     state.run(state.checked())
-    pattern = re.compile(re.escape(state.prefix) + r"interlock:\{([^{}]+)\}")
-    glob = re.sub(r"([*?\[\]\\])", r"\\\1", state.prefix) + "interlock:{*}"
-    keys = (key for server in state.wire.servers() for key in server.scan_iter(match=glob, count=1000, _type="hash"))
-    names = sorted({match[1] for key in keys if (match := pattern.fullmatch(_scripts.text(key)))})
+    names = (name for name, _ in _scanned(state, "interlock:{*}", r"interlock:\{([^{}]+)\}()", "hash"))
     found = (state.run(look(state, "", name, 0)) for name in names)
-    return [_with_waiters(state, each) for each in found if each.kind]
+    things = [_with_waiters(state, each) for each in found if each.kind]
+    for lock, name in _scanned(state, "interlock:{*}:cond:*", r"interlock:\{([^{}]+)\}:cond:(.+)", "zset"):
+        waiters = state.run(_scripts.look(state.identity("", lock, 0), condition=name)).condition
+        if waiters:
+            things.append(Statistics("Condition", name, 0, (), tuple(map(who, waiters))))
+    return sorted(things, key=lambda each: (each.name, each.kind))
+
+
+def _scanned(state: Session, glob: str, pattern: str, type: str) -> list[tuple[str, str]]:
+    """What the two groups of the pattern match in the keys of that type, each once."""
+    wanted = re.compile(re.escape(state.prefix) + pattern)
+    match = re.sub(r"([*?\[\]\\])", r"\\\1", state.prefix) + glob
+    keys = (key for server in state.wire.servers() for key in server.scan_iter(match=match, count=1000, _type=type))
+    return sorted({(found[1], found[2]) for key in keys if (found := wanted.fullmatch(_scripts.text(key)))})
 
 
 def _with_waiters(state: Session, found: Statistics) -> Statistics:

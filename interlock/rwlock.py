@@ -25,7 +25,7 @@ class Side(_BaseLock):
         client: Client | None = None,
         lease: float = 30.0,
     ) -> None:
-        super().__init__(name=name, client=client, lease=lease)
+        super().__init__(name=name, client=client, lease=lease, linger=0)
         self.mode = mode
 
     @property
@@ -52,7 +52,7 @@ class Side(_BaseLock):
         return (yield from steps_of(super().acquire)(blocking, timeout))
 
     def parameters(self) -> dict[str, Any]:
-        return {"mode": self.mode, **super().parameters()}
+        return {"mode": self.mode, "name": self.name, "lease": self.lease}
 
     @blocking
     def statistics(self) -> Steps[Statistics]:

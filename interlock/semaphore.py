@@ -7,8 +7,8 @@ from interlock import _scripts
 from interlock._arguments import checked_lease, checked_ttl, checked_wait
 from interlock._primitive import Primitive, Statistics, blocking, look
 from interlock._scripts import Identity
-from interlock._session import lost_text, patiently
-from interlock._steps import Steps
+from interlock._standing import lost_text
+from interlock._steps import Steps, patiently
 from interlock._wire import Client
 from interlock.errors import LeaseLostError
 
@@ -100,6 +100,7 @@ class Semaphore(Primitive):
             raise ValueError("n must be one or more")
         session, of = self._session, self._of
         yield from session.checked()
+        yield from session.lingering.flush()
         standing = session.standing
         taken = standing.take(of, most=n)
         call = standing.new_id()

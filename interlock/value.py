@@ -1,11 +1,13 @@
 """`Value` and `RawValue`: a C-typed value in Redis, with and without a lock of its own."""
 
+from threading import get_ident
+from time import monotonic
 from typing import Any
 
 import redis
 
 from interlock import _scripts
-from interlock._ctypes import CTYPES, decode, encode, zero
+from interlock._ctypes import CTYPES, converted, decode, encode, zero
 from interlock._primitive import blocking, steps_of
 from interlock._shared import Guarded, Shared
 from interlock._steps import Steps
@@ -133,13 +135,14 @@ class Value(Guarded, RawValue):
 
     What is written under the lock is stored when the lock is released, in the same round trip, under the lock's token:
     a holder whose lease is over writes nothing. Differs from `multiprocessing.Value`: it has a name; reading `.value`
-    without the lock takes no lock and shows what was committed last; with a plain `Lock`, `.value` under the lock works
-    (there it deadlocks). Writing `.value` without the lock takes it for that write.
+    without the lock takes no lock and shows what was committed last, or what this process wrote since; with a plain
+    `Lock`, `.value` under the lock works (there it deadlocks). Writing `.value` without the lock takes it for that
+    write.
 
     Args:
         lock: True or None: an RLock of its own; an interlock.Lock or RLock: that one, which may guard several values,
             and then they are stored together; False: none, the result is a RawValue.
-        lease: for the lock of its own, as in `Lock`.
+        lease, linger: for the lock of its own, as in `Lock`.
         typecode_or_type, value, name, client, ttl: as in `RawValue`.
 
     Raises:
@@ -163,40 +166,61 @@ class Value(Guarded, RawValue):
         name: str | None = None,
         client: Client | None = None,
         lease: float = 30.0,
+        linger: float | None = 0.0,
         ttl: float | None = None,
     ) -> None:
-        self._prepare(typecode_or_type, lock=lock, name=name, client=client, lease=lease, ttl=ttl)
+        self._prepare(typecode_or_type, lock=lock, name=name, client=client, lease=lease, linger=linger, ttl=ttl)
         self._session.run(self._create(value))
 
     @blocking
     def _load(self) -> Steps[Any]:
-        hold = yield from self._hold()
-        if hold is not None and self._key in hold.writes:
-            return _decoded(str(hold.writes[self._key][0]))
-        return (yield from steps_of(super()._load)())
+        copies = yield from self._copies()
+        if copies is None:
+            kept = self._kept()
+            return kept[self.name] if self.name in kept else (yield from steps_of(super()._load)())
+        if self.name not in copies.seen:
+            copies.seen[self.name] = yield from steps_of(super()._load)()
+        return copies.seen[self.name]
 
     @blocking
     def _store(self, value: Any) -> Steps[None]:
-        text = self._encoded(value)
-        hold = yield from self._hold()
-        if hold is not None:
-            hold.writes[self._key] = text, self._ttl_ms
-        else:
+        held = converted(self.typecode, value)
+        copies = yield from self._copies()
+        if copies is None:
             yield from self._locked(steps_of(self._store)(value))
+        else:
+            copies.write(self.name, held)
 
     @property
     def value(self) -> Any:
         """Under the lock: what the section sees. Else: what was committed last."""
+        station = self._lock._station
+        if station is not None and station.thread == get_ident():
+            try:
+                return station.seen[self.name]
+            except KeyError:  # not read under this lock yet
+                pass
         return self._load()
 
     @value.setter
     def value(self, value: Any) -> None:
-        self._store(value)
+        station = self._lock._station
+        if (
+            station is not None
+            and station.thread == get_ident()
+            and type(value) is int
+            and self._lowest <= value <= self._highest
+            and self.name in station.seen
+            and monotonic() < station.deadline
+        ):
+            station.written[self.name] = station.seen[self.name] = value
+        else:
+            self._store(value)
 
     @blocking
     def exchange(self, value: Any) -> Steps[Any]:
         """As `RawValue.exchange`, under the lock; without it, takes the lock for that."""
-        if (yield from self._hold()) is None:
+        if (yield from self._copies()) is None:
             return (yield from self._locked(steps_of(self.exchange)(value)))
         replaced = yield from steps_of(self._load)()
         yield from steps_of(self._store)(value)

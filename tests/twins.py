@@ -36,7 +36,7 @@ TWINS = {
         EVERY,
         [LONG_CLAIM, ("redis.call('EXISTS', alive_key(session)) == 1", "true")],
     ),
-    "nobody_is_deaf": (EVERY, [LONG_CLAIM, ("now + CLAIM_MS)) == 0 then", "now + CLAIM_MS)) < 0 then")]),
+    "nobody_is_deaf": (EVERY, [LONG_CLAIM, ("waiting, values) == 0 then", "waiting, values) < 0 then")]),
     "claims_cost_a_lease": (EVERY, [LONG_CLAIM]),
     "nothing_was_done_before": (EVERY, [("if not note then return nil end", "if true then return nil end")]),
     "never_asks_again": (
@@ -95,9 +95,15 @@ TWINS = {
     "notes_expire_in_use": (EVERY, [("now - stored[2] < DONE_MS", "true")]),
     "shows_what_has_ended": (
         ["baton_look"],
-        [("if alive(id) then waiters[", "if true then waiters["), ("tonumber(found[i + 1]) > now", "true")],
+        [("if alive(id) then ids[", "if true then ids["), ("tonumber(found[i + 1]) > now", "true")],
     ),
     "trusts_the_count": (EVERY, [("string.sub(session, -1) == 'C' and 1 or heard", "heard")]),
+    "commits_in_any_order": (["baton_commit"], [("if number <= tonumber(", "if 0 > tonumber(")]),
+    "commits_under_any_token": (["baton_commit"], [("if held(id) ~= token then return {LOST} end", "")]),
+    "stores_the_last_alone_in_a_commit": (
+        ["baton_commit"],
+        [("for i = 4, #KEYS do\n    local encoded", "for i = math.max(4, #KEYS), #KEYS do\n    local encoded")],
+    ),
     **SIGNALS,
     **twins_queue.TWINS,
 }

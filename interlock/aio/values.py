@@ -112,7 +112,7 @@ class Value(_Shared[value.Value], _Entered[value.Value]):
     ) -> None:
         twin = self.blocking.__new__(self.blocking)
         guard, client = _guard(lock, client)
-        options = {"name": name, "client": blocking_client(client), "lease": lease, "ttl": ttl}
+        options = {"name": name, "client": blocking_client(client), "lease": lease, "linger": 0.0, "ttl": ttl}
         twin._prepare(typecode_or_type, lock=guard, **options)
         super().__init__(twin, client, lambda: twin._create(value))
 
@@ -185,7 +185,7 @@ class Array(_Shared[array.Array], _Entered[array.Array]):
     ) -> None:
         twin = self.blocking.__new__(self.blocking)
         guard, client = _guard(lock, client)
-        options = {"name": name, "client": blocking_client(client), "lease": lease, "ttl": ttl}
+        options = {"name": name, "client": blocking_client(client), "lease": lease, "linger": 0.0, "ttl": ttl}
         twin._prepare(typecode_or_type, lock=guard, **options)
         first = twin._sized(size_or_initializer)
         super().__init__(twin, client, lambda: twin._create(first))

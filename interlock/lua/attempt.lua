@@ -70,15 +70,16 @@ local function tick()
   return string.format('%.0f', clock)
 end
 
--- Sends a message to the session of an id; how many heard it: 0 if its process is gone.
+-- Sends a message to the session of an id: a grant, with how many others wait and the values that it wants; or '0' to wake
+-- a waiter that then asks again, '-1' to tell who lingers that another waits, or '-2' that its lease was ended by hand.
+-- How many heard it: 0 if its process is gone.
 -- All nodes of a Cluster pass a message on, but PUBLISH counts the listeners of its own node alone: sessions on a Cluster,
 -- whose names end with a C, always count as one that heard. Who is gone then costs others a claim.
-local function tell(id, token, end_ms)
+local function tell(id, token, end_ms, waiting, values)
   local session = session_of(id)
   local channel = string.match(state, '^[^{]*') .. 'session:' .. session
-  local heard = redis.call('PUBLISH', channel, token .. ' ' .. end_ms .. ' ' .. id)
+  local heard = redis.call('PUBLISH', channel, token .. ' ' .. end_ms .. ' ' .. waiting .. ' ' .. id .. values)
   return string.sub(session, -1) == 'C' and 1 or heard
 end
 
--- Wakes a waiter that then asks again.
-local function wake(id) return tell(id, '0', '0') end
+local function wake(id) return tell(id, '0', '0', '0', '') end

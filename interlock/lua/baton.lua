@@ -3,21 +3,27 @@
 -- A Lock is a Semaphore with one permit, an RWLock one whose readers count for nothing among each other: one algorithm
 -- serves all. All keys share one Cluster hash tag, {name}.
 --
--- KEYS[1] state    hash: kind; initial and permits (counts); clock; h:<id> = the holder's token, "?" behind it while claimed;
+-- KEYS[1] state    hash: kind; initial and permits (counts); clock; arrived; h:<id> = the holder's token, "?" behind it while claimed;
 --                  n:<id> = the Condition by which a waiter was notified, until it releases;
+--                  w:<id> = the values that a waiter wants with its grant: JSON [[name, ttl in ms or 0], ...];
+--                  c:<id> = the number of the holder's last commit;
 --                  kept: when the expiry of these three keys was last put off, in ms of server time
 -- KEYS[2] holders  sorted set: id by the end of its lease, in ms of server time
 -- KEYS[3] queue    sorted set: waiters' ids by their arrival
--- beside them      <state>:cond:<name>  sorted set: waiters of a Condition of this lock, by their arrival there
+-- beside them      <state>:cond:<name>   sorted set: waiters of a Condition of this lock, by their arrival there
+--                  <state>:value:<name>  what it guards: a string, or a hash (array_create.lua)
+-- An id with an "l" and its lease (ms) behind its number lingers: its process keeps the lock and enters again without
+-- asking. So its grant comes with a block of tokens, one for each entry, and it is told when another waits.
 -- ARGV[1] kind     ARGV[2] initial permits     ARGV[3] ttl (ms) of permits added, or '' to keep them for ever
 local KEEP_MS = 3600000      -- an hour: so long the expiry of keys is left as it is, since to put it off costs a call a key
 local holders, queue = KEYS[2], KEYS[3]
 local shared = ARGV[1] == 'RWLock'
-local stored = redis.call('HMGET', state, 'kind', 'initial', 'permits', 'clock', 'kept')
+local stored = redis.call('HMGET', state, 'kind', 'initial', 'permits', 'clock', 'kept', 'arrived')
 local kind, initial = stored[1], stored[2]
 local permits = tonumber(stored[3] or ARGV[2])
 clock = tonumber(stored[4] or '0')
 local kept = tonumber(stored[5] or '0')
+local arrived = tonumber(stored[6] or '0') -- a clock of its own: that of the tokens runs ahead by blocks, and is wound back
 local heard                  -- the session that calls on behalf of a waiter: it lives, whatever was noted of it
 
 -- Is this name used for something else?  nil, or the answer to return.
@@ -56,16 +62,36 @@ local function lease(id, ms)
   if ms > IDLE_MS - KEEP_MS then kept = 0 end -- the keys that say who holds must outlive it
 end
 
-local function grant(id, ms, mark)
+-- A token for what holds nothing any more.
+local function mint()
   local token = tick()
-  redis.call('HSET', state, 'clock', token, 'h:' .. id, token .. mark)
+  redis.call('HSET', state, 'clock', token)
+  return token
+end
+
+-- The lease (ms) of who lingers, else nil.
+local function lingers(id) return tonumber(string.match(id, '^[^/]+/%d+/%d+l(%d+)')) end
+
+-- Grants a permit for so many ms, the lease or a claim. Who lingers gets a block of tokens, half as many as the lease has
+-- microseconds, or a minute: the clock does not run ahead for longer than that, should the key be lost.
+local function grant(id, ms, mark)
+  local token, lease_ms = tick(), lingers(id)
+  if lease_ms then clock = clock + math.min(lease_ms, 60000) * 500 end
+  redis.call('HSET', state, 'clock', string.format('%.0f', clock), 'h:' .. id, token .. mark)
   lease(id, ms)
   redis.call('PEXPIRE', holders, IDLE_MS) -- a set that was empty is a new key
   return token
 end
 
+-- A holder says which token of its block it used last, or never entered: the others are free again.
+local function wind_back(last)
+  if last == '0' then return end
+  clock = tonumber(last)
+  redis.call('HSET', state, 'clock', last)
+end
+
 local function drop(id)
-  redis.call('HDEL', state, 'h:' .. id, 'n:' .. id)
+  redis.call('HDEL', state, 'h:' .. id, 'n:' .. id, 'w:' .. id, 'c:' .. id)
   redis.call('ZREM', holders, id)
   first_is_known = first_is_known and id == first and permits == 1 and not shared -- it had the only permit
   first, first_end = nil, nil
@@ -93,10 +119,11 @@ local function renew(id, token, claimed, ms)
   lease(id, ms)
 end
 
--- A new arrival, in the order of all tokens and arrivals.
+-- A new arrival, later than all others.
 local function arrive()
-  local arrival = tick()
-  redis.call('HSET', state, 'clock', arrival)
+  arrived = math.max(arrived + 1, now_us)
+  local arrival = string.format('%.0f', arrived)
+  redis.call('HSET', state, 'arrived', arrival)
   return arrival
 end
 
@@ -180,6 +207,24 @@ local function fits(id)
   return permits > 1 and redis.call('ZCARD', holders) < permits
 end
 
+-- The values that are wanted: JSON, '' for each that is gone. Being wanted is use.
+local function ship(wants)
+  local values = {}
+  for i, want in ipairs(cjson.decode(wants)) do
+    local key = state .. ':value:' .. want[1]
+    values[i] = redis.pcall('GET', key)
+    if type(values[i]) ~= 'string' then values[i] = '' end
+    if want[2] > 0 then redis.call('PEXPIRE', key, want[2]) end
+  end
+  return cjson.encode(values)
+end
+
+-- Tells the process that holds the lock and lingers that another waits.
+local function ask_back()
+  local id = earliest()
+  if id and lingers(id) then tell(id, '-1', '0', '0', '') end
+end
+
 -- Hands free permits to the heads of the queue that are alive; the message that wakes a waiter is its grant.
 -- Afterwards nobody waits, or the first who does could not hold. Whether it saw that nobody waits.
 local function advance()
@@ -189,9 +234,16 @@ local function advance()
     if alive(id) then
       if shared and not fits(id) then return false end
       redis.call('ZREM', queue, id)
+      local waiting, values = 0, ''
+      if lingers(id) then
+        waiting = redis.call('ZCARD', queue)
+        local wants = redis.call('HGET', state, 'w:' .. id)
+        if wants then values = '\n' .. ship(wants) end
+      end
       local token = grant(id, CLAIM_MS, '?')
-      if tell(id, token, string.format('%.0f', now + CLAIM_MS)) == 0 then
+      if tell(id, token, string.format('%.0f', now + CLAIM_MS), waiting, values) == 0 then
         pass_on(id)          -- nobody listens: it is gone, or will re-ask and get its place back
+        if lingers(id) then wind_back(token) end
         drop(id)
       end
     else                     -- of an RWLock, also when it could not hold: a dead writer would keep readers from readers

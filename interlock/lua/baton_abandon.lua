@@ -10,6 +10,8 @@ reap()
 redis.call('ZREM', queue, id)
 if ARGV[5] ~= '' then redis.call('ZREM', state .. ':cond:' .. ARGV[5], id) end
 pass_on(id)
+local unused_token = lingers(id) and held(id)
+if unused_token then wind_back(unused_token) end
 drop(id)
 local ended = done(id)
 local unused = ended == ENDED

@@ -3,15 +3,17 @@
 -- Safe to send twice: an attempt that holds gets the same token, its lease renewed; one that has ended gets nothing.
 --
 -- ARGV[4] id   ARGV[5] lease (ms)   ARGV[6] 1: wait, 0: only try   ARGV[7] arrival of an id that queued before, or ''
--- Returns {GRANTED, token, end of lease (server ms), now (server ms)} | {BUSY, '', ms to the next end of a lease or -1, now}
+-- ARGV[8] values that it wants with the grant (w: in baton.lua), or ''
+-- Returns {GRANTED, token, end of lease (server ms), now (server ms), values or ''}
+--         | {BUSY, '', ms to the next end of a lease or -1, now}
 --         | {QUEUED, arrival, ms to the next end of a lease or -1, now} | {STALE} | {OTHER_KIND, kind} | {OTHER_PERMITS, n}
-local id, lease_ms, wait, arrival = ARGV[4], tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7]
+local id, lease_ms, wait, arrival, wants = ARGV[4], tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7], ARGV[8]
 local wrong = mismatch()
 if wrong then return wrong end
 local ended = done(id)
 if ended == BUSY then return {BUSY, '', soonest(), now} end
 if ended == ENDED then       -- it was granted: see semaphore_release.lua
-  local token = arrive()
+  local token = mint()
   keep()
   return {GRANTED, token, now + lease_ms, now}
 end
@@ -29,8 +31,9 @@ elseif nobody_waits and fits(id) then
 end
 if token then
   keep()
-  return {GRANTED, token, now + lease_ms, now}
+  return {GRANTED, token, now + lease_ms, now, wants ~= '' and ship(wants) or ''}
 end
+ask_back()
 if not wait then
   note_done(id, BUSY)
   return {BUSY, '', soonest(), now}
@@ -43,5 +46,6 @@ else
   enqueue(id, arrival)
 end
 note_alive()
+if wants ~= '' then redis.call('HSET', state, 'w:' .. id, wants) end
 keep()
 return {QUEUED, arrival, soonest(), now}

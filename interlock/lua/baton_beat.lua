@@ -3,7 +3,7 @@
 --
 -- ARGV[4] n, the number of holds   then n times: id, token, lease (ms)
 --         then for each waiter: id, arrival, and the name of the Condition that it waits for, or ''
--- Returns {now (server ms), ms to the next end of a lease or -1, holds, waiters}:
+-- Returns {now (server ms), ms to the next end of a lease or -1, holds, waiters, how many wait in all}:
 --         holds: for each, the end of its lease (server ms), 0 if it is lost, or -1 if another's release ended it
 --         waiters: for each, 'token end' if it holds by now, or was granted what another's release ended since; or ''
 local first_waiter = 5 + 3 * ARGV[4]
@@ -46,10 +46,11 @@ for i = first_waiter, #ARGV, 3 do
   end
   local token = held(id)
   if ended == ENDED then     -- nobody heard that it was granted: see semaphore_release.lua
-    grants[#grants + 1] = arrive() .. ' ' .. string.format('%.0f', now + CLAIM_MS)
+    grants[#grants + 1] = mint() .. ' ' .. string.format('%.0f', now + CLAIM_MS)
   else
     grants[#grants + 1] = token and token .. ' ' .. redis.call('ZSCORE', holders, id) or ''
   end
 end
+if #ARGV >= first_waiter then ask_back() end
 keep()
-return {now, soonest(), ends, grants}
+return {now, soonest(), ends, grants, redis.call('ZCARD', queue)}

@@ -14,6 +14,7 @@ local broken = 0
 for _, id in ipairs(redis.call('ZRANGE', holders, 0, -1)) do
   local _, claimed = held(id)
   if not claimed then
+    if lingers(id) then tell(id, '-2', '0', '0', '') end -- else it would enter again without asking
     lose(id)
     broken = broken + 1
   end

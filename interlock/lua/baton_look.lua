@@ -1,8 +1,18 @@
 -- Reads who holds and who waits, for people and for statistics. Reads only; grows with what it reports.
 -- What has ended is left out: a lease that is over, and who would be passed over, for its process was not heard in time.
 --
--- Returns {kind or '', permits, now (server ms), {id, token, end of lease (server ms), ...}, {id, ...}}
-local leases, waiters = {}, {}
+-- ARGV[4] name of a Condition, or ''
+-- Returns {kind or '', permits, now (server ms), {id, token, end of lease (server ms), ...}, {id, ...},
+--          {id, ...} who wait for that Condition}
+local leases = {}
+local function living(key)
+  local ids = {}
+  for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+    if alive(id) then ids[#ids + 1] = id end
+  end
+  return ids
+end
+
 local found = redis.call('ZRANGE', holders, 0, -1, 'WITHSCORES')
 for i = 1, #found, 2 do
   local token = held(found[i])
@@ -12,7 +22,5 @@ for i = 1, #found, 2 do
     leases[#leases + 1] = found[i + 1]
   end
 end
-for _, id in ipairs(redis.call('ZRANGE', queue, 0, -1)) do
-  if alive(id) then waiters[#waiters + 1] = id end
-end
-return {kind or '', permits, now, leases, waiters}
+local waiters = ARGV[4] ~= '' and living(state .. ':cond:' .. ARGV[4]) or {}
+return {kind or '', permits, now, leases, living(queue), waiters}

@@ -2,8 +2,8 @@
 -- Guarantee: nothing is written under an old token. Safe to send twice: the second time it only answers.
 --
 -- KEYS[4..]  the values written
--- ARGV[4] id   ARGV[5] its token
--- ARGV[6..]  for each of KEYS[4..]: the encoded value, and its ttl (ms) or '' to leave it
+-- ARGV[4] id   ARGV[5] its token   ARGV[6] the last token of its block that was used, or 0
+-- ARGV[7..]  for each of KEYS[4..]: the encoded value, and its ttl (ms) or '' to leave it
 -- Returns {DONE} | {LOST}: not held under this token any more, nothing written | {GONE}: released, but a value to be
 --         written exists no longer, nothing written | {STALE} | {OTHER_KIND, kind} | {OTHER_PERMITS, n}
 local id, token = ARGV[4], ARGV[5]
@@ -19,7 +19,8 @@ if held(id) ~= token then
   advance()
   return {LOST}
 end
-answer = store(6)
+answer = store(7)
+wind_back(ARGV[6])
 drop(id)
 advance()
 note_done(id, answer)

@@ -2,15 +2,16 @@
 -- Guarantee: what the holder wrote is stored as baton_release.lua stores it. Safe to send twice: then it only answers.
 --
 -- KEYS[4..]  the values written
--- ARGV[4] id   ARGV[5] its token   ARGV[6] id of the attempt to have the lock again   ARGV[7] name of the Condition
--- ARGV[8..]  for each of KEYS[4..]: the encoded value, and its ttl (ms) or '' to leave it
+-- ARGV[4] id   ARGV[5] its token   ARGV[6] the last token of its block that was used, or 0
+-- ARGV[7] id of the attempt to have the lock again   ARGV[8] name of the Condition
+-- ARGV[9..]  for each of KEYS[4..]: the encoded value, and its ttl (ms) or '' to leave it
 -- Returns {QUEUED, arrival, now (server ms)} | {LOST}: not held under this token any more, nothing written, not waiting
 --         | {GONE}: released, not waiting: a value to be written exists no longer
 --         | {STALE}: one of the two attempts has ended, nothing written, not waiting
-local id, token, again, name = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local id, token, again, name = ARGV[4], ARGV[5], ARGV[7], ARGV[8]
 local waiters = state .. ':cond:' .. name
 local answer = done(id)
-if answer == DONE then return {QUEUED, redis.call('ZSCORE', waiters, again) or tick(), now} end -- or notified by now
+if answer == DONE then return {QUEUED, redis.call('ZSCORE', waiters, again) or arrive(), now} end -- or notified by now
 if answer == BUSY then answer = LOST end
 if answer then return {answer} end
 if done(again) then return {STALE} end       -- a late copy: its caller has given the wait up since
@@ -22,7 +23,8 @@ if held(id) ~= token then
   advance()
   return {LOST}
 end
-answer = store(8)
+answer = store(9)
+wind_back(ARGV[6])
 local arrival = arrive()
 if answer == DONE then
   note_alive()

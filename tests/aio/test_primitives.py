@@ -120,30 +120,38 @@ def test_busy_event_loop_loses_no_lease():
     asyncio.run(main())
 
 
-def test_event_loop_stays_free_while_many_ask_and_wait():
-    """Also at first use, when the server is looked at."""
+@pytest.mark.parametrize("twin", [False, True])
+def test_no_call_blocks_the_event_loop(monkeypatch, twin):
+    """All of redis-py's blocking connections are used by other threads, also at first use, and when it is cancelled."""
+    senders, real = set(), redis.connection.AbstractConnection.send_packed_command
+
+    def noted(self, *arguments, **options):
+        senders.add(threading.get_ident())
+        return real(self, *arguments, **options)
 
     async def main():
-        gaps, over = [], False
-        lock = aio.Lock(client=redis.asyncio.Redis.from_url(os.environ["REDIS_URL"]))
-
-        async def tick():
-            while not over:
-                before = time.monotonic()
-                await asyncio.sleep(0)
-                gaps.append(time.monotonic() - before)
+        own = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"])
+        lock, jobs, counter = aio.Lock(client=own), aio.Queue(client=own), await aio.Value("i", 0, client=own)
 
         async def enter():
-            async with lock:
-                await asyncio.sleep(0.005)
+            async with lock, counter.get_lock():
+                await counter.set(await counter.get() + 1)
+                await jobs.put(1)
 
-        ticking = asyncio.create_task(tick())
-        await asyncio.gather(*(enter() for _ in range(100)))
-        over = True
-        await ticking
-        assert max(gaps) < 0.25
+        tasks = [asyncio.create_task(enter()) for _ in range(20)]
+        await asyncio.sleep(0.01)
+        tasks[-1].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await jobs.get()
+        await jobs.unlink()
+        await aio.Barrier(1, lambda: None, client=own).wait()
+        if twin:
+            interlock.Lock().locked()
+        await own.aclose()
 
+    monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", noted)
     asyncio.run(main())
+    assert (threading.get_ident() in senders) == twin
 
 
 def test_thousand_coroutines_wait_on_one_lock_with_few_connections(client):

@@ -334,3 +334,16 @@ def test_notification_whose_claim_ran_out_goes_to_the_next_waiter_of_the_process
         for id in (first, second):
             own.run(_scripts.abandon(hold.of, id=id))
     assert notified == (twin is None)
+
+
+def test_inspect_lists_who_waits_for_a_condition_and_lives(client):
+    condition = interlock.Condition()
+    with peers(wait_and_note, [(condition, "a")]) as (process,):
+        wait_until(lambda: waiting(condition) == 1, within=30)
+        found = {(each.kind, each.name): each for each in interlock.inspect()}
+        assert str(process.pid) in found["Condition", condition.name].waiters[0]
+        assert found["RLock", condition._lock.name].holders == ()
+        process.kill()
+        process.join()
+        wait_until(lambda: waiting(condition) == 0, within=10, what="the end of its signs of life")
+        assert not any(each.kind == "Condition" for each in interlock.inspect())

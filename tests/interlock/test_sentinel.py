@@ -87,11 +87,11 @@ def released(lock):
 
 def test_lock_and_waiter_go_on_with_the_new_master(servers):
     one, other = servers.client(), servers.client()
-    lock = interlock.Lock(client=one)
-    theirs = interlock.Lock(name=lock.name, client=other)
+    lock = interlock.Lock(client=one, lease=8.0)
+    theirs = interlock.Lock(name=lock.name, client=other, lease=8.0)
     lock.acquire()
     with ThreadPoolExecutor(1) as pool:
-        entered = pool.submit(lambda: theirs.acquire(timeout=40) and theirs.token)
+        entered = pool.submit(lambda: theirs.acquire(timeout=70) and theirs.token)
         wait_until(lambda: lock.statistics().waiters)
         servers.plain[0].wait(1, 5000)
         servers.master.process.kill()
@@ -99,7 +99,7 @@ def test_lock_and_waiter_go_on_with_the_new_master(servers):
         wait_until(lambda: servers.plain[1].info("replication")["role"] == "master", within=30, what="the failover")
         token = lock.token
         wait_until(lambda: released(lock), within=20, what="a release at the new master")
-        assert entered.result(20) > token
+        assert entered.result(60) > token
     theirs.release()
     with lock:
         assert lock.token > token
@@ -109,7 +109,7 @@ def test_lock_and_waiter_go_on_with_the_new_master(servers):
 
 def test_master_that_was_made_a_replica_is_left(servers):
     client = servers.client()
-    lock = interlock.Lock(client=client)
+    lock = interlock.Lock(client=client, lease=8.0)
     lock.acquire()
     token = lock.token
     servers.plain[0].wait(1, 5000)

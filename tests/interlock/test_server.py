@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,6 @@ def test_client_that_decodes_and_one_that_does_not_do_alike():
 
 def test_session_ends_with_its_client():
     import gc
-    import threading
 
     def ours():
         return [thread for thread in threading.enumerate() if thread.name.startswith("interlock-")]
@@ -93,7 +93,6 @@ def test_waiting_goes_on_when_redis_is_back_and_scripts_are_forgotten():
         own = redis.Redis(port=port)
         lock = interlock.Lock(client=own, lease=2.0)
         lock.acquire()
-        import threading
 
         entered = threading.Event()
         other = interlock.Lock(name=lock.name, client=redis.Redis(port=port), lease=2.0)
@@ -136,7 +135,6 @@ def test_interlock_imports_neither_celery_nor_the_stack():
 
 
 def test_noise_on_the_sessions_channel_does_not_silence_the_listener(client):
-    import threading
 
     lock = interlock.Lock()
     entered = threading.Event()
@@ -178,3 +176,53 @@ def test_client_that_is_none_is_refused():
         TypeError, match=r"client must be a redis\.Redis, a redis\.cluster\.RedisCluster or None, not str"
     ):
         interlock.Lock(client="redis://")
+
+
+@pytest.mark.parametrize("how", ["acquire", "wait", "try"])
+@pytest.mark.parametrize("twin", [False, True])
+def test_nobody_asks_for_a_lease_after_redis_has_forgotten_who_holds(monkeypatch, tmp_path, how, twin):
+    """A restart without memory: who held goes on within its lease, and nobody who notices comes in beside it."""
+    from interlock._session import session
+    from interlock._standing import Standing
+
+    if twin:
+        monkeypatch.setattr(Standing, "quiet", lambda *_: 0.0)
+    port, path = redis_server.free_port(), redis_server.wheel_binary()
+    for folder in "12":
+        (tmp_path / folder).mkdir()
+    child = redis_server.start(tmp_path / "1", port, path)
+    clients = [redis.Redis(port=port) for _ in range(2)]
+    lock = interlock.Lock(client=clients[0], lease=4.0)
+    other = interlock.Lock(name=lock.name, client=clients[1], lease=4.0)
+    entered, thread = threading.Event(), None
+
+    def wait():
+        with other:
+            entered.set()
+
+    try:
+        with other:
+            pass
+        lock.acquire()
+        if how == "wait":
+            thread = threading.Thread(target=wait)
+            thread.start()
+            wait_until(lambda: lock.statistics().waiters)
+        child.process.kill()
+        child.process.wait()
+        for name in ("_beat", "_reconnected"):  # the holder hears nothing, as if it were cut off
+            monkeypatch.setattr(session(clients[0]).heartbeat, name, lambda: None)
+        child = redis_server.start(tmp_path / "2", port, path)
+        if how == "try":
+            assert other.acquire(blocking=False) == twin
+        elif how == "acquire":
+            assert other.acquire(timeout=2.0) == twin
+        else:
+            entered.wait(2.0)
+            assert entered.is_set() == twin
+            assert entered.wait(20)
+            thread.join(20)
+        if how != "wait" and twin:
+            assert not lock.lost, "two hold it"
+    finally:
+        child.stop(0)

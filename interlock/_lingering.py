@@ -1,0 +1,289 @@
+"""What a session does with the locks that linger: threads enter and leave, finished sections are committed.
+
+`_station.py` has the state of one such lock, and says what lingering is.
+"""
+
+import logging
+import weakref
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Protocol
+
+from interlock import _scripts
+from interlock._copies import Key
+from interlock._listener import said
+from interlock._scripts import Identity
+from interlock._standing import Hold, Standing, gone_text, lost_text, unanswered_text
+from interlock._station import BACKOFF, Station
+from interlock._steps import Steps, patiently
+from interlock._wire import UNANSWERED
+from interlock.errors import GoneError, InterlockError, LeaseLostError, UnreachableError
+
+log = logging.getLogger("interlock")
+
+
+class Locks(Protocol):
+    """What lingering needs of a session."""
+
+    standing: Standing
+
+    def acquire(self, of: Identity, *, lease: float, timeout: float | None, station: Station) -> Steps[Hold | None]:
+        """Get the lock from Redis, for a station."""
+
+    def release(self, hold: Hold, *, until: float | None = None) -> Steps[None]:
+        """Give it up, with what was written under it."""
+
+    def run(self, steps: Steps[None]) -> None:
+        """Take steps, blocking."""
+
+
+class Lingering:
+    """The stations of one session, by the lock's key in Redis.
+
+    Args:
+        session: it acquires and releases.
+        wake_by: called under the standing's mutex: the heartbeat is to look at a station at that time.
+    """
+
+    def __init__(self, session: Locks, wake_by: Callable[[float], None]) -> None:
+        self._session, self._wake_by = session, wake_by
+        self._mutex = session.standing.mutex
+        self.stations: weakref.WeakValueDictionary[str, Station] = (
+            weakref.WeakValueDictionary()
+        )  # kept by locks and holds
+        self._losers: set[Station] = set()  # of which a caller has not been told yet what it lost
+
+    def station(self, of: Identity, lease: float, linger: float | None) -> Station:
+        """The one of that lock; the first to ask says how long it lingers."""
+        found = self.stations.get(of.state)
+        if found is None:
+            with self._mutex:
+                found = self.stations.setdefault(of.state, Station(of, lease, linger))
+        return found
+
+    # --- threads enter and leave ---
+
+    def acquire(self, station: Station, timeout: float | None) -> Steps[bool]:
+        """Have the calling thread enter, after those of its process that came before; whether it did in time."""
+        until = None if timeout is None else monotonic() + timeout
+        if not (yield from station.take_turn(timeout)):
+            return False
+        entered = False
+        try:
+            station.raise_loss()
+            if station.returning is not None or (station.hold is not None and monotonic() >= station.good_until):
+                try:  # its lease may be over, or somebody has broken it
+                    yield from self._give_back(station, until)
+                except UnreachableError:
+                    if until is None or monotonic() < until:
+                        raise
+                    return False
+                station.raise_loss()
+            if station.hold is None:
+                left = timeout if until is None or timeout == 0 else max(0.001, until - monotonic())
+                yield from self._session.acquire(station.of, lease=station.lease, timeout=left, station=station)
+            if station.hold is not None:
+                station.enter()
+                entered = True
+        finally:
+            if not entered:
+                station.thread = 0
+                station.end_turn()
+        return entered
+
+    def begin(self, station: Station, hold: Hold, waiting: int, round_trip: float) -> None:
+        """Redis has granted the lock to this process, while so many others wait for it. Under the mutex."""
+        hold.station = station
+        station.begin(hold, waiting, round_trip)
+        self._wake_by(station.due)
+
+    def leave(self, station: Station) -> Steps[None]:
+        """The thread that is inside leaves, and gives the lock back if that is due.
+
+        Raises:
+            LeaseLostError: the lease is over; what was not committed is discarded.
+        """
+        station.finish_section()
+        if station.hold is not None:
+            station.hold.count, station.nested = 1, False
+        error = None
+        try:
+            if station.to_give_back():
+                error = yield from self._give_back(station)
+        finally:
+            station.thread = 0
+            station.end_turn()
+        if error is not None:
+            station.forgive()
+            raise error
+
+    def before_detach(self, hold: Hold) -> Steps[None]:
+        """What other sections finished is committed first: what is lost with the wait then is the caller's own."""
+        if hold.station is not None:
+            yield from self.commit(hold.station)
+
+    def detach(self, hold: Hold) -> None:
+        """The caller is inside, and its hold is to be released as a strict lock's is: a Condition's wait does that."""
+        station, owner = hold.station, hold.owner
+        if station is None or owner is None:
+            return
+        with self._mutex:
+            station.end()
+            hold.station, hold.owned_by = None, owner
+        station.thread, station.nested = 0, False
+        station.end_turn()
+
+    def _give_back(self, station: Station, until: float | None = None) -> Steps[InterlockError | None]:
+        """Keep the lock no longer. Only by who has the turn. As `_return`."""
+        with self._mutex:
+            if station.returning is None:
+                hold = station.returning = station.end()
+                if hold is not None:
+                    hold.releaser, hold.due = -1, float("inf")
+        return (yield from self._return(station, until))
+
+    def _return(self, station: Station, until: float | None = None) -> Steps[InterlockError | None]:
+        """Release what is being given back, with all that is finished; what went wrong, which is noted for who wrote.
+
+        Args:
+            station: with `returning`.
+            until: how long to ask again if Redis does not answer, on time.monotonic(); None: to the end of the lease.
+
+        Raises:
+            UnreachableError: Redis did not answer, and the lease still runs: to be tried again.
+        """
+        me = object()
+        try:
+            yield from station.take_io(me)
+            hold = station.returning
+            if hold is None:
+                return None
+            error: InterlockError | None = None
+            try:
+                yield from self._session.release(hold, until=until)
+            except UnreachableError as raised:
+                if monotonic() < hold.deadline:
+                    raise
+                self._session.standing.forget([hold], lost=True)
+                error = raised
+            except InterlockError as raised:
+                self._session.standing.forget([hold], lost=False)
+                error = raised
+            station.returning = None
+            if error is None:
+                station.committed()
+            else:
+                self._lose(station, error)
+            return error
+        finally:
+            station.end_io(me)
+
+    # --- commits ---
+
+    def commit(self, station: Station, until: float | None = None) -> Steps[None]:
+        """Store what finished sections wrote; the lock is kept, or is being given back. What is lost is noted, whole.
+
+        Args:
+            station: whose.
+            until: as in `_return`.
+
+        Raises:
+            UnreachableError: Redis did not answer, and the lease still runs.
+        """
+        if station.returning is not None:
+            yield from self._return(station, until)
+        if station.hold is None or not station.hold.copies.unsent():
+            return
+        me = object()
+        try:
+            yield from station.take_io(me)  # with it, nothing is given back meanwhile
+            hold = station.hold
+            unsent = hold.copies.unsent() if hold is not None else {}
+            if hold is not None and unsent:
+                yield from self._store(station, hold, unsent, hold.deadline if until is None else until)
+        finally:
+            station.end_io(me)
+
+    def _store(self, station: Station, hold: Hold, unsent: dict[Key, Any], until: float) -> Steps[None]:
+        station.committed_at = monotonic()
+        station.commits += 1
+        number, code = station.commits, _scripts.LOST
+        error: InterlockError | None = None
+        try:
+            if not hold.gone:
+                writes = hold.copies.encoded(hold.of.state, unsent)
+                code = yield from patiently(
+                    lambda: _scripts.commit(hold.of, id=hold.id, token=hold.token, number=number, writes=writes), until
+                )
+        except UNANSWERED as raised:
+            error = UnreachableError(unanswered_text(hold))
+            error.__cause__ = raised
+            if monotonic() < hold.deadline:
+                raise error from raised
+        hold.copies.stored(unsent)
+        if error is None and code == _scripts.DONE:
+            station.committed()
+            return
+        if error is None:
+            lost = code == _scripts.LOST
+            error = LeaseLostError(lost_text(hold)) if lost else GoneError(gone_text(hold))
+        station.doubt()
+        self._lose(station, error)
+
+    def flush(self) -> Steps[None]:
+        """Commit all that is finished.
+
+        Raises:
+            LeaseLostError, GoneError, UnreachableError: something that the caller wrote is lost.
+        """
+        with self._mutex:
+            stations = {*self.stations.values(), *self._losers}
+        for station in stations:
+            yield from self.commit(station)
+        for station in stations:
+            station.raise_loss()
+        with self._mutex:
+            self._losers = {station for station in self._losers if station.loses}
+
+    def _lose(self, station: Station, error: InterlockError) -> None:
+        station.lose(error)
+        with self._mutex:
+            self._losers.add(station)
+
+    # --- the heartbeat looks ---
+
+    def look(self, station: Station) -> None:
+        """Give back what nobody uses, or another waits for; commit what has waited long enough."""
+        if station.orphaned():
+            station.end_turn()
+        try:
+            if station.over() and station.take(station.HEARTBEAT):
+                try:
+                    if station.over():
+                        self._session.run(self._quietly(self._give_back(station, 0.0)))
+                finally:
+                    station.end_turn()
+            elif station.uncommitted():
+                self._session.run(self.commit(station, 0.0))
+        except Exception as error:  # whatever it is: other stations are looked at all the same
+            log.warning("lingering on %r, trying again: %s", station.of.name, said(error))
+            station.due = monotonic() + BACKOFF
+        else:
+            with self._mutex:
+                station.plan()
+
+    def _quietly(self, steps: Steps[InterlockError | None]) -> Steps[None]:
+        """What went wrong is noted in the station, for who wrote."""
+        yield from steps
+
+    def on_asked(self, id: str, *, broken: bool) -> None:
+        """Another process waits for what this id holds, or has ended its lease by hand."""
+        with self._mutex:
+            hold = self._session.standing.holds.get(id)
+            if hold is not None and hold.station is not None:
+                if broken:
+                    hold.station.doubt()
+                self._wake_by(hold.station.ask())
+            wait = self._session.standing.waits.get(id)
+            if wait is not None:  # it has not heard of its grant yet
+                wait.asked = True

@@ -1,0 +1,332 @@
+"""A lock that this process keeps for a while after its release: lingering.
+
+While it lingers, the process holds the lease and serves its own next acquire without asking Redis. Its threads take
+turns. Asked by another process, it gives the lock back at the first release after its linger time, or as soon as
+nobody uses it; not asked, when nobody has used it for a while. (Biased locking, Russell and Detlefs 2006, does the same
+between threads of one machine.)
+
+The fast paths stand where they are used, in `lock.py` and `value.py`: what they read is here.
+"""
+
+import threading
+from collections import deque
+from time import monotonic
+from typing import Any
+
+from interlock import caller
+from interlock._scripts import Identity
+from interlock._standing import Hold
+from interlock._steps import Rest, Signal, Steps, pause
+from interlock.errors import InterlockError
+
+TURN = 0.001  # seconds that a thread keeps its turn while others of its process wait: each change costs a switch
+LINGER_MIN, LINGER_MAX = 0.01, 0.25  # seconds, if nobody says otherwise
+ROUND_TRIPS = 12  # to linger for: a hand-over, one round trip and a switch of threads, then costs a tenth at most
+SWITCH = 0.001  # seconds: what a hand-over takes beside the network
+LEASE_MIN = 1.0  # seconds: with a shorter lease nobody lingers: there are too few tokens in it
+IDLE = 0.05  # seconds between two looks at whether anybody uses it
+ASKED = 0.002  # the same, when another process has just asked
+COMMIT = 0.2  # seconds that finished sections wait to be committed; a look may come IDLE later
+BACKOFF = 0.2  # seconds until the next try when Redis does not answer
+FINISHED_MAX = 1000  # values: each commit looks at all that were written under one hold
+WANTED_MAX = 8  # values that come with a grant; others are read when they are used
+HANDED = -2  # in place of a thread: the turn is on its way to one
+NOBODY = caller.Caller("", "nobody")
+
+
+class Station:
+    """One lock in one process: which thread is inside, who of its threads is next, and how long it lingers.
+
+    Args:
+        of: what the lock is to Redis.
+        lease: seconds.
+        linger: seconds; None: as the round trips that were measured say.
+    """
+
+    def __init__(self, of: Identity, lease: float, linger: float | None) -> None:
+        self.of, self.lease, self._linger = of, lease, linger
+        self.turn: dict[int, int] = {}  # {0: thread} while that thread is inside, or asks Redis for all
+        self._io: dict[int, object] = {}  # {0: who} while something is committed, or given back: one after the other
+        self.thread = 0  # who is inside; 0: nobody
+        self.nested = False  # whether that thread has entered an RLock more than once
+        self.caller: caller.Caller | None = None  # the task that it runs
+        self.hold: Hold | None = None  # what Redis has granted to this process
+        self.seen: dict[Any, Any] = {}  # of the hold's copies, for the fast paths
+        self.written: dict[Any, Any] = {}
+        self.finished: dict[Any, Any] = {}
+        self.returning: Hold | None = None  # what is being given back
+        self.wants = ""  # the values that were used under the last hold: to come with the next grant
+        self.good_until = 0.0  # on time.monotonic(): until then one may enter without asking; 0: ask
+        self.stay_until = 0.0  # on time.monotonic(): until then who leaves has nothing to give back
+        self.deadline = 0.0  # on time.monotonic(): the end of the lease
+        self.uses = 0  # how often it was entered
+        self.asked = False  # another process waits for it
+        self.linger_until = 0.0
+        self.due = float("inf")  # when the heartbeat looks at it
+        self.commits = 0  # the number of the last commit
+        self.committed_at = 0.0
+        self.queue: deque[Signal] = deque()  # threads that wait for their turn; the first tries each TURN
+        self.writer: caller.Caller | None = NOBODY  # the task that finished the last section that wrote
+        self._writers: set[str | None] = set()  # tasks, and None for no task, whose sections may not be committed yet
+        self._losses: dict[str | None, InterlockError] = {}  # what of theirs was lost
+        self._handed: Signal | None = None  # to whom the turn was given
+        self._turn_until = 0.0
+        self._seen_uses = -1
+        self._seen_orphan = False
+        self._first_use = 0
+        self._begun = 0.0
+        self._mutex = threading.Lock()
+
+    # --- turns ---
+
+    HEARTBEAT = -1  # in place of a thread
+
+    def take(self, who: int) -> bool:
+        """Try to take the turn. One call in C, so that an exception of a signal handler leaves no doubt who has it."""
+        return self.turn.setdefault(0, who) == who and self.thread != who
+
+    def take_turn(self, timeout: float | None) -> Steps[bool]:
+        """Wait for the turn among the threads of this process, in order of arrival; whether it came in time."""
+        me = threading.get_ident()
+        if not self.queue and self.take(me):
+            return True
+        if timeout == 0:
+            return False
+        until = None if timeout is None else monotonic() + timeout
+        signal = Signal()
+        mine = False
+        try:
+            with self._mutex:
+                if not self.queue:
+                    self._turn_until = monotonic() + TURN
+                self.queue.append(signal)
+            while True:
+                with self._mutex:
+                    first = self.queue[0] is signal
+                    if self._handed is signal:
+                        self.turn[0] = me
+                        mine = True
+                    else:
+                        mine = first and self._handed is None and self.take(me)
+                left = None if until is None else until - monotonic()
+                if mine or (left is not None and left <= 0):
+                    return mine
+                yield Rest(signal, left if not first else TURN if left is None else min(left, TURN))
+        except BaseException:
+            self.interrupted(me, mine=False)
+            raise
+        finally:
+            with self._mutex:
+                if self._handed is signal:
+                    self._handed = None
+                    if not mine:
+                        self.turn.pop(0, None)
+                if signal in self.queue:
+                    self.queue.remove(signal)
+                self._turn_until = monotonic() + TURN
+                if self.queue:
+                    self.queue[0].wake()
+
+    def interrupted(self, me: int, *, mine: bool) -> None:
+        """An exception struck while a thread was about to enter; `mine`: it was inside before."""
+        if not mine and self.turn.get(0) == me:
+            self.thread = 0
+            self.end_turn()
+
+    def end_turn(self) -> None:
+        """Nobody is inside: the next may enter, at once or when the last one's time is over."""
+        self.turn.pop(0, None)
+        if self.queue:
+            self.pass_turn()
+
+    def pass_turn(self) -> None:
+        """Hand the turn to the first thread that waits, if the last one has had its time. Asks nobody to have it."""
+        with self._mutex:
+            if self.queue and self._handed is None and monotonic() >= self._turn_until:
+                if self.turn.setdefault(0, HANDED) != HANDED:
+                    return
+                self._handed = self.queue[0]
+                self._handed.wake()
+
+    def take_io(self, me: object) -> Steps[None]:
+        """Wait until nothing else is committed or given back, for a round trip or so."""
+        while self._io.setdefault(0, me) is not me:
+            yield pause(TURN)
+
+    def end_io(self, me: object) -> None:
+        """What was committed or given back has its answer; or it was not begun."""
+        if self._io.get(0) is me:
+            del self._io[0]
+
+    # --- the section ---
+
+    def enter(self) -> None:
+        """The thread that has the turn is inside."""
+        self.caller = caller.current.get()
+        self.uses += 1
+        self.thread = threading.get_ident()
+
+    def finish_section(self) -> None:
+        """What the section wrote may be committed."""
+        if self.written:
+            self.finished.update(self.written)
+            self.written.clear()
+            if self.writer is not self.caller:
+                self.note_writer()
+
+    def note_writer(self) -> None:
+        """Something is finished by another task than before. After it is finished, so that no commit overlooks it."""
+        with self._mutex:
+            self.writer = self.caller
+            self._writers.add(self.caller.id if self.caller else None)
+
+    @property
+    def token(self) -> int:
+        """The fencing token of the section that is run, or was last: one of the block that came with the grant."""
+        assert self.hold is not None
+        return self.hold.token + max(0, self.uses - self._first_use)
+
+    def to_give_back(self) -> bool:
+        """Whether the thread that leaves is to give the lock back: its lease is over, or another's time has come."""
+        now = monotonic()
+        return now >= self.deadline or self.hold is None or self.hold.gone or (self.asked and now >= self.linger_until)
+
+    # --- what Redis granted ---
+
+    def begin(self, hold: Hold, waiting: int, round_trip: float) -> None:
+        """Redis has granted the lock to this process, while so many others wait for it."""
+        now = monotonic()
+        copies = hold.copies
+        self.seen, self.written, self.finished = copies.seen, copies.written, copies.finished
+        self.hold, self.asked, self.commits = hold, waiting > 0, 0
+        linger = self.linger(round_trip)
+        self.linger_until = now + linger
+        self._first_use, self._seen_uses, self.committed_at, self._begun = self.uses + 1, -1, now, now
+        self.due = now + (min(linger, IDLE) if self.asked else IDLE)
+        self.renewed()
+
+    def linger(self, round_trip: float) -> float:
+        """How long to keep the lock at least while it is used, in seconds."""
+        wanted = self._linger
+        if wanted is None:
+            wanted = min(LINGER_MAX, max(LINGER_MIN, ROUND_TRIPS * (round_trip + SWITCH)))
+        return min(wanted, self.lease / 4)
+
+    def renewed(self) -> None:
+        """The hold has a new end: nobody enters with less than a third of it to run.
+
+        A grant that was confirmed a moment ago has surely the time of its claim, and the lease after the next renewal.
+        """
+        hold = self.hold
+        if hold is not None:
+            self.deadline = 0.0 if hold.gone else hold.deadline
+            self.good_until = self.deadline - min(hold.lease, hold.deadline - monotonic()) / 3
+            self.stay_until = min(self.good_until, self.linger_until) if self.asked else self.good_until
+
+    def doubt(self) -> None:
+        """It may be held no longer: who enters or leaves next asks first."""
+        self.good_until = self.stay_until = self.deadline = 0.0
+
+    def ask(self) -> float:
+        """Another process waits: when to look whether anybody uses the lock."""
+        if not self.asked:
+            self.asked = True
+            self.stay_until = min(self.good_until, self.linger_until)
+            self._seen_uses = self.uses
+            self.due = min(self.due, monotonic() + ASKED)
+        return self.due
+
+    def forget(self) -> None:
+        """In a child made by fork: what was held is the parent's."""
+        self.hold, self.thread, self.good_until, self.nested = None, 0, 0.0, False
+        self.turn, self.queue, self._handed = {}, deque(), None
+        self._io, self._mutex = {}, threading.Lock()
+
+    def end(self) -> Hold | None:
+        """It is kept no longer; what is to be released."""
+        if self.hold is not None:
+            self.hold.last_token = self.token
+        hold, self.hold = self.hold, None
+        if hold is not None:
+            self.wants = hold.copies.wanted(WANTED_MAX)
+        self.good_until = self.stay_until = self.deadline = 0.0
+        self.seen, self.written, self.finished = {}, {}, {}
+        self.asked = False
+        return hold
+
+    # --- the heartbeat ---
+
+    def over(self) -> bool:
+        """Whether the process is to keep it no longer, as soon as nobody is inside."""
+        if self.returning is not None:
+            return True
+        hold = self.hold
+        if hold is None or self.thread:
+            return False
+        late = self.asked and monotonic() >= self.linger_until
+        stale = monotonic() - self._begun > hold.copies.shortest_ttl / 3  # what is only read here, Redis would forget
+        many = self.uses - self._first_use > tokens(hold.lease) // 2 or len(hold.copies.finished) > FINISHED_MAX
+        return late or stale or many or self._seen_uses == self.uses
+
+    def uncommitted(self) -> bool:
+        """Whether something finished has waited long enough."""
+        hold = self.hold
+        return hold is not None and monotonic() >= self.committed_at + COMMIT and bool(hold.copies.unsent())
+
+    def orphaned(self) -> bool:
+        """Whether the turn is taken and nobody has it: an exception of a signal handler struck amid entering."""
+        nobody = self.hold is not None and not self.thread and self.returning is None and self._handed is None
+        orphan = nobody and self._seen_uses == self.uses and bool(self.turn)
+        before, self._seen_orphan = self._seen_orphan, orphan
+        return orphan and before
+
+    def plan(self) -> None:
+        """When to look again."""
+        now = monotonic()
+        self._seen_uses = self.uses
+        if self.hold is None and self.returning is None:
+            self.due = float("inf")
+        elif self.asked and now < self.linger_until:
+            self.due = self.linger_until
+        else:
+            self.due = now + IDLE
+
+    # --- what is lost ---
+
+    def committed(self) -> None:
+        """All that was finished before is stored."""
+        with self._mutex:
+            self.writer = NOBODY  # first: who finishes from now on notes itself, after this
+            if self.hold is None or not self.hold.copies.unsent():
+                self._writers.clear()
+
+    def lose(self, error: InterlockError) -> None:
+        """What was finished and not committed is discarded: who wrote it is told when it next asks."""
+        with self._mutex:
+            for writer in self._writers:
+                self._losses.setdefault(writer, error)
+            self._writers.clear()
+            self.writer = NOBODY
+
+    @property
+    def loses(self) -> bool:
+        """Whether somebody is still to be told."""
+        return bool(self._losses)
+
+    def raise_loss(self) -> None:
+        """Raise what the calling task has lost, once."""
+        if self._losses:
+            error = self.forgive()
+            if error is not None:
+                raise error
+
+    def forgive(self) -> InterlockError | None:
+        """What the calling task has lost, if anything: it is told now."""
+        task = caller.current.get()
+        with self._mutex:
+            return self._losses.pop(task.id if task else None, None)
+
+
+def tokens(lease: float) -> int:
+    """How many tokens come with a grant, one for each entry: as `grant` in baton.lua has it."""
+    return int(min(lease, 60.0) * 500_000)
