@@ -51,9 +51,9 @@ def conclude(
     return 0 if held else 1
 
 
-def times(asked: int, run: int | None = None) -> int:
-    """How many updates each task makes: the first argument of the script, else `run`, else as many as the tutorial."""
-    text = sys.argv[1] if len(sys.argv) > 1 else str(run or asked)
+def times(asked: int) -> int:
+    """How many updates each task makes: the first argument of the script, else as many as in the tutorial."""
+    text = sys.argv[1] if len(sys.argv) > 1 else str(asked)
     if not (re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= asked):
         sys.exit(f"times must be a whole number from 1 to {asked:,}, not {text[:20]!r}")
     return int(text)

@@ -72,8 +72,10 @@ class Task(celery.Task):  # type: ignore[misc]
             TypeError: an argument is missing or of the wrong type.
             ValueError: an argument is out of its range.
             kombu.exceptions.OperationalError: Redis does not answer; heard of in about a second.
+            interlock.InterlockError: what the caller wrote under a lock that lingers could not be committed.
         """
         call = self.checked(args or (), kwargs or {})
+        interlock.flush()  # what the producer wrote under locks that linger is there when the task runs
         options = {"argsrepr": description(call), "kwargsrepr": "{}", **options}  # what Flower and logs show
         try:
             return super().apply_async(args, kwargs, **options)
@@ -82,7 +84,11 @@ class Task(celery.Task):  # type: ignore[misc]
             raise OperationalError(address.unreachable(address.masked(address.url()), reason)) from error
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body. Locks that it leaves behind are released before its result is stored."""
+        """Run the body.
+
+        Before its result is stored, locks that it leaves behind are released, and what it wrote under locks that linger
+        is committed: if that fails, the task fails. (Celery's signal `task_postrun` comes too late, and hides errors.)
+        """
         self.checked(args, kwargs)
         request = self.request
         if request.called_directly:

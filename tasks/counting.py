@@ -5,10 +5,13 @@ The tutorial's programs about race conditions, locks and `multiprocessing.Value`
 
 from typing import Any
 
-from interlock import Lock, RawValue, Value
+from interlock import Lock, RawValue, RLock, Value
 from tasks import checks
 from tasks.app import app
+from tasks.base import Task
 from tasks.output import place
+
+DONE_SECONDS = 86_400.0  # how long it is remembered how much a task has done: longer than any message waits
 
 
 def _check_raw(shared: RawValue, times: int) -> None:
@@ -49,37 +52,45 @@ def decrement_unlocked(shared: RawValue, times: int = 100_000) -> dict[str, Any]
     return _update_unlocked(shared, -1, times)
 
 
-@app.task(check=_check_locked)
-def increment_with_lock(shared: Value, lock: Lock, times: int = 1_000_000) -> dict[str, Any]:
-    """Add 1 so many times, each under the lock."""
-    for _ in range(times):
+def update_exactly(shared: Value, lock: Lock | RLock, step: int, times: int, id: str) -> None:
+    """Add the step so many times, each under the lock; run again, or twice at once, under one id, it makes none twice.
+
+    How many are done stands in a second value under the same lock: both are stored in one script, or neither is. Each
+    section looks at it, so it does not matter who made the ones before, nor whether that one still runs. It outlives
+    the task: a message may be delivered again after its end.
+    """
+    done = Value("q", 0, name=f"{id} done", lock=lock, ttl=DONE_SECONDS)
+    while True:
         with lock:
-            shared.value += 1
+            if done.value >= times:
+                return
+            shared.value += step
+            done.value += 1
+
+
+@app.task(bind=True, check=_check_locked)
+def increment_with_lock(self: Task, shared: Value, lock: Lock, times: int = 1_000_000) -> dict[str, Any]:
+    """Add 1 so many times, each under the lock; exactly so many, however often it is delivered."""
+    update_exactly(shared, lock, 1, times, self.request.id)
     return place()
 
 
-@app.task(check=_check_locked)
-def decrement_with_lock(shared: Value, lock: Lock, times: int = 1_000_000) -> dict[str, Any]:
-    """Subtract 1 so many times, each under the lock."""
-    for _ in range(times):
-        with lock:
-            shared.value -= 1
+@app.task(bind=True, check=_check_locked)
+def decrement_with_lock(self: Task, shared: Value, lock: Lock, times: int = 1_000_000) -> dict[str, Any]:
+    """Subtract 1 so many times, each under the lock; exactly so many, however often it is delivered."""
+    update_exactly(shared, lock, -1, times, self.request.id)
     return place()
 
 
-@app.task(check=_check_value)
-def increment_value(shared: Value, times: int = 100_000) -> dict[str, Any]:
-    """Add 1 so many times, each under the value's own lock."""
-    for _ in range(times):
-        with shared.get_lock():
-            shared.value += 1
+@app.task(bind=True, check=_check_value)
+def increment_value(self: Task, shared: Value, times: int = 100_000) -> dict[str, Any]:
+    """Add 1 so many times, each under the value's own lock; exactly so many, however often it is delivered."""
+    update_exactly(shared, shared.get_lock(), 1, times, self.request.id)
     return place()
 
 
-@app.task(check=_check_value)
-def decrement_value(shared: Value, times: int = 100_000) -> dict[str, Any]:
-    """Subtract 1 so many times, each under the value's own lock."""
-    for _ in range(times):
-        with shared.get_lock():
-            shared.value -= 1
+@app.task(bind=True, check=_check_value)
+def decrement_value(self: Task, shared: Value, times: int = 100_000) -> dict[str, Any]:
+    """Subtract 1 so many times, each under the value's own lock; exactly so many, however often it is delivered."""
+    update_exactly(shared, shared.get_lock(), -1, times, self.request.id)
     return place()

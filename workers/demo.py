@@ -148,9 +148,7 @@ def _why_fewer(outcome: Outcome) -> str:
     asked, _, run = str(outcome.verdict.get("counts", "")).partition(" / ")
     if asked == run:
         return ""
-    if outcome.program.timed:
-        return f"{outcome.program.name}: {run} of {asked} updates a task, as many as fit into {RACE_SECONDS:.0f} s here"
-    return f"{outcome.program.name}: {run} of {asked} updates a task: {outcome.program.why_fewer}"
+    return f"{outcome.program.name}: {run} of {asked} updates a task, as many as fit into {RACE_SECONDS:.0f} s here"
 
 
 def _table(outcomes: list[Outcome]) -> Table:

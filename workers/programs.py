@@ -11,15 +11,13 @@ class Program:
     tutorial: str  # what the tutorial shows on one machine
     counting: bool = False  # takes the number of updates as its argument
     timed: bool = False  # runs as many updates as the tutorial, unless that takes too long here
-    why_fewer: str = ""
 
 
-LOCKED = "each locked update costs round trips to Redis, so fewer are made"
 PROGRAMS = (
     Program("threads", "numbers and letters, mixed"),
     Program("race_condition", "-2774, or 313, or ...", counting=True, timed=True),
-    Program("lock", "0", counting=True, why_fewer=LOCKED),
+    Program("lock", "0", counting=True),
     Program("semaphore", "3 at most inside"),
     Program("processes", "Square: 100, Cube: 1000"),
-    Program("shared_value", "0", counting=True, why_fewer=LOCKED),
+    Program("shared_value", "0", counting=True),
 )

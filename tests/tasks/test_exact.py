@@ -1,0 +1,55 @@
+"""The tutorial's counting tasks are exact under redelivery: killed and run again, or run twice at once."""
+
+import multiprocessing
+
+import pytest
+from peers import joined, peers, wait_until
+
+import interlock
+from tasks import counting
+
+TIMES = 30_000
+
+
+def run(shared, step, id):
+    with interlock.acting_for(id, "count"):
+        counting.update_exactly(shared, shared.get_lock(), step, TIMES, id)
+
+
+def run_looking_once(shared, step, id):
+    """The broken twin: looks at what is done when it begins, and not in each section."""
+    done = interlock.Value("q", 0, name=f"{id} done", lock=shared.get_lock(), ttl=60)
+    with interlock.acting_for(id, "count"):
+        for _ in range(done.value, TIMES):
+            with shared.get_lock():
+                shared.value += step
+                done.value += 1
+
+
+@pytest.fixture
+def shared():
+    return interlock.Value("i", 0, lease=2.0, linger=None)
+
+
+@pytest.mark.parametrize("function", [run, run_looking_once])
+def test_task_that_is_delivered_twice_at_once_counts_once(shared, function):
+    with peers(function, [(shared, 1, "up")] * 2, start=multiprocessing.get_start_method()) as processes:
+        joined(processes)
+    assert (shared.value == TIMES) == (function is run)
+
+
+def test_task_that_is_killed_and_delivered_again_counts_once(shared):
+    with peers(run, [(shared, 1, "up"), (shared, -1, "down")]) as processes:
+        wait_until(lambda: shared.value, within=30)
+        for process in processes:
+            process.kill()
+            process.join()
+    with peers(run, [(shared, 1, "up"), (shared, -1, "down")]) as again:
+        joined(again)
+    assert shared.value == 0
+
+
+def test_task_that_ran_to_its_end_does_nothing_when_it_is_delivered_again(shared):
+    run(shared, 1, "up")
+    run(shared, 1, "up")
+    assert shared.value == TIMES
