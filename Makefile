@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ENGINE ?= .engine
 
-.PHONY: demo up status test test-compose bench screenshots lint install install-dev clean
+.PHONY: demo up status test test-compose bench bench-counter picture screenshots lint install install-dev clean
 
 install:
 	@$(PYTHON) deploy/install.py $(VENV) requirements.txt
@@ -29,9 +29,17 @@ test: install-dev
 test-compose: install-dev
 	@.ci/with-docker.sh $(ENGINE) 'docker build --network=host -q -t interlock -f deploy/Dockerfile .' '$(BIN)/python -m pytest tests/deploy'
 
-# The Lock beside the locks of others, in one run of some three minutes. To keep the figures: make bench ARGS=--save
+# The Lock beside the locks of others, then the counter: some six minutes. To keep the figures: make bench ARGS=--save
 bench: install
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m bench $(ARGS) && $(BIN)/python -m bench.counter $(ARGS)
+
+# The tutorial's locked counter beside the standard library's and redis-py's. More tasks: make bench-counter ARGS=--full
+bench-counter: install
+	@$(BIN)/python -m bench.counter $(ARGS)
+
+# The picture of the counter's committed figures.
+picture: install
+	@$(BIN)/python -m bench.picture
 
 # The pictures of the README, made by the test that opens Flower in a browser.
 screenshots: install-dev

@@ -1,25 +1,20 @@
 """Measure, print, and with --save write the raw figures down."""
 
 import argparse
-import json
-import math
 import signal
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from types import FrameType
-from typing import Any
 
-from bench import install, noise, report, turns
+from bench import install, noise, report, running, turns
 from bench.crew import CrewError
 from bench.locks import LOCKS
 from bench.proxy import proxy
 from bench.server import server
 from workers.redis_server import StackError
 
-RESULTS = Path(__file__).resolve().parent / "results" / "locks.json"
+RESULTS = running.RESULTS / "locks.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             machine = noise.machine(started.version())
             network = turns.network(started, far_port, plan)
             machine["redis-py"] += f", parser: {network.parser}"
-            done, failed = turns.all_turns(names, started, far_port, plan, _tell)
+            done, failed = turns.all_turns(names, started, far_port, plan, running.tell)
     except (StackError, CrewError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -48,37 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.show(done, network, machine, left_out | failed, plan)
     if chosen.save:
         versions = {name: LOCKS[name].version for name in names}
-        _save({"machine": machine, "plan": asdict(plan), "network": asdict(network), "versions": versions,
-               "left out": left_out | failed, "turns": [asdict(turn) for turn in done]})  # fmt: skip
+        figures = {"machine": machine, "plan": asdict(plan), "network": asdict(network), "versions": versions,
+                   "left out": left_out | failed, "turns": [asdict(turn) for turn in done]}  # fmt: skip
+        running.save(RESULTS, figures)
     overlapped = any(turn.near.overlaps or turn.far.overlaps for turn in done)
     return 1 if failed or overlapped else 0
 
 
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _save(figures: dict[str, Any]) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(_finite(figures), indent=1) + "\n")
-    print(f"\nsaved to bench/{RESULTS.relative_to(RESULTS.parent.parent)}")
-
-
-def _finite(value: Any) -> Any:
-    """As it is, but with None for what showed nothing: JSON has no nan."""
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _stop(number: int, _: FrameType | None) -> None:
-    sys.exit(128 + number)
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _stop)  # so that what was started is ended
+    signal.signal(signal.SIGTERM, running.stop)  # so that what was started is ended
     try:
         code = main()
     except KeyboardInterrupt:

@@ -41,7 +41,7 @@ class CrewError(Exception):
     """A member failed, or did not answer in time; the text says which and why."""
 
 
-def _member(pipe: Connection) -> None:
+def _member(pipe: Connection, inherited: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the end of the pipe says when
 
     def gate() -> Window:
@@ -56,7 +56,7 @@ def _member(pipe: Connection) -> None:
         except (EOFError, OSError):
             return
         try:
-            answer = "done", function(*arguments, gate)
+            answer = "done", function(*inherited, *arguments, gate)
         except EOFError:
             return
         except Exception:  # whatever it is: the parent tells it
@@ -66,16 +66,21 @@ def _member(pipe: Connection) -> None:
 
 
 class Crew:
-    """So many processes; a context manager that ends them."""
+    """So many processes; a context manager that ends them.
 
-    def __init__(self, members: int) -> None:
+    Args:
+        members: how many.
+        inherited: what each function gets first: locks of multiprocessing travel to a process only as it starts.
+    """
+
+    def __init__(self, members: int, *inherited: Any) -> None:
         spawn = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes: list[multiprocessing.process.BaseProcess] = []
         self._busy: list[Connection] = []
         for _ in range(members):
             ours, theirs = spawn.Pipe()
-            process = spawn.Process(target=_member, args=(theirs,), daemon=True)
+            process = spawn.Process(target=_member, args=(theirs, inherited), daemon=True)
             process.start()
             theirs.close()
             self._pipes.append(ours)
@@ -92,11 +97,16 @@ class Crew:
             process.kill()  # by its handle; nothing if it has ended
             process.join()
 
-    def prepare(self, function: Callable[..., Any], *arguments: Any, members: int | None = None) -> None:
-        """Have the first so many members (None: all) call `function(*arguments, gate)`, up to its gate."""
+    def prepare(
+        self, function: Callable[..., Any], *arguments: Any, members: int | None = None, numbered: bool = False
+    ) -> None:
+        """Have the first so many members (None: all) call `function(*arguments, gate)`, up to its gate.
+
+        `numbered`: the member's number, from 0, comes before the arguments.
+        """
         self._busy = self._pipes[:members]
-        for pipe in self._busy:
-            pipe.send((function, arguments))
+        for number, pipe in enumerate(self._busy):
+            pipe.send((function, (number, *arguments) if numbered else arguments))
         self._answers("ready", time.monotonic() + READY_WITHIN)
 
     def go(self, seconds: float) -> tuple[Window, list[Any]]:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from bench.contended import Contended
 from bench.locks import LOCKS, OURS
+from bench.noise import Noise
 from bench.turns import Network, Plan, Turn
 
 WIDTH = 150  # columns
@@ -199,8 +200,12 @@ def _noise(console: Console, turns: Sequence[Turn]) -> None:
         if any(turn.lock == lock for turn in turns):
             table.add_row(lock, *(figure.cell(figure.of(turns, lock)) for figure in figures))
     console.print(table)
-    loops = [look.loop_ms for turn in turns for look in (turn.before, turn.after)]
-    pings = [look.ping_p50_us for turn in turns for look in (turn.before, turn.after)]
+    disturbance(console, [look for turn in turns for look in (turn.before, turn.after)])
+
+
+def disturbance(console: Console, looks: Sequence[Noise]) -> None:
+    """Say how much the looks at the machine differ."""
+    loops, pings = [look.loop_ms for look in looks], [look.ping_p50_us for look in looks]
     console.print(
         f"  The slowest took, of the fixed work, {max(loops) / min(loops):.2f} times the fastest; "
         f"of the PINGs' p50, {max(pings) / min(pings):.2f} times."

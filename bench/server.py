@@ -48,6 +48,17 @@ class Server:
                 if each["client_type"] != "lua":
                     counts[each["command"].split(" ", 1)[0].upper()] += 1
 
+    @contextlib.contextmanager
+    def published(self, pattern: str) -> Iterator[list[str]]:
+        """Has, at the end of the block, the messages that were published meanwhile on channels of that pattern."""
+        messages: list[str] = []
+        with redis.Redis(port=self.port, decode_responses=True) as client, client.pubsub() as pubsub:
+            pubsub.psubscribe(pattern)
+            yield messages
+            while (message := pubsub.get_message(timeout=0.1)) is not None:
+                if message["type"] == "pmessage":
+                    messages.append(message["data"])
+
 
 @dataclass(frozen=True)
 class Spent:

@@ -1,0 +1,227 @@
+"""The tutorial's locked counter: one half adds 1, the other takes 1 away. How fast, and does it end at 0?"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any, Protocol
+
+import redis
+import redis.lock
+
+import interlock
+from bench.crew import Crew, Gate
+from bench.locks import HOST, LEASE
+from bench.server import Server
+from interlock import caller
+
+WITHIN = 120.0  # seconds for one turn
+
+
+class Counter(Protocol):
+    """A counter and its lock."""
+
+    def add(self, step: int, times: int) -> None:
+        """Add the step so many times, each under the lock; when it returns, others can see it."""
+
+    def read(self) -> int:
+        """What it shows when nobody counts any more."""
+
+
+class Interlock:
+    """`interlock.Value` with its lock, which lingers; what was counted is committed as at the end of a Celery task."""
+
+    linger: float | None = None
+
+    def __init__(self, port: int, name: str, _: Any) -> None:
+        self.client = redis.Redis(host=HOST, port=port, socket_timeout=None)
+        self.value = self.made(name)
+
+    def made(self, name: str) -> Any:
+        """The value."""
+        return interlock.Value("i", 0, name=name, client=self.client, lease=LEASE, linger=self.linger)
+
+    def add(self, step: int, times: int) -> None:
+        value = self.value
+        with caller.acting_for(f"count-{threading.get_ident()}", "count"):
+            for _ in range(times):
+                with value.get_lock():
+                    value.value += step
+
+    def read(self) -> int:
+        number: int = self.value.value
+        return number
+
+
+class Strict(Interlock):
+    """The same with a lock that is given up at each release."""
+
+    linger = 0.0
+
+
+class RedisPy:
+    """`redis.lock.Lock` around a GET and a SET."""
+
+    def __init__(self, port: int, name: str, _: Any) -> None:
+        self.client = redis.Redis(host=HOST, port=port, socket_timeout=None)
+        self.key = f"{name}-value"
+        self.client.set(self.key, 0, nx=True)
+        self.lock = redis.lock.Lock(self.client, name, timeout=LEASE)
+
+    def add(self, step: int, times: int) -> None:
+        for _ in range(times):
+            with self.lock:
+                self.client.set(self.key, self.read() + step)
+
+    def read(self) -> int:
+        found: Any = self.client.get(self.key)
+        return int(found)
+
+
+class Multiprocessing:
+    """`multiprocessing.Value` with its lock: shared memory of one machine."""
+
+    def __init__(self, port: int, name: str, inherited: Any) -> None:  # noqa: ARG002  as the others
+        self.value = inherited
+
+    def add(self, step: int, times: int) -> None:
+        value = self.value
+        for _ in range(times):
+            with value.get_lock():
+                value.value += step
+
+    def read(self) -> int:
+        number: int = self.value.value
+        return number
+
+
+class Threading:
+    """A `threading.Lock` around an attribute: one process."""
+
+    def __init__(self, *_: Any) -> None:
+        self.value = 0
+        self.lock = threading.Lock()
+
+    def add(self, step: int, times: int) -> None:
+        lock = self.lock
+        for _ in range(times):
+            with lock:
+                self.value += step
+
+    def read(self) -> int:
+        return self.value
+
+
+COUNTERS: dict[str, Callable[[int, str, Any], Counter]] = {
+    "interlock": Interlock,
+    "interlock, linger=0": Strict,
+    "multiprocessing.Value": Multiprocessing,
+    "threading.Lock": Threading,
+    "redis-py": RedisPy,
+}
+
+_kept: dict[str, Counter] = {}  # a client that is collected gives up what it holds: that would be measured, too
+
+
+def kept(counter: str, port: int, name: str, inherited: Any = None) -> Counter:
+    """This process's counter of that name."""
+    if name not in _kept:
+        _kept[name] = COUNTERS[counter](port, name, inherited)
+    return _kept[name]
+
+
+Share = tuple[int, int, int]
+"""ns on CLOCK_MONOTONIC: when a process began and when it ended; and what the counter showed it then."""
+
+
+def count(
+    inherited: Any, number: int, counter: str, port: int, name: str, threads: int, updates: int, gate: Gate
+) -> Share:
+    """Make so many updates in each of so many threads of the process with that number, beginning all at once."""
+    mine = kept(counter, port, name, inherited)
+    mine.add(0, 1)  # connections are made, scripts are loaded
+    steps = [1 - 2 * ((number * threads + thread) % 2) for thread in range(threads)]
+    failed: list[BaseException] = []
+    begin = threading.Event()
+
+    def body(step: int) -> None:
+        begin.wait()
+        try:
+            mine.add(step, updates)
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    others = [threading.Thread(target=body, args=(step,)) for step in steps[1:]]
+    for other in others:
+        other.start()
+    began = gate().start
+    begin.set()
+    mine.add(steps[0], updates)
+    for other in others:
+        other.join()
+    ended = time.monotonic_ns()
+    if failed:
+        raise failed[0]
+    return began, ended, mine.read()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the comparison.
+
+    Args:
+        name: what the row is called.
+        counter: one of COUNTERS.
+        updates: of all together.
+        processes: how many count.
+        threads: in each process.
+        rtt_ms: the round trip that the proxy is to make; 0: loopback, no proxy.
+        against: the row that it is compared with.
+        aim: how much of that row's rate it is to reach.
+    """
+
+    name: str
+    counter: str
+    updates: int
+    processes: int = 2
+    threads: int = 1
+    rtt_ms: float = 0
+    against: str = ""
+    aim: float | None = None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What one turn showed."""
+
+    updates: int
+    seconds: float  # from the start of all to the end of the last
+    per_second: float
+    left: int  # what the counter showed at the end: 0, or it is no lock
+
+
+def turn(case: Case, name: str, server: Server, port: int) -> Counted:
+    """Let a fresh crew count.
+
+    Raises:
+        CrewError: a process failed, or did not end.
+    """
+    inherited = get_context("spawn").Value("i", 0) if case.counter == "multiprocessing.Value" else None
+    each = case.updates // (case.processes * case.threads)
+    with Crew(case.processes, inherited) as crew:
+        crew.prepare(count, case.counter, port, name, case.threads, each, numbered=True)
+        _, shares = crew.go(WITHIN)
+    if case.counter == "threading.Lock":  # nobody else can read it
+        left = shares[0][2]
+    else:
+        left = COUNTERS[case.counter](server.port, name, inherited).read()
+    updates = each * case.processes * case.threads
+    per_second = rate(shares, updates)
+    return Counted(updates, updates / per_second, per_second, left)
+
+
+def rate(shares: list[Share], updates: int) -> float:
+    """Updates a second of all together."""
+    return updates / (max(share[1] for share in shares) - min(share[0] for share in shares)) * 1e9

@@ -1,0 +1,101 @@
+"""Does a lock grow slower, or its grants larger, with the tasks that are over? Each had a value of its own under it."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import interlock
+from bench.counting import WITHIN, Interlock, count, kept, rate
+from bench.crew import Crew, Gate
+from bench.server import Server
+from interlock import caller
+
+COUNTER = "interlock"
+STEPS = 3  # updates of a task's progress
+CHANNELS = "*interlock:session:*"
+
+
+def run_tasks(_: Any, port: int, name: str, tasks: int, updates: int, gate: Gate) -> tuple[float, float]:
+    """So many tasks, one after the other, and so many updates at once, under the same hold; how many a second."""
+    mine = kept(COUNTER, port, name)
+    assert isinstance(mine, Interlock)
+    mine.add(0, 1)
+    lock = mine.value.get_lock()
+    gate()
+    began = time.monotonic()
+    for number in range(tasks):
+        with caller.acting_for(f"task-{number}", "progress"):
+            progress = interlock.Value("i", 0, lock=lock)
+            for _ in range(STEPS):
+                with lock:
+                    progress.value += 1
+    ended = time.monotonic()
+    mine.add(1, updates)
+    return tasks / (ended - began), updates / (time.monotonic() - ended)
+
+
+def wants(_: Any, port: int, name: str, gate: Gate) -> int:
+    """The length of what is to come with the next grant, in characters."""
+    mine = kept(COUNTER, port, name)
+    assert isinstance(mine, Interlock)
+    lock = mine.value.get_lock()
+    with lock:  # so that there is a station, and its hold
+        station = lock._session.lingering.stations[lock._of.state]
+        hold = station.hold
+        longest = max(len(station.wants), 0 if hold is None else len(hold.copies.wanted(8)))
+    gate()
+    return longest
+
+
+@dataclass(frozen=True)
+class Size:
+    """The counter at one moment."""
+
+    alone_per_second: float  # one process, nobody asks; afterwards: under the hold that the tasks had
+    both_per_second: float  # two
+    wants: int  # characters that ask for values with the next grant
+    grant: int  # characters of the longest message that is a grant
+
+
+@dataclass(frozen=True)
+class Grown:
+    """What one turn showed."""
+
+    tasks: int
+    tasks_per_second: float
+    before: Size
+    after: Size
+    left: int  # 0, or it is no lock
+
+
+def turn(tasks: int, updates: int, name: str, server: Server) -> Grown:
+    """Count, run the tasks in the first process, count again.
+
+    Args:
+        tasks: how many.
+        updates: of each process in each count.
+        name: the counter's.
+        server: on which.
+    """
+    with Crew(2, None) as crew:
+
+        def run(tasks: int) -> tuple[float, float]:
+            crew.prepare(run_tasks, server.port, name, tasks, updates, members=1)
+            _, (rates,) = crew.go(WITHIN * 10)
+            return rates  # type: ignore[no-any-return]
+
+        def size(alone: float) -> Size:
+            crew.prepare(wants, server.port, name, members=1)
+            _, (asked,) = crew.go(0)
+            with server.published(CHANNELS) as messages:
+                crew.prepare(count, COUNTER, server.port, name, 1, updates, numbered=True)
+                _, both = crew.go(WITHIN)
+            grants = [len(message) for message in messages if int(message.split(" ", 1)[0]) > 0]
+            return Size(alone, rate(both, 2 * updates), asked, max(grants, default=0))
+
+        run(0)  # warm
+        before = size(run(0)[1])
+        per_second, alone = run(tasks)
+        after = size(alone)
+    left = Interlock(server.port, name, None).read() - 3 * updates  # what ran alone only added
+    return Grown(tasks, per_second, before, after, left)

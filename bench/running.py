@@ -1,0 +1,36 @@
+"""What both programs do beside measuring: say how far they are, write figures down, end in order."""
+
+import json
+import math
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def tell(line: str) -> None:
+    """Say how far it is."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def save(path: Path, figures: dict[str, Any]) -> None:
+    """Write figures down, as JSON, in bench/results."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(_finite(figures), indent=1) + "\n")
+    print(f"\nsaved to bench/{path.relative_to(path.parent.parent)}")
+
+
+def _finite(value: Any) -> Any:
+    """As it is, but with None for what showed nothing: JSON has no nan."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def stop(number: int, _: FrameType | None) -> None:
+    """End by SystemExit: whatever was started is ended."""
+    sys.exit(128 + number)
