@@ -14,8 +14,8 @@ from interlock._copies import Key
 from interlock._listener import said
 from interlock._scripts import Identity
 from interlock._standing import Hold, Standing, gone_text, lost_text, unanswered_text
-from interlock._station import BACKOFF, Station
-from interlock._steps import Steps, patiently
+from interlock._station import Station
+from interlock._steps import BACKOFF, Steps, patiently
 from interlock._wire import UNANSWERED
 from interlock.errors import GoneError, InterlockError, LeaseLostError, UnreachableError
 
@@ -33,7 +33,7 @@ class Locks(Protocol):
     def release(self, hold: Hold, *, until: float | None = None) -> Steps[None]:
         """Give it up, with what was written under it."""
 
-    def run(self, steps: Steps[None]) -> None:
+    def run(self, steps: Steps[Any]) -> Any:
         """Take steps, blocking."""
 
 
@@ -260,7 +260,7 @@ class Lingering:
             if station.over() and station.take(station.HEARTBEAT):
                 try:
                     if station.over():
-                        self._session.run(self._quietly(self._give_back(station, 0.0)))
+                        self._session.run(self._give_back(station, 0.0))  # what goes wrong is noted, for who wrote
                 finally:
                     station.end_turn()
             elif station.uncommitted():
@@ -271,10 +271,6 @@ class Lingering:
         else:
             with self._mutex:
                 station.plan()
-
-    def _quietly(self, steps: Steps[InterlockError | None]) -> Steps[None]:
-        """What went wrong is noted in the station, for who wrote."""
-        yield from steps
 
     def on_asked(self, id: str, *, broken: bool) -> None:
         """Another process waits for what this id holds, or has ended its lease by hand."""

@@ -9,13 +9,12 @@ import redis
 from redis.client import PubSub
 
 from interlock import _client, _scripts
-from interlock._steps import Signal
+from interlock._steps import BACKOFF, Signal
 from interlock._wire import Wire
 
 SILENCE = 1.0  # seconds between two looks at whether to end
 SILENT_MAX = 3  # such looks without a word, until the server is asked whether it is there
 DEAF_MAX = 5  # such looks without a word, until the connection counts as dead: a machine that vanished says nothing
-BACKOFF = 0.2  # seconds until the next try when Redis does not answer
 
 log = logging.getLogger("interlock")
 

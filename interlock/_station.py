@@ -27,7 +27,6 @@ LEASE_MIN = 1.0  # seconds: with a shorter lease nobody lingers: there are too f
 IDLE = 0.05  # seconds between two looks at whether anybody uses it
 ASKED = 0.002  # the same, when another process has just asked
 COMMIT = 0.2  # seconds that finished sections wait to be committed; a look may come IDLE later
-BACKOFF = 0.2  # seconds until the next try when Redis does not answer
 FINISHED_MAX = 1000  # values: each commit looks at all that were written under one hold
 WANTED_MAX = 8  # values that come with a grant; others are read when they are used
 HANDED = -2  # in place of a thread: the turn is on its way to one
@@ -168,9 +167,8 @@ class Station:
 
     def finish_section(self) -> None:
         """What the section wrote may be committed."""
-        if self.written:
-            self.finished.update(self.written)
-            self.written.clear()
+        if self.written and self.hold is not None:
+            self.hold.copies.finish_section()
             if self.writer is not self.caller:
                 self.note_writer()
 

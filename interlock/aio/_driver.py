@@ -48,6 +48,13 @@ _blocking_clients: weakref.WeakKeyDictionary[Client, BlockingClient] = weakref.W
 _ends: set[asyncio.Task[Any]] = set()  # of procedures that were cancelled
 
 
+def _coroutine() -> int:
+    """The number by which the running coroutine, its asyncio.Task, is known as an owner."""
+    task = asyncio.current_task()
+    assert task is not None
+    return _coroutines.setdefault(task, next(_numbers))
+
+
 class Coroutines(Primitive, Generic[Twin]):
     """A primitive for coroutines."""
 
@@ -82,16 +89,11 @@ class Coroutines(Primitive, Generic[Twin]):
 
     async def _take(self, steps: Steps[Result], *, whole: bool = False) -> Result:
         """Take the steps of a procedure of the twin."""
-        task = asyncio.current_task()
-        assert task is not None
-        coroutine = _coroutines.setdefault(task, next(_numbers))
-        return await _Walk(steps, self._session, self._source, coroutine, whole=whole).walk()
+        return await _Walk(steps, self._session, self._source, _coroutine(), whole=whole).walk()
 
     def _mine(self, ask: Callable[[], Result]) -> Result:
         """What the twin says to this coroutine, without asking Redis."""
-        task = asyncio.current_task()
-        assert task is not None
-        caller.stepping.coroutine = _coroutines.setdefault(task, next(_numbers))
+        caller.stepping.coroutine = _coroutine()
         try:
             return ask()
         finally:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from interlock import _shared, array, value
 from interlock._steps import Steps
 from interlock.aio._driver import Client, Coroutines, Twin, awaiting, blocking_client
 from interlock.aio.locks import Lock, RLock, _Entered, around
+
+GuardedTwin = TypeVar("GuardedTwin", bound=_shared.Guarded)
 
 
 class _Shared(Coroutines[Twin]):
@@ -35,6 +37,18 @@ class _Shared(Coroutines[Twin]):
             if self._create is not None:
                 await self._take(self._create())
                 self._create = None
+
+
+class _Guarded(_Shared[GuardedTwin], _Entered[GuardedTwin]):
+    """What a lock guards."""
+
+    acquire = awaiting(_shared.Guarded.acquire)
+    release = awaiting(_shared.Guarded.release, whole=True)
+    unlink = awaiting(_shared.Guarded.unlink)
+
+    def get_lock(self) -> Lock | RLock:
+        """The lock that guards it."""
+        return around(self._twin.get_lock(), self._source)
 
 
 class RawValue(_Shared[value.RawValue]):
@@ -69,7 +83,7 @@ class RawValue(_Shared[value.RawValue]):
         super().__init__(twin, client, lambda: twin._create(value))
 
 
-class Value(_Shared[value.Value], _Entered[value.Value]):
+class Value(_Guarded[value.Value]):
     """`interlock.Value` for coroutines.
 
     >>> import asyncio, interlock.aio
@@ -96,8 +110,6 @@ class Value(_Shared[value.Value], _Entered[value.Value]):
     get = awaiting(value.Value._load)
     set = awaiting(value.Value._store)
     exchange = awaiting(value.Value.exchange)
-    acquire = awaiting(value.Value.acquire)
-    release = awaiting(value.Value.release, whole=True)
 
     def __init__(
         self,
@@ -115,10 +127,6 @@ class Value(_Shared[value.Value], _Entered[value.Value]):
         options = {"name": name, "client": blocking_client(client), "lease": lease, "linger": 0.0, "ttl": ttl}
         twin._prepare(typecode_or_type, lock=guard, **options)
         super().__init__(twin, client, lambda: twin._create(value))
-
-    def get_lock(self) -> Lock | RLock:
-        """The lock that guards it."""
-        return around(self._twin.get_lock(), self._source)
 
 
 class RawArray(_Shared[array.RawArray]):
@@ -155,7 +163,7 @@ class RawArray(_Shared[array.RawArray]):
         return len(self._twin)
 
 
-class Array(_Shared[array.Array], _Entered[array.Array]):
+class Array(_Guarded[array.Array]):
     """`interlock.Array` for coroutines, read and written as `RawArray`; the lock as in `Value`.
 
     Args:
@@ -169,8 +177,6 @@ class Array(_Shared[array.Array], _Entered[array.Array]):
 
     get = awaiting(array.Array._get)
     set = awaiting(array.Array._set)
-    acquire = awaiting(array.Array.acquire)
-    release = awaiting(array.Array.release, whole=True)
 
     def __init__(
         self,
@@ -192,10 +198,6 @@ class Array(_Shared[array.Array], _Entered[array.Array]):
 
     def __len__(self) -> int:
         return len(self._twin)
-
-    def get_lock(self) -> Lock | RLock:
-        """The lock that guards it."""
-        return around(self._twin.get_lock(), self._source)
 
 
 def _guard(lock: bool | Lock | RLock | None, client: Client | None) -> tuple[Any, Any]:

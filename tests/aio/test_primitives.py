@@ -506,3 +506,12 @@ def test_client_of_asyncio_shares_one_session():
         await own.aclose()
 
     asyncio.run(main())
+
+
+def test_value_that_a_coroutine_unlinks_is_gone_for_the_threads_of_its_process():
+    value = interlock.Value("i", 0, linger=10)
+    with value.get_lock():
+        value.value = 1
+    asyncio.run(aio.Value.of(value).unlink())
+    with pytest.raises(interlock.GoneError):
+        _ = value.value
