@@ -19,9 +19,13 @@ class Copies:
     """The copies of one hold.
 
     `copy` and `update` of a plain dict are one step each to all threads: there is no mutex.
+
+    Args:
+        token: with which the lock was granted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, token: int) -> None:
+        self.token = token  # of the grant
         self.seen: dict[Key, Any] = {}  # what the section reads: as Redis had it, and all that was written since
         self.written: dict[Key, Any] = {}  # what the section wrote
         self.finished: dict[Key, Any] = {}  # what finished sections wrote, sent or not
@@ -64,7 +68,7 @@ class Copies:
         for (name, ttl_ms), text in zip(json.loads(wants) if texts else (), texts, strict=True):
             if text is not None:
                 self.know(name, text[0], ttl_ms or None)
-                self.seen[name] = _ctypes.decode(text[0], text[2:])
+                self.seen[name] = _ctypes.decode(text[0], text[2:], self.token)
 
     def encoded(self, state: str, unsent: Mapping[Key, Any]) -> Writes:
         """Something unsent as the scripts want it."""

@@ -48,9 +48,28 @@ def encode(typecode: str, value: Any) -> str:
     return plain if typecode in "cu" else json.dumps(plain)
 
 
-def decode(typecode: str, text: str) -> Any:
-    """The value of its text."""
-    return text.encode("latin-1") if typecode == "c" else text if typecode == "u" else json.loads(text)
+def decode(typecode: str, text: str, token: int = -1) -> Any:
+    """The value of its text; for the holder with that token, without what was added since it holds (baton_add.lua)."""
+    if typecode in "cu":
+        return text.encode("latin-1") if typecode == "c" else text
+    base, *added = text.split(" ")
+    if not added:
+        return json.loads(base)
+    before, by, since = added
+    steps = (before,) if int(by) == token else (before, since)
+    return converted(typecode, json.loads(base) + sum(_step(typecode, each) for each in steps if each != "-"))
+
+
+def encode_step(typecode: str, step: Any) -> str:
+    """What is to be added, as baton_add.lua has it. Raises TypeError for what cannot be added to the type."""
+    if typecode in "cu?":
+        raise TypeError(f"nothing can be added to a value of type code {typecode!r}: add to one of numbers")
+    converted(typecode, step)
+    return repr(float(step)) if typecode in "fd" else f"{step % 2**64:016x}"
+
+
+def _step(typecode: str, text: str) -> int | float:
+    return float(text) if typecode in "fd" else int(text, 16)
 
 
 def zero(typecode: str) -> Any:

@@ -194,6 +194,14 @@ def condition_leave(of: Identity, *, id: str, condition: str) -> Steps[tuple[boo
     return bool(notified), int(text(arrival)) if text(arrival) else None
 
 
+def add(of: Identity, *, call: str, value: str, step: str, ttl_ms: int | None) -> Steps[int]:
+    """Add to a value, which is that key, without the lock that guards it: DONE or GONE."""
+    argv = (*of.argv, call, step, "" if ttl_ms is None else ttl_ms)
+    reply = yield from run("baton_add", (*of.keys, value), argv)
+    of.raise_mismatch(reply)
+    return int(reply[0])
+
+
 def break_all(of: Identity, *, call: str) -> Steps[int]:
     """End the leases of all who hold; how many those were."""
     reply = yield from run("baton_break", of.keys, (*of.argv, call))

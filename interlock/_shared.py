@@ -133,9 +133,18 @@ class Guarded(Shared):
         hold = station.hold or station.returning
         return {} if hold is None or hold.gone or monotonic() >= hold.deadline else hold.copies.finished
 
+    def _lingered(self) -> bool:
+        """Whether this process lingers with the lock, and the caller may enter."""
+        station = self._session.lingering.stations.get(self._lock._of.state)
+        return station is not None and station.hold is not None and self._lock._lingers()
+
     def _locked(self, section: Steps[Result]) -> Steps[Result]:
         """A section under the lock."""
         yield from steps_of(self._lock.acquire)()
+        return (yield from self._then_release(section))
+
+    def _then_release(self, section: Steps[Result]) -> Steps[Result]:
+        """A section under the lock, which the caller has taken for it."""
         try:
             return (yield from section)
         finally:

@@ -35,9 +35,11 @@ class Hold:
     unanswered: bool = False  # that release got no answer: anybody may send it again
     gone: bool = False  # the server has said that it is lost
     last_token: int = 0  # of the block that came with it, the last that was used
-    copies: Copies = field(default_factory=Copies)  # of the values that the lock guards
-
+    copies: Copies = field(init=False)  # of the values that the lock guards
     station: "Station | None" = None  # that lingers with it: then it says who is inside
+
+    def __post_init__(self) -> None:
+        self.copies = Copies(self.token)
 
     @property
     def owner(self) -> caller.Owner | None:

@@ -7,7 +7,7 @@ from typing import Any
 import redis
 
 from interlock import _scripts
-from interlock._ctypes import CTYPES, converted, decode, encode, zero
+from interlock._ctypes import CTYPES, converted, decode, encode, encode_step, zero
 from interlock._primitive import blocking, steps_of
 from interlock._shared import Guarded, Shared
 from interlock._steps import Steps
@@ -79,11 +79,15 @@ class RawValue(Shared):
 
     @blocking
     def _load(self) -> Steps[Any]:
+        return self._read(-1)
+
+    def _read(self, token: int) -> Steps[Any]:
+        """What is committed; for the holder of its lock, who has that token, what it is to see."""
         yield from self._session.checked()
         reply = yield ("GETEX", self._key, *self._expiry)
         if reply is None:
             raise self._gone()
-        return _decoded(_scripts.text(reply))
+        return _decoded(_scripts.text(reply), token)
 
     @blocking
     def _store(self, value: Any) -> Steps[None]:
@@ -117,10 +121,10 @@ class RawValue(Shared):
         return reply
 
 
-def _decoded(text: str) -> Any:
+def _decoded(text: str, token: int = -1) -> Any:
     """The value behind its type code."""
     typecode, _, plain = text.partition(":")
-    return decode(typecode, plain)
+    return decode(typecode, plain, token)
 
 
 class Value(Guarded, RawValue):
@@ -179,7 +183,7 @@ class Value(Guarded, RawValue):
             kept = self._kept()
             return kept[self.name] if self.name in kept else (yield from steps_of(super()._load)())
         if self.name not in copies.seen:
-            copies.seen[self.name] = yield from steps_of(super()._load)()
+            copies.seen[self.name] = yield from self._read(copies.token)
         return copies.seen[self.name]
 
     @blocking
@@ -216,6 +220,42 @@ class Value(Guarded, RawValue):
             station.written[self.name] = station.seen[self.name] = value
         else:
             self._store(value)
+
+    @blocking
+    def add(self, n: float) -> Steps[None]:
+        """Add to it, in one step to all others, without waiting for its lock; overflow as in ctypes.
+
+        At most one round trip: none under the lock, or while this process lingers with it; it is committed then as what
+        sections write. While another holds or lingers, what is added waits beside the value: others see it at once, the
+        holder with its next grant, and what the holder writes is added to.
+
+        Args:
+            n: how much, an int; of a float type, an int or a float.
+
+        Raises:
+            TypeError: n is no number that the type holds, or it is a type of characters or bools.
+            GoneError: the value exists no longer.
+            LeaseLostError: the caller is in a section whose lease is over.
+        """
+        step = encode_step(self.typecode, n)
+        if (yield from self._copies()) is not None:
+            yield from self._add_inside(n)
+        elif self._lingered() and (yield from steps_of(self._lock.acquire)(False)):
+            yield from self._then_release(self._add_inside(n))
+        else:
+            yield from self._add_outside(step)
+
+    def _add_inside(self, n: float) -> Steps[None]:
+        yield from steps_of(self._store)((yield from steps_of(self._load)()) + n)
+
+    def _add_outside(self, step: str) -> Steps[None]:
+        session = self._session
+        yield from session.checked()
+        call = session.standing.new_id()
+        code = yield from _scripts.add(self._lock._of, call=call, value=self._key, step=step, ttl_ms=self._ttl_ms)
+        session.standing.end_id(call)
+        if code == _scripts.GONE:
+            raise self._gone()
 
     @blocking
     def exchange(self, value: Any) -> Steps[Any]:

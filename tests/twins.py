@@ -66,7 +66,16 @@ TWINS = {
     ),
     "breaks_claims_too": (["baton_break"], [("if not claimed then", "if true then")]),
     "busy_to_a_release": (["baton_release"], [("if answer == BUSY then answer = LOST end", "")]),
-    "stores_what_is_left": (["baton_release"], [("~= wanted then return GONE end", "== nil then return GONE end")]),
+    "stores_what_is_left": (
+        ["baton_release"],
+        [
+            ("if type(text) ~= 'string' then return GONE end", "if type(text) ~= 'string' then text = '' end"),
+            ("~= 'hash' then return GONE end", "== nil then return GONE end"),
+        ],
+    ),
+    "overwrites_what_was_added": (["baton_release", "baton_commit"], [("if added[i] then", "if false then")]),
+    "adds_what_the_holder_has_seen": (["baton_add"], [("if by ~= token then", "if false then")]),
+    "forgets_that_it_added": (["baton_add"], [("if answer then return {answer} end", "")]),
     "stores_the_last_alone": (
         ["baton_release"],
         [("for i = 4, #KEYS do\n    local encoded", "for i = math.max(4, #KEYS), #KEYS do\n    local encoded")],

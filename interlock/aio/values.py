@@ -109,6 +109,7 @@ class Value(_Guarded[value.Value]):
 
     get = awaiting(value.Value._load)
     set = awaiting(value.Value._store)
+    add = awaiting(value.Value.add)
     exchange = awaiting(value.Value.exchange)
 
     def __init__(

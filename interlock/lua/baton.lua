@@ -135,11 +135,17 @@ end
 
 -- Stores what a holder wrote: for each of KEYS[4..] the encoded value and its ttl (ms) or '', from that ARGV on. An array's
 -- elements are '*:' and a JSON object of encoded elements by index (array_create.lua).
--- All or nothing: GONE if one of them exists no longer.
-local function store(first)
+-- All or nothing: GONE if one of them exists no longer. What others added while this token held is kept (baton_add.lua).
+local function store(first, token)
+  local added = {}
   for i = 4, #KEYS do
-    local wanted = string.sub(ARGV[first + 2 * (i - 4)], 1, 2) == '*:' and 'hash' or 'string'
-    if redis.call('TYPE', KEYS[i]).ok ~= wanted then return GONE end
+    if string.sub(ARGV[first + 2 * (i - 4)], 1, 2) == '*:' then
+      if redis.call('TYPE', KEYS[i]).ok ~= 'hash' then return GONE end
+    else
+      local text = redis.pcall('GET', KEYS[i])
+      if type(text) ~= 'string' then return GONE end
+      added[i] = string.match(text, ' ' .. token .. ' %S+$')
+    end
   end
   for i = 4, #KEYS do
     local encoded, ttl = ARGV[first + 2 * (i - 4)], ARGV[first + 2 * (i - 4) + 1]
@@ -150,10 +156,13 @@ local function store(first)
       end
       set_fields(KEYS[i], fields, 1)
       if ttl ~= '' then redis.call('PEXPIRE', KEYS[i], ttl) end
-    elseif ttl == '' then
-      redis.call('SET', KEYS[i], encoded, 'KEEPTTL')
     else
-      redis.call('SET', KEYS[i], encoded, 'PX', ttl)
+      if added[i] then encoded = encoded .. ' -' .. added[i] end
+      if ttl == '' then
+        redis.call('SET', KEYS[i], encoded, 'KEEPTTL')
+      else
+        redis.call('SET', KEYS[i], encoded, 'PX', ttl)
+      end
     end
   end
   return DONE

@@ -12,6 +12,6 @@ if wrong then return wrong end
 reap()
 if held(id) ~= token then return {LOST} end
 if number <= tonumber(redis.call('HGET', state, 'c:' .. id) or '0') then return {DONE} end
-local answer = store(7)
+local answer = store(7, token)
 if answer == DONE then redis.call('HSET', state, 'c:' .. id, ARGV[6]) end
 return {answer}

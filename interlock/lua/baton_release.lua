@@ -19,7 +19,7 @@ if held(id) ~= token then
   advance()
   return {LOST}
 end
-answer = store(7)
+answer = store(7, token)
 wind_back(ARGV[6])
 drop(id)
 advance()

@@ -23,7 +23,7 @@ if held(id) ~= token then
   advance()
   return {LOST}
 end
-answer = store(9)
+answer = store(9, token)
 wind_back(ARGV[6])
 local arrival = arrive()
 if answer == DONE then

@@ -46,6 +46,8 @@ class Values(Machine):
         self.locks = {party: self.kind(name=self.look.name, client=party.client) for party in self.parties}
         self.values = {party: [self.made(party, number) for number in ALL] for party in self.parties}
         self.committed = [C_TYPES[typecode]().value for typecode in typecodes]
+        self.written_last = list(self.committed)  # without what was added since
+        self.added = [[0, 0] for _ in ALL]  # before who holds began, and since
         self.holder, self.written = None, {}
         self.queue = []  # who waits for the lock, with what it does then: a function that says its answer
 
@@ -70,14 +72,31 @@ class Values(Machine):
         """What that party reads."""
         if party is self.holder and number in self.written:
             return self.written[number]
+        if party is self.holder and number in GUARDED and self.committed[number] is not GONE:
+            return self.sum(number, self.added[number][0])
         return self.committed[number]
+
+    def sum(self, number, added):
+        """What it holds when that is added to what was written last."""
+        return (
+            C_TYPES[self.typecodes[number]](self.written_last[number] + added).value
+            if added
+            else self.written_last[number]
+        )
+
+    def commit(self, number, held):
+        """It is written by who holds: what was added before is part of it."""
+        self.written_last[number], self.added[number][0] = held, 0
+        self.committed[number] = self.sum(number, self.added[number][1])
 
     def leave(self):
         """The holder gives the lock up, and so does, at once, whoever waits for it only to write: what each answers."""
         gone = any(self.committed[number] is GONE for number in self.written)
         if not gone:
             for number, held in self.written.items():
-                self.committed[number] = held
+                self.commit(number, held)
+        for added in self.added:
+            added[:] = sum(added), 0
         self.written, self.holder = {}, None
         return GONE if gone else None
 
@@ -127,6 +146,22 @@ class Values(Machine):
     def write(self, party, write, exchange):
         """With exchange, and what was there is the answer. Who does not hold the lock takes it for that, in turn."""
         self._write(party, *write, exchange)
+
+    @rule(party=anyone, number=st.sampled_from(GUARDED), n=st.one_of(st.integers(-(2**70), 2**70), st.floats(-9, 9)))
+    def add(self, party, number, n):
+        """Nobody waits for the lock, whoever holds it."""
+        held, typecode = self.held(number, n), self.typecodes[number]
+        expected = TypeError if isinstance(held, type) or typecode in "cu?" else None
+        if expected is None and self.seen(party, number) is GONE:
+            expected = GONE
+        assert party.ask(lambda: self.values[party][number].add(n)) is expected
+        if expected is not None:
+            return
+        if party is self.holder:
+            self.written[number] = self.held(number, self.seen(party, number) + n)
+        else:
+            self.added[number][self.holder is not None] += n
+            self.committed[number] = self.sum(number, sum(self.added[number]))
 
     @precondition(lambda self: self.holder)
     @rule(some=st.lists(writes(GUARDED), min_size=1, max_size=4), exchange=st.booleans())
@@ -185,7 +220,8 @@ class Values(Machine):
             return
         self.values[party][number] = made
         if self.committed[number] is GONE:
-            self.committed[number] = held
+            self.committed[number] = self.written_last[number] = held
+            self.added[number] = [0, 0]
 
     @invariant()
     def who_waits_and_holds_is_as_the_model_says(self):
