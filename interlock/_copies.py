@@ -30,11 +30,17 @@ class Copies:
         self.written: dict[Key, Any] = {}  # what the section wrote
         self.finished: dict[Key, Any] = {}  # what finished sections wrote, sent or not
         self._sent: dict[Key, Any] = {}  # of that, what Redis has stored
+        self._arrays: set[str] = set()  # names of those that were read whole
         self._types: dict[str, tuple[str, int | None]] = {}  # type code and ttl (ms) by name
 
     def know(self, name: str, typecode: str, ttl_ms: int | None) -> None:
         """How a value, or the elements of an array, are stored."""
         self._types[name] = typecode, ttl_ms
+
+    def know_whole(self, name: str, elements: Mapping[Key, Any]) -> None:
+        """All elements of an array, as Redis has them; those that the sections wrote are newer."""
+        self.seen.update({key: element for key, element in elements.items() if key not in self.seen})
+        self._arrays.add(name)
 
     def write(self, key: Key, value: Any) -> None:
         """The section writes a value, as its C type holds it."""
@@ -43,6 +49,7 @@ class Copies:
 
     def forget(self, name: str) -> None:
         """A value is no more: only what the section wrote to it is read here, and told when it is to be stored."""
+        self._arrays.discard(name)
         for copies in (self.finished, self.seen):
             for key in copies.copy():
                 of_it = key == name or (isinstance(key, tuple) and key[0] == name)
@@ -66,7 +73,11 @@ class Copies:
     def receive(self, wants: str, texts: Sequence[str | None]) -> None:
         """These values came with the grant; None: gone, which is noticed when it is read."""
         for (name, ttl_ms), text in zip(json.loads(wants) if texts else (), texts, strict=True):
-            if text is not None:
+            if text is not None and text.startswith("*:"):
+                typecode, elements = _ctypes.decode_array(json.loads(text[2:]))
+                self.know(name, typecode, ttl_ms or None)
+                self.know_whole(name, {(name, index): element for index, element in enumerate(elements)})
+            elif text is not None:
                 self.know(name, text[0], ttl_ms or None)
                 self.seen[name] = _ctypes.decode(text[0], text[2:], self.token)
 
@@ -92,7 +103,7 @@ class Copies:
 
     def wanted(self, most: int) -> str:
         """The values that were used, as JSON [[name, ttl in ms or 0], ...]: to come with the next grant. '' if none."""
-        names = [name for name in self._types if name in self.seen][-most:]
+        names = [name for name in self._types if name in self.seen or name in self._arrays][-most:]
         return json.dumps([[name, self._types[name][1] or 0] for name in names]) if names else ""
 
 

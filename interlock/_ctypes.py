@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+from collections.abc import Sequence
 from typing import Any
 
 # The type codes of multiprocessing, and that of struct for what it has no code for.
@@ -58,6 +59,16 @@ def decode(typecode: str, text: str, token: int = -1) -> Any:
     before, by, since = added
     steps = (before,) if int(by) == token else (before, since)
     return converted(typecode, json.loads(base) + sum(_step(typecode, each) for each in steps if each != "-"))
+
+
+def decode_array(pairs: Sequence[str]) -> tuple[str, list[Any]]:
+    """The type code and the elements of an array from its hash, field, value, ... (array_create.lua)."""
+    texts = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    typecode, _, length = texts["type"].partition(":")
+    empty = zero(typecode)
+    return typecode, [
+        decode(typecode, texts[index]) if (index := str(i)) in texts else empty for i in range(int(length))
+    ]
 
 
 def encode_step(typecode: str, step: Any) -> str:

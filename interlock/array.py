@@ -1,9 +1,11 @@
 """`Array` and `RawArray`: C-typed values by index in Redis, with and without a lock of their own."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 from interlock import _scripts
+from interlock._copies import Key
 from interlock._ctypes import CTYPES, converted, decode, encode, zero
 from interlock._primitive import blocking, steps_of
 from interlock._shared import Guarded, Shared
@@ -11,6 +13,8 @@ from interlock._steps import Steps
 from interlock._wire import Client
 from interlock.errors import NameTakenError
 from interlock.lock import Lock, RLock
+
+log = logging.getLogger("interlock")
 
 WHOLE_MAX = 1000  # elements: a larger one is not copied under its lock; each read of it asks Redis
 LENGTH_MAX = 250_000  # elements: made, read or stored whole, they keep Redis from all others for half a second or so
@@ -178,8 +182,9 @@ class Array(Guarded, RawArray):
     committed last. Writing without the lock takes it for that write. An array of 'c' has `.value` (up to the first zero
     byte) and `.raw`.
 
-    Under the lock, an array of up to 1,000 elements is read once, whole; of a larger one, what is read is read from
-    Redis each time, and what is written is kept until the release, as for all.
+    Under the lock, an array of up to 1,000 elements is read once, whole, and comes with later grants to a process that
+    lingers; of a larger one, what is read is read from Redis each time, which the log says once, and
+    what is written is kept until the release, as for all.
 
     Args:
         lock: True or None: an RLock of its own; an interlock.Lock or RLock: that one; False: none, the result is a
@@ -192,6 +197,7 @@ class Array(Guarded, RawArray):
     """
 
     kind = "Array"
+    _told = False  # that it is too large to come with its lock
 
     def __new__(cls, *arguments: Any, lock: Any = True, **options: Any) -> Any:
         if lock is False:
@@ -222,13 +228,20 @@ class Array(Guarded, RawArray):
             return [kept.get((self.name, first + i), value) for i, value in enumerate(found)]
         seen, wanted = copies.seen, [(self.name, index) for index in range(first, first + count)]
         if not all(key in seen for key in wanted):
-            if self._length <= WHOLE_MAX:  # it is read once, whole
+            whole = self._length <= WHOLE_MAX
+            if not whole and not self._told:
+                self._told = True
+                log.info(
+                    "the array %r has %s elements: more than %s do not come with its lock, each read asks Redis",
+                    self.name, f"{self._length:,}", f"{WHOLE_MAX:,}",
+                )  # fmt: skip
+            if whole:  # it is read once, and comes with later grants
                 first, count = 0, self._length
             found = yield from steps_of(super()._read)(first, count)
-            read: dict[Any, Any] = {(self.name, first + i): value for i, value in enumerate(found)}
-            if self._length > WHOLE_MAX:
+            read: dict[Key, Any] = {(self.name, first + i): value for i, value in enumerate(found)}
+            if not whole:
                 return [seen.get(key, read[key]) for key in wanted]
-            copies.seen.update(read | {key: seen[key] for key in read if key in seen})
+            copies.know_whole(self.name, read)
         return [seen[key] for key in wanted]
 
     @blocking

@@ -216,13 +216,15 @@ local function fits(id)
   return permits > 1 and redis.call('ZCARD', holders) < permits
 end
 
--- The values that are wanted: JSON, '' for each that is gone. Being wanted is use.
+-- The values that are wanted: JSON, '' for each that is gone, '*:' and JSON [field, value, ...] for an array, which is
+-- wanted only if it is small. Being wanted is use.
 local function ship(wants)
   local values = {}
   for i, want in ipairs(cjson.decode(wants)) do
     local key = state .. ':value:' .. want[1]
-    values[i] = redis.pcall('GET', key)
-    if type(values[i]) ~= 'string' then values[i] = '' end
+    local text = redis.pcall('GET', key)
+    if type(text) == 'table' then text = '*:' .. cjson.encode(redis.call('HGETALL', key)) end
+    values[i] = text or ''
     if want[2] > 0 then redis.call('PEXPIRE', key, want[2]) end
   end
   return cjson.encode(values)

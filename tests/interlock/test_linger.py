@@ -652,6 +652,26 @@ def test_values_come_with_the_grant(client):
     assert value.value == 17
 
 
+def test_small_arrays_come_with_the_grant(monkeypatch):
+    seats = interlock.Array("h", [3, 0, 5], linger=0.01)
+    elsewhere = redis.Redis.from_url(os.environ["REDIS_URL"])
+    other = interlock.Array("h", 3, name=seats.name, client=elsewhere, linger=0.01)
+
+    def add(array):
+        with array.get_lock():
+            array[:] = [each + 1 for each in array[:]]
+
+    for each in (seats, other):
+        add(each)
+    with monkeypatch.context() as patch:
+        true = _scripts.run
+        patch.setattr(_scripts, "run", lambda name, *rest: pytest.fail(name) if "array" in name else true(name, *rest))
+        for each in (seats, other) * 3:
+            add(each)
+    interlock.flush()
+    assert seats[:] == other[:] == [11, 8, 13]
+
+
 def test_grant_does_not_grow_with_the_values_that_were_used_before():
     counter = interlock.Value("i", 0, linger=None)
     lock = counter.get_lock()
@@ -665,12 +685,16 @@ def test_grant_does_not_grow_with_the_values_that_were_used_before():
     assert counter.value == 50
 
 
-def test_large_array_is_read_as_it_is_used(client):
+def test_large_array_is_read_as_it_is_used_and_the_log_says_so_once(client, caplog):
     lock = interlock.Lock(linger=10)
     seats = interlock.Array("i", 5000, lock=lock)
-    with lock:
+    with caplog.at_level("INFO", logger="interlock"), lock:
         seats[4999] = 7
         assert seats[4998:] == [0, 7]
+        assert seats[0] == 0
+    assert [each.message for each in caplog.records if "5,000 elements" in each.message] == [
+        f"the array {seats.name!r} has 5,000 elements: more than 1,000 do not come with its lock, each read asks Redis"
+    ]
     assert seats[4999] == 7
     interlock.flush()
     assert client.hget(seats._key, "4999") == "7"
