@@ -64,7 +64,7 @@ class RawArray(Shared):
     def _sized(self, size_or_initializer: int | Sequence[Any]) -> dict[str, str]:
         """Take its length; the elements that it holds at first."""
         if isinstance(size_or_initializer, int):
-            self._length, first = size_or_initializer, {}
+            self._length, first = int(size_or_initializer), {}
         else:
             self._length = len(size_or_initializer)
             first = {str(i): encode(self.typecode, value) for i, value in enumerate(size_or_initializer)}
@@ -201,7 +201,8 @@ class Array(Guarded, RawArray):
 
     def __new__(cls, *arguments: Any, lock: Any = True, **options: Any) -> Any:
         if lock is False:
-            options.pop("lease", None)
+            for of_the_lock in ("lease", "linger"):
+                options.pop(of_the_lock, None)
             return RawArray(*arguments, **options)
         return super().__new__(cls)
 

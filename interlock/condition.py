@@ -32,7 +32,8 @@ class Condition(Primitive):
     """Waiting for a change of what a lock guards; `threading.Condition` between machines.
 
     >>> import interlock, threading
-    >>> ready, orders = interlock.Condition(), interlock.RawValue("i", 0)
+    >>> lock = interlock.RLock()
+    >>> ready, orders = interlock.Condition(lock), interlock.Value("i", 0, lock=lock)
     >>> def cook():
     ...     with ready:
     ...         orders.value += 1
@@ -91,6 +92,10 @@ class Condition(Primitive):
     def attached(cls, **parameters: Any) -> Self:
         lock = dict(parameters["lock"])
         return cls(Lock(**lock) if lock.pop("kind") == Lock.kind else RLock(**lock), name=parameters["name"])
+
+    def get_lock(self) -> Lock | RLock:
+        """Its lock, to guard values with: `Value("i", 0, lock=condition.get_lock())`. `threading` has none such."""
+        return self._lock
 
     @property
     def _of(self) -> Identity:

@@ -187,6 +187,11 @@ class _BaseLock(Primitive):
         else:
             self.release()
 
+    def __repr__(self) -> str:
+        hold = self._find()
+        held = hold is not None and hold.owner is not None
+        return f"<interlock.{self.kind} {self.name!r} {f'locked token={self.token}' if held else 'not held here'}>"
+
 
 class Lock(_BaseLock):
     """A lock that at most one caller holds, anywhere; `threading.Lock` between machines.

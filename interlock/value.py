@@ -157,7 +157,8 @@ class Value(Guarded, RawValue):
 
     def __new__(cls, *arguments: Any, lock: Any = True, **options: Any) -> Any:
         if lock is False:
-            options.pop("lease", None)
+            for of_the_lock in ("lease", "linger"):
+                options.pop(of_the_lock, None)
             return RawValue(*arguments, **options)
         return super().__new__(cls)
 

@@ -227,3 +227,8 @@ def test_an_array_and_a_value_do_not_share_a_name(raw):
         value("i", 3, name="an array")
     with pytest.raises(interlock.NameTakenError, match="is a value already"):
         array("i", 3, name="a value")
+
+
+def test_without_a_lock_what_is_said_of_the_lock_is_left_aside():
+    raw = interlock.Array("i", 2, lock=False, lease=5, linger=None)
+    assert type(raw) is interlock.RawArray

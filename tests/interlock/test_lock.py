@@ -354,3 +354,15 @@ def test_release_ends_what_is_held_and_not_what_was_released_without_an_answer()
     thread.start()
     thread.join()
     assert not lock.locked()
+
+
+@pytest.mark.parametrize("kind", [interlock.Lock, interlock.RLock])
+@pytest.mark.parametrize("linger", [0, 10])
+def test_repr_shows_what_this_process_knows(kind, linger):
+    lock = kind(name="shown", linger=linger)
+    free = f"<interlock.{kind.kind} 'shown' not held here>"
+    assert repr(lock) == free
+    with lock:
+        assert repr(lock) == f"<interlock.{kind.kind} 'shown' locked token={lock.token}>"
+    assert repr(lock) == free
+    assert repr(interlock.Condition(lock, name="changed")) == f"<interlock.Condition 'changed' of {free}>"

@@ -196,3 +196,8 @@ def test_exchange_returns_what_it_replaces(lock):
     value.unlink()
     with pytest.raises(interlock.GoneError):
         value.exchange(5)
+
+
+def test_without_a_lock_what_is_said_of_the_lock_is_left_aside():
+    raw = interlock.Value("i", 1, lock=False, lease=5, linger=None)
+    assert type(raw) is interlock.RawValue
