@@ -1,6 +1,8 @@
 """What can be enqueued: all that a producer imports, as in `from tasks import print_square`."""
 
 from tasks.app import app
+from tasks.bounded_buffer import consume, produce
+from tasks.channels import get_items, put_items, receive_items, send_items
 from tasks.counting import (
     decrement_unlocked,
     decrement_value,
@@ -12,10 +14,13 @@ from tasks.counting import (
 from tasks.cpu_bound import count_primes, print_cube, print_square
 from tasks.io_bound import print_letters, print_numbers
 from tasks.output import Line, say, watch
+from tasks.shared_array import count_last_digits
 from tasks.shared_list import add_item, read_list, remove_item
+from tasks.signals import await_event, go_rounds
 
 __all__ = [
-    "Line", "add_item", "app", "count_primes", "decrement_unlocked", "decrement_value", "decrement_with_lock",
-    "increment_unlocked", "increment_value", "increment_with_lock", "print_cube", "print_letters", "print_numbers",
-    "print_square", "read_list", "remove_item", "say", "watch",
+    "Line", "add_item", "app", "await_event", "consume", "count_last_digits", "count_primes", "decrement_unlocked",
+    "decrement_value", "decrement_with_lock", "get_items", "go_rounds", "increment_unlocked", "increment_value",
+    "increment_with_lock", "print_cube", "print_letters", "print_numbers", "print_square", "produce", "put_items",
+    "read_list", "receive_items", "remove_item", "say", "send_items", "watch",
 ]  # fmt: skip

@@ -84,10 +84,26 @@ def settings(environment: Environment) -> dict[str, Any]:
         ),  # explicit: a misspelt queue is an error, and Flower knows them at once
         "task_create_missing_queues": False,
         "task_default_queue": CPU,
-        "task_routes": {"tasks.io_bound.*": {"queue": IO}, "tasks.shared_list.*": {"queue": IO}},
+        "task_routes": {
+            "tasks.io_bound.*": {"queue": IO},
+            "tasks.shared_list.*": {"queue": IO},
+            "tasks.bounded_buffer.produce": {"queue": IO},  # and who consumes on CPU: in another process
+            "tasks.channels.put_items": {"queue": IO},
+            "tasks.channels.send_items": {"queue": IO},
+            "tasks.signals.*": {"queue": IO},
+        },
         # --- events, for Flower ---
         "worker_send_task_events": True,
         "task_send_sent_event": False,  # the worker's own events say enough, and publishing stays one round trip
         "timezone": "UTC",
-        "imports": ("tasks.cpu_bound", "tasks.io_bound", "tasks.counting", "tasks.shared_list"),
+        "imports": (
+            "tasks.cpu_bound",
+            "tasks.io_bound",
+            "tasks.counting",
+            "tasks.shared_list",
+            "tasks.bounded_buffer",
+            "tasks.channels",
+            "tasks.shared_array",
+            "tasks.signals",
+        ),
     }

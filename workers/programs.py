@@ -20,4 +20,11 @@ PROGRAMS = (
     Program("semaphore", "3 at most inside"),
     Program("processes", "Square: 100, Cube: 1000"),
     Program("shared_value", "0", counting=True),
+    # the tutorial names or leaves out these, and shows no program: what one sees with the standard library's
+    Program("condition", "3 at most in the buffer"),
+    Program("shared_queue", "0 to 9, in order"),
+    Program("pipe", "0 to 9, in order"),
+    Program("shared_array", "each update counted"),
+    Program("event", "all go on when it is set"),
+    Program("barrier", "nobody is a round ahead"),
 )

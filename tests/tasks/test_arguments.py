@@ -7,13 +7,29 @@ import interlock
 from tasks import (
     add_item,
     app,
+    await_event,
+    consume,
+    count_last_digits,
     count_primes,
+    get_items,
+    go_rounds,
     increment_unlocked,
     increment_value,
     increment_with_lock,
     print_numbers,
     print_square,
+    produce,
+    put_items,
+    receive_items,
+    send_items,
 )
+
+
+def buffer(size=3, lock=None):
+    """A buffer's parts; its slots may be guarded by another lock than the rest."""
+    own = interlock.Lock()
+    put, taken = interlock.Value("i", lock=own), interlock.Value("i", lock=own)
+    return interlock.Condition(own), interlock.Array("i", size, lock=lock or own), put, taken
 
 
 def nothing_enqueued(client):
@@ -37,6 +53,24 @@ def nothing_enqueued(client):
         (lambda: increment_unlocked.delay(None), TypeError, "shared must be an interlock.RawValue"),
         (lambda: add_item.delay("", interlock.Semaphore(3), 1), ValueError, "items must be the name of a list"),
         (lambda: add_item.delay("x", 3, 1), TypeError, "slots must be an interlock.Semaphore"),
+        (lambda: produce.delay(1, 2, 3, 4, 0, 5), TypeError, "changed must be an interlock.Condition"),
+        (lambda: produce.delay(*buffer(), 0, 0), ValueError, "items must be a whole number from 1 to 10,000, not 0"),
+        (lambda: produce.delay(*buffer(), "0", 1), TypeError, "first must be a whole number from"),
+        (lambda: produce.delay(*buffer(size=0), 0, 1), ValueError, "slots must be an interlock.Array of 1 element"),
+        (lambda: consume.delay(*buffer(lock=interlock.Lock()), 1), ValueError, "must be guarded by the lock of chang"),
+        (lambda: consume.delay(*buffer(), 1, pause=61), ValueError, "pause must be 0 to 60 seconds, not 61"),
+        (lambda: put_items.delay(interlock.Pipe()[0], 1), TypeError, "channel must be an interlock.Queue"),
+        (lambda: put_items.delay(interlock.Queue(), -1), ValueError, "items must be a whole number from 0 to 10,000"),
+        (lambda: get_items.delay("queue"), TypeError, "channel must be an interlock.Queue, not 'queue'"),
+        (lambda: send_items.delay(interlock.Pipe(False)[0], 1), ValueError, "writer must be an end of a Pipe that se"),
+        (lambda: send_items.delay(interlock.Queue(), 1), TypeError, "writer must be an interlock.Connection"),
+        (lambda: receive_items.delay(interlock.Pipe(False)[1]), ValueError, "reader must be an end of a Pipe that re"),
+        (lambda: count_last_digits.delay([0] * 10, 0, 5), TypeError, "histogram must be an interlock.Array"),
+        (lambda: count_last_digits.delay(interlock.Array("i", 9), 0, 5), ValueError, "of 10 elements, not of 9"),
+        (lambda: count_last_digits.delay(interlock.Array("i", 10), 5, 4), ValueError, "stop must be a whole number"),
+        (lambda: await_event.delay(True), TypeError, "go must be an interlock.Event, not True"),
+        (lambda: go_rounds.delay(interlock.Event(), 1), TypeError, "line must be an interlock.Barrier"),
+        (lambda: go_rounds.delay(interlock.Barrier(2), 0), ValueError, "rounds must be a whole number from 1 to 1,00"),
     ],
 )
 def test_wrong_argument_is_an_error_in_the_producer(client, enqueue, error, text):

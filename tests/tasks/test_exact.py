@@ -6,7 +6,7 @@ import pytest
 from peers import joined, peers, wait_until
 
 import interlock
-from tasks import counting
+from tasks import counting, shared_array
 
 TIMES = 30_000
 
@@ -53,3 +53,28 @@ def test_task_that_ran_to_its_end_does_nothing_when_it_is_delivered_again(shared
     run(shared, 1, "up")
     run(shared, 1, "up")
     assert shared.value == TIMES
+
+
+def count(histogram, stop, id):
+    with interlock.acting_for(id, "count"):
+        shared_array.count_exactly(histogram, 0, stop, id)
+
+
+def count_looking_once(histogram, stop, id):
+    """The broken twin: looks at what is done when it begins, and not in each section."""
+    lock = histogram.get_lock()
+    done = interlock.Value("q", 0, name=f"{id} done", lock=lock, ttl=60)
+    with interlock.acting_for(id, "count"):
+        for number in range(done.value, stop):
+            with lock:
+                histogram[number * number % 10] += 1
+                done.value += 1
+
+
+@pytest.mark.parametrize("function", [count, count_looking_once])
+def test_squares_that_are_counted_twice_at_once_are_counted_once(function):
+    histogram = interlock.Array("i", 10, linger=None)
+    with peers(function, [(histogram, 5000, "count")] * 2, start=multiprocessing.get_start_method()) as processes:
+        joined(processes)
+    once = [500, 1000, 0, 0, 1000, 500, 1000, 0, 0, 1000]
+    assert (histogram[:] == once) == (function is count)

@@ -1,0 +1,44 @@
+"""Shared state: an array that tasks on several machines change, element by element. Queue `cpu`."""
+
+from typing import Any
+
+from interlock import Array, Value
+from tasks import checks
+from tasks.app import app
+from tasks.base import Task
+from tasks.counting import DONE_SECONDS
+from tasks.output import place
+
+DIGITS = 10
+SQUARES_MAX = 1_000_000
+
+
+def _check(histogram: Array, start: int, stop: int) -> None:
+    checks.instance("histogram", histogram, Array)
+    if histogram is not checks.LATER and len(histogram) != DIGITS:
+        raise ValueError(f"histogram must be an interlock.Array of {DIGITS} elements, not of {len(histogram)}")
+    checks.whole_number("start", start, 0, SQUARES_MAX)
+    checks.whole_number("stop", stop, 0 if start is checks.LATER else start, SQUARES_MAX)
+
+
+def count_exactly(histogram: Array, start: int, stop: int, id: str) -> None:
+    """Count the last digits; run again, or twice at once, under one id, each square is counted once.
+
+    As `tasks.counting.update_exactly` does it: what is done stands in a value under the same lock.
+    """
+    lock = histogram.get_lock()
+    done = Value("q", 0, name=f"{id} done", lock=lock, ttl=DONE_SECONDS)
+    while True:
+        with lock:
+            number = start + done.value
+            if number >= stop:
+                return
+            histogram[number * number % DIGITS] += 1
+            done.value += 1
+
+
+@app.task(bind=True, check=_check)
+def count_last_digits(self: Task, histogram: Array, start: int, stop: int) -> dict[str, Any]:
+    """Count how often each digit is the last of a square, from start to before stop; however often it is delivered."""
+    count_exactly(histogram, start, stop, self.request.id)
+    return place()
