@@ -17,7 +17,7 @@ from tasks import decrement_with_lock, increment_with_lock, watch
 
 def main() -> int:
     n = times(1_000_000)
-    lock = interlock.Lock(linger=None)  # a worker keeps it while nobody else asks
+    lock = interlock.Lock()
     shared_variable = interlock.Value("i", 0, lock=lock)
     places, _ = watch(
         group(increment_with_lock.s(shared_variable, lock, n), decrement_with_lock.s(shared_variable, lock, n)).delay()

@@ -17,7 +17,7 @@ SQUARES = 4_000
 
 
 def main() -> int:
-    histogram = interlock.Array("i", 10, linger=None)  # a worker keeps its lock while nobody else asks
+    histogram = interlock.Array("i", 10)
     half = SQUARES // 2
     counting = [count_last_digits.s(histogram, 0, half), count_last_digits.s(histogram, half, SQUARES)]
     places, _ = watch(group(counting).delay())

@@ -17,7 +17,7 @@ from tasks import decrement_value, increment_value, watch
 
 def main() -> int:
     n = times(100_000)
-    shared_variable = interlock.Value("i", 0, linger=None)  # a worker keeps its lock while nobody else asks
+    shared_variable = interlock.Value("i", 0)
     places, _ = watch(group(increment_value.s(shared_variable, n), decrement_value.s(shared_variable, n)).delay())
     final = shared_variable.value
     print(f"Final value of shared_variable: {final}")

@@ -121,7 +121,7 @@ class Guarded(Shared):
         if (yield from self._session.surely_lost(hold)):
             raise LeaseLostError(lost_text(hold))
         hold.copies.know(self.name, self.typecode, self._ttl_ms)
-        if self._lock._lingers():
+        if hold.station is not None and self._lock._lingers():
             self._lock._station = hold.station
         return hold.copies
 

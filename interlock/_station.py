@@ -25,6 +25,7 @@ ROUND_TRIPS = 12  # to linger for: a hand-over, one round trip and a switch of t
 SWITCH = 0.001  # seconds: what a hand-over takes beside the network
 LEASE_MIN = 1.0  # seconds: with a shorter lease nobody lingers: there are too few tokens in it
 IDLE = 0.05  # seconds between two looks at whether anybody uses it
+OFTEN = 2  # sections one after the other, IDLE apart at most: then it lingers, if nobody has said for how long
 ASKED = 0.002  # the same, when another process has just asked
 COMMIT = 0.2  # seconds that finished sections wait to be committed; a look may come IDLE later
 FINISHED_MAX = 1000  # values: each commit looks at all that were written under one hold
@@ -70,11 +71,27 @@ class Station:
         self._losses: dict[str | None, InterlockError] = {}  # what of theirs was lost
         self._handed: Signal | None = None  # to whom the turn was given
         self._turn_until = 0.0
+        self._often = 0  # how many strict sections followed one after the other
+        self._left_at = self._came_at = -IDLE
         self._seen_uses = -1
         self._seen_orphan = False
         self._first_use = 0
         self._begun = 0.0
         self._mutex = threading.Lock()
+
+    # --- strict at first ---
+
+    def lingers(self) -> bool:
+        """Whether the caller is to enter by it. A lock that is used now and then is a strict one."""
+        self._came_at = monotonic()
+        if self._linger is not None or (self._often >= OFTEN and self._came_at - self._left_at < IDLE):
+            return True
+        return self.hold is not None or self.returning is not None or bool(self._losses)
+
+    def left(self) -> None:
+        """A section has ended and its lock was given up or lingers."""
+        soon = self._came_at - self._left_at < IDLE
+        self._often, self._left_at = self._often + 1 if soon else 0, monotonic()
 
     # --- turns ---
 

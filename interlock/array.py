@@ -215,7 +215,7 @@ class Array(Guarded, RawArray):
         name: str | None = None,
         client: Client | None = None,
         lease: float = 30.0,
-        linger: float | None = 0.0,
+        linger: float | None = None,
         ttl: float | None = None,
     ) -> None:
         self._prepare(typecode_or_type, lock=lock, name=name, client=client, lease=lease, linger=linger, ttl=ttl)

@@ -71,7 +71,7 @@ class Condition(Primitive):
         name: str | None = None,
         client: Client | None = None,
         lease: float = 30.0,
-        linger: float | None = 0.0,
+        linger: float | None = None,
     ) -> None:
         super().__init__(name, client)
         if lock is None:

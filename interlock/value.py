@@ -171,7 +171,7 @@ class Value(Guarded, RawValue):
         name: str | None = None,
         client: Client | None = None,
         lease: float = 30.0,
-        linger: float | None = 0.0,
+        linger: float | None = None,
         ttl: float | None = None,
     ) -> None:
         self._prepare(typecode_or_type, lock=lock, name=name, client=client, lease=lease, linger=linger, ttl=ttl)

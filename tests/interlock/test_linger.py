@@ -49,7 +49,7 @@ def no_look(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
 def test_who_enters_again_asks_nobody(client, kind):
-    lock = getattr(interlock, kind)(linger=None)
+    lock = getattr(interlock, kind)(linger=0.02)
     with lock:
         pass
     before = scripts_called(client)
@@ -70,8 +70,44 @@ def test_strict_lock_asks_each_time(client):
     assert scripts_called(client) - before >= 20
 
 
+@pytest.mark.parametrize("pause", [0, 0.06])
+def test_lock_that_is_used_often_lingers_and_one_that_is_used_now_and_then_is_strict(pause):
+    """By default: who takes it once has given it up, to all, when the release returns."""
+    lock = interlock.Lock()
+    other = lock_of_its_own(lock.name, linger=0)
+    given_up = []
+    for _ in range(_station.OFTEN + 1):
+        with lock:
+            pass
+        time.sleep(pause)
+    for _ in range(3):
+        with lock:
+            pass
+        given_up.append(other.acquire(blocking=False))
+        if given_up[-1]:
+            other.release()
+        time.sleep(pause)
+    assert given_up == [pause > 0] * 3
+
+
+def test_lock_that_is_used_often_no_more_is_strict_again():
+    lock = interlock.Lock()
+    other = lock_of_its_own(lock.name, linger=0)
+    for _ in range(20):
+        with lock:
+            pass
+    assert not other.acquire(blocking=False)
+    wait_until(lambda: other.acquire(blocking=False), within=2, what="its end of lingering")
+    other.release()
+    time.sleep(2 * _station.IDLE)  # the time is what is tested
+    with lock:
+        pass
+    assert other.acquire(blocking=False)
+    other.release()
+
+
 def test_released_lock_is_held_by_nobody_here_and_lingers_for_others():
-    lock = interlock.Lock(linger=None)
+    lock = interlock.Lock(linger=0.02)
     with lock:
         assert lock.locked()
         token = lock.token
@@ -85,7 +121,7 @@ def test_released_lock_is_held_by_nobody_here_and_lingers_for_others():
 
 
 def test_idle_lock_is_given_back(client):
-    lock = interlock.Lock(linger=None)
+    lock = interlock.Lock(linger=0.02)
     with lock:
         pass
     wait_until(lambda: not interlock.Lock(name=lock.name, client=client).locked(), within=5, what="its return")
@@ -143,7 +179,7 @@ def test_who_waits_for_one_that_is_inside_gets_it_at_its_release():
 @pytest.mark.parametrize("broken", [False, True])
 def test_nobody_enters_with_less_than_a_third_of_the_lease_to_run(client, monkeypatch, broken):
     """The heartbeat is silent, as when one C call holds the interpreter: the next section asks first."""
-    lock = interlock.Lock(lease=1.5, linger=None)
+    lock = interlock.Lock(lease=1.5, linger=0.02)
     lock.acquire()
     monkeypatch.setattr(session(None).heartbeat, "_beat", lambda: None)
     with no_look(monkeypatch):
@@ -159,14 +195,14 @@ def test_nobody_enters_with_less_than_a_third_of_the_lease_to_run(client, monkey
 
 
 def test_lock_with_a_short_lease_does_not_linger(client):
-    lock = interlock.Lock(lease=0.5, linger=None)
+    lock = interlock.Lock(lease=0.5, linger=0.02)
     with lock:
         pass
     assert not interlock.Lock(name=lock.name, client=client).locked()
 
 
 def test_broken_lock_is_noticed_though_it_lingers():
-    lock = interlock.Lock(linger=None)
+    lock = interlock.Lock(linger=0.02)
     other = lock_of_its_own(lock.name)
     lock.acquire()
     assert other.break_lock()
@@ -177,7 +213,7 @@ def test_broken_lock_is_noticed_though_it_lingers():
 
 
 def test_threads_take_turns_and_exclude_each_other():
-    lock, inside, most, entered = interlock.RLock(linger=None), 0, 0, [0] * 6
+    lock, inside, most, entered = interlock.RLock(linger=0.02), 0, 0, [0] * 6
 
     def use(number):
         nonlocal inside, most
@@ -198,7 +234,7 @@ def test_threads_take_turns_and_exclude_each_other():
 
 
 def test_thread_that_waits_for_its_turn_gives_up_in_time():
-    lock = interlock.Lock(linger=None)
+    lock = interlock.Lock(linger=0.02)
     with lock:
         thread = threading.Thread(target=lambda: results.append((lock.acquire(timeout=0.1), lock.acquire(False))))
         results = []
@@ -210,7 +246,7 @@ def test_thread_that_waits_for_its_turn_gives_up_in_time():
 
 
 def test_any_thread_of_the_process_may_release_a_lock():
-    lock = interlock.Lock(linger=None)
+    lock = interlock.Lock(linger=0.02)
     lock.acquire()
     thread = threading.Thread(target=lock.release)
     thread.start()
@@ -219,7 +255,7 @@ def test_any_thread_of_the_process_may_release_a_lock():
 
 
 def test_two_hundred_threads_of_a_process_enter_one_after_the_other():
-    lock, entered = interlock.Lock(linger=None), []
+    lock, entered = interlock.Lock(linger=0.02), []
 
     def enter():
         with lock:
@@ -235,7 +271,7 @@ def test_two_hundred_threads_of_a_process_enter_one_after_the_other():
 
 
 def test_waiter_for_a_condition_of_a_lock_that_lingers_is_woken(client):
-    condition = interlock.Condition(linger=None)
+    condition = interlock.Condition(linger=0.02)
     value = interlock.Value("i", 0, lock=condition._lock)
 
     def cook():
@@ -310,8 +346,8 @@ def test_tokens_of_all_entries_of_all_processes_differ_and_grow_within_each(clie
 
 def test_clock_of_the_tokens_does_not_run_away(client):
     """Each grant reserves a block of tokens; what is not used of it is given back."""
-    lock = interlock.Lock(linger=None)
-    other = lock_of_its_own(lock.name, linger=None)
+    lock = interlock.Lock(linger=0.02)
+    other = lock_of_its_own(lock.name, linger=0.02)
     for _ in range(10):
         for each in (lock, other):
             with each:
@@ -336,7 +372,7 @@ def hold_and_be_forked(lock):
 
 
 def test_child_of_a_process_that_lingers_gets_the_lock_by_asking():
-    lock = interlock.Lock(linger=None)
+    lock = interlock.Lock(linger=0.02)
     with peers(hold_and_be_forked, [(lock,)]) as processes:
         joined(processes)
 
@@ -350,7 +386,7 @@ def linger_and_die(lock):
 
 
 def test_process_that_is_killed_while_it_lingers_costs_a_lease(client):
-    lock = interlock.Lock(lease=1.5, linger=None)
+    lock = interlock.Lock(lease=1.5, linger=0.02)
     with peers(linger_and_die, [(lock,)]) as (process,):
         process.join(30)
         assert lock.acquire(timeout=10)
@@ -516,7 +552,7 @@ def test_value_that_is_gone_is_told_at_the_commit(client, monkeypatch):
         _ = value.value
 
 
-@pytest.mark.parametrize("linger", [0, None])
+@pytest.mark.parametrize("linger", [0, 0.02])
 def test_value_that_was_unlinked_is_gone_though_it_was_used_under_the_lock(linger):
     value = interlock.Value("i", 0, linger=linger)
     with value.get_lock():
@@ -534,7 +570,7 @@ def test_value_that_was_unlinked_is_gone_though_it_was_used_under_the_lock(linge
     interlock.flush()
 
 
-@pytest.mark.parametrize("linger", [0, None])
+@pytest.mark.parametrize("linger", [0, 0.02])
 def test_section_that_wrote_to_what_it_unlinked_is_told(linger):
     value = interlock.Value("i", 0, linger=linger)
     with pytest.raises(interlock.GoneError):
@@ -602,7 +638,7 @@ def stop_in_a_section(value):
 
 
 def test_holder_that_is_stopped_past_its_lease_hears_it_on_the_next_write_and_on_release(client):
-    value = interlock.Value("i", 0, lease=1.5, linger=None)
+    value = interlock.Value("i", 0, lease=1.5, linger=0.02)
     with peers(stop_in_a_section, [(value,)]) as (process,):
         wait_until(lambda: client.llen("entered"), within=30)
         os.kill(process.pid, signal.SIGSTOP)
@@ -625,7 +661,7 @@ def count_until_killed(value, progress):
 
 def test_killed_process_leaves_whole_sections(client):
     """Two values under one lock: whatever the moment of the kill, both have the same sections."""
-    lock = interlock.Lock(lease=1.0, linger=None)
+    lock = interlock.Lock(lease=1.0, linger=0.02)
     value, progress = (interlock.Value("q", 0, lock=lock) for _ in range(2))
     with peers(count_until_killed, [(value, progress)]) as (process,):
         wait_until(lambda: value.value > 0, within=30)
@@ -673,7 +709,7 @@ def test_small_arrays_come_with_the_grant(monkeypatch):
 
 
 def test_grant_does_not_grow_with_the_values_that_were_used_before():
-    counter = interlock.Value("i", 0, linger=None)
+    counter = interlock.Value("i", 0, linger=0.02)
     lock = counter.get_lock()
     for _ in range(50):
         progress = interlock.Value("i", 0, lock=lock, ttl=60)
