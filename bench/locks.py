@@ -61,7 +61,7 @@ class Interlock(_Blocking):
 
     def __init__(self, port: int, name: str) -> None:
         super().__init__(port)
-        self.lock = interlock.Lock(name=name, client=self.client, lease=LEASE)
+        self.lock = interlock.Lock(name=name, client=self.client, lease=LEASE, linger=0)
 
 
 class RedisPy(_Blocking):

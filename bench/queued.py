@@ -22,7 +22,7 @@ def queue_up(number: int, port: int, name: str, waiters: int, gate: Gate) -> lis
     In ns on CLOCK_MONOTONIC. Every thread has its last section after the window.
     """
     client = redis.Redis(host=HOST, port=port, socket_timeout=None)
-    lock = interlock.Lock(name=name, client=client, lease=LEASE)
+    lock = interlock.Lock(name=name, client=client, lease=LEASE, linger=0)
     ended: list[int] = []
     over = threading.Event()
 
