@@ -135,6 +135,7 @@ def value(name, a, b):
     done.result(10)
     with lock:  # values that share a lock commit together
         one.value, second.value = 41, 42
+    interlock.flush()  # by now it lingers
     assert (other.value, second.value) == (41, 42)
     one.unlink()
     second.unlink()
