@@ -644,13 +644,18 @@ def _close_at_exit() -> None:
 def release_owned() -> list[Exception]:
     """Releases the locks that the running task holds, with a warning for each; what went wrong, one by one."""
     owner, running = caller.owner(), caller.current.get()
+    owners = {owner, *((number, running.id) for number in running.coroutines)} if running else {owner}
     task = f"{running.name}[{running.id}]" if running else "that ran"
     errors: list[Exception] = []
     for each in list(_sessions.values()):
         standing = each.standing
         with standing.mutex:
-            left = [hold.of for hold in standing.holds.values() if hold.owner == owner and hold.of.kind in LOCKS]
-        for of in left:
+            left = [
+                (hold.of, hold.owner)
+                for hold in standing.holds.values()
+                if hold.owner in owners and hold.of.kind in LOCKS
+            ]
+        for of, owner in left:
             text = f"the task {task} ended holding the {of.kind} {of.name!r}: released"
             warnings.warn(text, ResourceWarning, stacklevel=3)
             log.warning(text)

@@ -9,17 +9,19 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 log = logging.getLogger("interlock")
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A task: its id, and a name for people."""
+    """One run of a task: its id, and a name for people."""
 
     id: str
     name: str
+    coroutines: set[int] = field(default_factory=set, compare=False, repr=False)
+    """Those that acted for it, by the numbers under which they own."""
 
 
 Owner = tuple[int, str | None]

@@ -3,6 +3,7 @@
 from tasks.app import app
 from tasks.bounded_buffer import consume, produce
 from tasks.channels import get_items, put_items, receive_items, send_items
+from tasks.coroutines import wait
 from tasks.counting import (
     decrement_unlocked,
     decrement_value,
@@ -22,5 +23,5 @@ __all__ = [
     "Line", "add_item", "app", "await_event", "consume", "count_last_digits", "count_primes", "decrement_unlocked",
     "decrement_value", "decrement_with_lock", "get_items", "go_rounds", "increment_unlocked", "increment_value",
     "increment_with_lock", "print_cube", "print_letters", "print_numbers", "print_square", "produce", "put_items",
-    "read_list", "receive_items", "remove_item", "say", "send_items", "watch",
+    "read_list", "receive_items", "remove_item", "say", "send_items", "wait", "watch",
 ]  # fmt: skip

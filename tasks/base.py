@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 
 import interlock
 from interlock import address
-from tasks import checks
+from tasks import awaiting, checks
 from tasks.description import description
 
 
@@ -20,12 +20,20 @@ class Task(celery.Task):  # type: ignore[misc]
     `@app.task(check=...)` names a function with the task's own parameters, or some of them, that raises TypeError or
     ValueError. It runs when a signature is made, when the task is enqueued, and in the worker, for messages made
     elsewhere.
+
+    It may be written as `async def`. The worker for queue `aio` runs a thousand such at once; on any other pool each
+    has an event loop of its own. Called directly, it returns its coroutine, to be awaited.
     """
 
     abstract = True
     check: ClassVar[Callable[..., None] | None] = None
     max_retries = 3  # runs after a first one whose worker was lost; then the task fails
     default_retry_delay = 1  # seconds until such a run; Celery's default is three minutes
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "run" in vars(cls):
+            cls.run = awaiting.with_awaited_body(vars(cls)["run"])
 
     def checked(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
         """The arguments by name, as they were given. Raises TypeError or ValueError if they are wrong."""
@@ -93,5 +101,5 @@ class Task(celery.Task):  # type: ignore[misc]
         request = self.request
         if request.called_directly:
             return super().__call__(*args, **kwargs)
-        with interlock.acting_for(request.id, self.name):
+        with interlock.acting_for(request.id, self.name), awaiting.executing():
             return super().__call__(*args, **kwargs)

@@ -28,12 +28,17 @@ def whole_number(what: str, value: Any, low: int, high: int) -> None:
 
 def pause_seconds(pause: Any) -> None:
     """Raise unless the value is a pause that a task may make."""
-    if pause is LATER:
+    seconds("pause", pause)
+
+
+def seconds(what: str, value: Any) -> None:
+    """Raise unless the value is a time that a task may wait."""
+    if value is LATER:
         return
-    if isinstance(pause, bool) or not isinstance(pause, int | float):
-        raise TypeError(f"pause must be 0 to {PAUSE_MAX:g} seconds, not {pause!r}")
-    if not (math.isfinite(pause) and 0 <= pause <= PAUSE_MAX):
-        raise ValueError(f"pause must be 0 to {PAUSE_MAX:g} seconds, not {pause}")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{what} must be 0 to {PAUSE_MAX:g} seconds, not {value!r}")
+    if not (math.isfinite(value) and 0 <= value <= PAUSE_MAX):
+        raise ValueError(f"{what} must be 0 to {PAUSE_MAX:g} seconds, not {value}")
 
 
 def instance(what: str, value: Any, wanted: type) -> None:

@@ -17,10 +17,12 @@ class Environment:
     prefix: str
     """INTERLOCK_PREFIX: what all keys begin with, so that several stacks share a Redis."""
     task_seconds_max: int
-    """INTERLOCK_TASK_SECONDS_MAX: a CPU-bound task that runs longer is ended; others must end earlier by themselves.
-    After twice as long, a task whose worker vanished is given to another."""
+    """INTERLOCK_TASK_SECONDS_MAX: a CPU-bound task, or a coroutine, that runs longer is ended; threads must end
+    earlier. After twice as long, a task whose worker vanished is given to another."""
     result_seconds: int
     """INTERLOCK_RESULT_SECONDS: how long results are kept."""
+    blocked_ms: int
+    """INTERLOCK_BLOCKED_MS: a coroutine that keeps its event loop for longer is named in the worker's log."""
 
 
 def whole_number(variables: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
@@ -38,4 +40,5 @@ def read(variables: Mapping[str, str] = os.environ) -> Environment:
         prefix=address.prefix(),
         task_seconds_max=whole_number(variables, "INTERLOCK_TASK_SECONDS_MAX", 300, 5, 86_400),
         result_seconds=whole_number(variables, "INTERLOCK_RESULT_SECONDS", 3600, 60, 7 * 86_400),
+        blocked_ms=whole_number(variables, "INTERLOCK_BLOCKED_MS", 1000, 10, 60_000),
     )

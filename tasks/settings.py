@@ -9,7 +9,7 @@ from kombu import Queue
 
 from tasks.environment import Environment
 
-CPU, IO = "cpu", "io"
+CPU, IO, AIO = "cpu", "io", "aio"
 ANSWERS_WITHIN = 3  # s: a producer that is left without an answer gives up after five times as long
 
 
@@ -54,7 +54,7 @@ def settings(environment: Environment) -> dict[str, Any]:
             "global_keyprefix": environment.prefix,
         },
         "visibility_timeout": visibility_timeout,
-        "task_time_limit": environment.task_seconds_max,  # prefork only: threads cannot be ended
+        "task_time_limit": environment.task_seconds_max,  # of processes and coroutines: threads cannot be ended
         # --- a producer hears of an outage in about a second ---
         "task_publish_retry_policy": quick_retries,
         "result_backend_transport_options": {
@@ -80,7 +80,7 @@ def settings(environment: Environment) -> dict[str, Any]:
         "result_accept_content": ["json"],
         # --- one queue for each kind of work ---
         "task_queues": tuple(
-            Queue(name, routing_key=name) for name in (CPU, IO)
+            Queue(name, routing_key=name) for name in (CPU, IO, AIO)
         ),  # explicit: a misspelt queue is an error, and Flower knows them at once
         "task_create_missing_queues": False,
         "task_default_queue": CPU,
@@ -91,6 +91,7 @@ def settings(environment: Environment) -> dict[str, Any]:
             "tasks.channels.put_items": {"queue": IO},
             "tasks.channels.send_items": {"queue": IO},
             "tasks.signals.*": {"queue": IO},
+            "tasks.coroutines.*": {"queue": AIO},
         },
         # --- events, for Flower ---
         "worker_send_task_events": True,
@@ -105,5 +106,6 @@ def settings(environment: Environment) -> dict[str, Any]:
             "tasks.channels",
             "tasks.shared_array",
             "tasks.signals",
+            "tasks.coroutines",
         ),
     }

@@ -71,7 +71,7 @@ def no_key_left(request):
 
 @pytest.fixture(scope="session")
 def stack():
-    """The local stack, with a server of its own: two workers and Flower. `stack.env` finds it."""
+    """The local stack, with a server of its own: three workers and Flower. `stack.env` finds it."""
     from workers.stack import Stack, free_ports  # not above: it loads the settings, and those REDIS_URL
 
     with pytest.MonkeyPatch.context() as patch:

@@ -49,7 +49,7 @@ def _exit_code() -> int:
 
 @click.group()
 def cli() -> None:
-    """Interlock's local stack: Redis, two workers and Flower."""
+    """Interlock's local stack: Redis, three workers and Flower."""
 
 
 @cli.command()

@@ -10,6 +10,7 @@ from typing import Any
 from celery import Celery, signals
 
 import interlock
+from workers.batching import BatchedEvents
 from workers.liveness import Liveness
 
 FORMAT = "%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"
@@ -18,6 +19,7 @@ FORMAT = "%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"
 def install(app: Celery) -> None:
     """Add the life cycle to the app: once, when this package is imported."""
     app.steps["worker"].add(Liveness)
+    app.steps["consumer"].add(BatchedEvents)
     signals.setup_logging.connect(_set_up_logging)
     signals.worker_process_shutdown.connect(_give_back)
 

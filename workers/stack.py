@@ -1,4 +1,4 @@
-"""The local stack: Redis, two workers and Flower, as child processes that are ended as one."""
+"""The local stack: Redis, three workers and Flower, as child processes that are ended as one."""
 
 import fcntl
 import json
@@ -91,6 +91,7 @@ class Stack:
         }
         self._cpu = whole_number(os.environ, "INTERLOCK_CPU_CONCURRENCY", 2, 1, 1024)
         self._io = whole_number(os.environ, "INTERLOCK_IO_CONCURRENCY", 16, 1, 1024)
+        self._aio = whole_number(os.environ, "INTERLOCK_AIO_CONCURRENCY", 1000, 1, 10_000)
 
     @property
     def flower_url(self) -> str:
@@ -123,6 +124,7 @@ class Stack:
         workers = [
             self._worker("cpu", "--pool", "prefork", "--concurrency", str(self._cpu)),
             self._worker("io", "--pool", "threads", "--concurrency", str(self._io)),
+            self._worker("aio", "--pool", "custom", "--concurrency", str(self._aio)),
         ]
         self._wait(lambda: all(self._alive_file(worker.name).exists() for worker in workers), "the workers")
         self.tell("starting Flower ...")
@@ -165,6 +167,7 @@ class Stack:
         ]  # fmt: skip
         variables = {
             **self.variables,
+            "CELERY_CUSTOM_WORKER_POOL": "workers.coroutines:TaskPool",
             "INTERLOCK_LIVENESS_FILE": str(self._alive_file(name)),
             "TMPDIR": str(self.folder),  # a pool that is killed leaves its folder there: it goes with ours
         }
@@ -191,7 +194,7 @@ class Stack:
         except (urllib.error.URLError, OSError):
             return False
         known = {each["hostname"].partition("@")[0] for each in workers if each["status"] and "pool" in each}
-        return known >= {"cpu", "io"}
+        return known >= {"cpu", "io", "aio"}
 
     def _wait(self, ready: Callable[[], bool], what: str) -> None:
         until = time.monotonic() + READY_WITHIN

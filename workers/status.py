@@ -14,7 +14,7 @@ import interlock
 from interlock import address
 from interlock._primitive import Statistics
 from tasks.app import app
-from tasks.settings import CPU, IO
+from tasks.settings import AIO, CPU, IO
 from workers import redis_server
 from workers.stack import flower_port
 
@@ -31,7 +31,7 @@ def unserved_queues() -> tuple[list[str], set[str]]:
 
 
 def _unserved(queues: Mapping[str, Any]) -> list[str]:
-    return sorted({CPU, IO} - {queue["name"] for served in queues.values() for queue in served})
+    return sorted({CPU, IO, AIO} - {queue["name"] for served in queues.values() for queue in served})
 
 
 def _known_workers(client: redis.Redis) -> set[str]:
@@ -70,7 +70,7 @@ def show() -> int:
     port = flower_port()
     answers = redis_server.port_taken(port)
     console.print(f"Flower    http://127.0.0.1:{port}{'' if answers else ' does not answer'}")
-    waiting = "  ".join(f"{name}: {client.llen(address.prefix() + name)} waiting" for name in (CPU, IO))
+    waiting = "  ".join(f"{name}: {client.llen(address.prefix() + name)} waiting" for name in (CPU, IO, AIO))
     console.print(f"Queues    {waiting}\n")
     _show_workers(console, known | set(stats), stats, active, queues)
     _show_running(console, active)

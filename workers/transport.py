@@ -28,6 +28,17 @@ def install() -> None:
 class Channel(redis.Channel):  # type: ignore[misc]
     """A channel whose messages can be acknowledged after it has lost its connection."""
 
+    _kept: tuple[Any, Any] | None = None  # a pool of connections, and the client over it
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        """As kombu's, which makes a client for each command; that takes longer than the command."""
+        if asynchronous:
+            return super()._create_client(asynchronous)
+        pool = self.pool
+        if self._kept is None or self._kept[0] is not pool:
+            self._kept = pool, super()._create_client()
+        return self._kept[1]
+
     def _brpop_read(self, **options: Any) -> Any:
         with self._loss_noted():
             return super()._brpop_read(**options)

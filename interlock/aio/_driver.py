@@ -52,7 +52,10 @@ def _coroutine() -> int:
     """The number by which the running coroutine, its asyncio.Task, is known as an owner."""
     task = asyncio.current_task()
     assert task is not None
-    return _coroutines.setdefault(task, next(_numbers))
+    number = _coroutines.setdefault(task, next(_numbers))
+    if running := caller.current.get():
+        running.coroutines.add(number)  # what it leaves held is released when the task ends
+    return number
 
 
 class Coroutines(Primitive, Generic[Twin]):

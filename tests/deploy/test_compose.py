@@ -152,6 +152,7 @@ def test_flower_shows_both_workers_with_pool_and_concurrency_at_once(compose):
     pools = {name.partition("@")[0]: each for name, each in compose.workers().items()}
     assert (pools["cpu"]["pool"], pools["cpu"]["concurrency"]) == ("prefork", 2)
     assert (pools["io"]["pool"], pools["io"]["concurrency"]) == ("thread", 16)
+    assert (pools["aio"]["pool"], pools["aio"]["concurrency"]) == ("coroutines", 1000)
 
 
 def test_flower_wants_a_login_and_changes_nothing(compose):
@@ -185,7 +186,7 @@ def test_ports_are_open_on_the_loopback_address_alone(compose):
     assert set(published) == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("service", ["cpu", "io", "flower"])
+@pytest.mark.parametrize("service", ["cpu", "io", "aio", "flower"])
 def test_containers_run_without_privileges(compose, service):
     said = compose.shell(
         f'docker compose exec {service} python -c \'import os; print(os.getuid()); open("/app/x", "w")\'', check=False
@@ -204,7 +205,7 @@ def test_python_blocks_of_the_readme_run_from_the_host(compose):
 
 def test_status_from_the_host_names_the_workers(compose):
     said = compose.shell(f"export COLUMNS=150; {FROM_THE_HOST} -m workers status").stdout
-    for part in ("cpu@", "io@", "prefork", "127.0.0.1:6390"):
+    for part in ("cpu@", "io@", "aio@", "prefork", "127.0.0.1:6390"):
         assert part in said, said
     assert SECRETS["REDIS_PASSWORD"] not in said
 
@@ -283,7 +284,7 @@ def test_stopped_workers_leave_the_page(compose):
         return [each["hostname"] for each in json.loads(compose.flower("/workers?json=1"))["data"]]
 
     wait_until(lambda: len(listed()) == 2, within=100, what="the stopped workers' leaving")
-    assert {name.partition("@")[0] for name in listed()} == {"cpu", "io"}
+    assert {name.partition("@")[0] for name in listed()} == {"cpu", "io", "aio"}
 
 
 def test_down_leaves_nothing(compose):

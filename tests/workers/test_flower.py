@@ -64,13 +64,17 @@ def run(stack, *programs):
     return subprocess.Popen(["bash", "-ec", each], cwd=ROOT, env=stack.env, stdout=subprocess.DEVNULL)
 
 
-def test_workers_page_shows_both_with_pool_and_concurrency(page, keep):
+def test_workers_page_shows_all_with_pool_and_concurrency(page, keep):
     page.goto("/workers")
-    for name, pool in (("cpu@", "prefork, 2 at once"), ("io@", "thread, 16 at once")):
-        row = page.locator("#workers-table tbody tr").filter(has_text=name)
+    for name, pool in (
+        ("cpu@", "prefork, 2 at once"),
+        ("io@", "thread, 16 at once"),
+        ("aio@", "coroutines, 1000 at once"),
+    ):
+        row = page.locator("#workers-table tbody tr").filter(has_text=re.compile(rf"\b{name}"))
         expect(row).to_contain_text("Online", timeout=WITHIN)
         expect(row).to_contain_text(pool, timeout=WITHIN)
-    expect(page.locator("#workers-online")).to_have_text("2")
+    expect(page.locator("#workers-online")).to_have_text("3")
 
 
 def test_workers_page_counts_active_tasks_while_they_run(page, stack):

@@ -30,11 +30,12 @@ def test_pasted_lines_enqueue_a_job_and_ctrl_c_leaves_nothing(tmp_path):
             shown = page.read().decode()
         assert "cpu@" in shown
         assert "io@" in shown
+        assert "aio@" in shown
 
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
         assert "Traceback" not in process.output()
-        assert len(process.family) >= 6, "redis, two workers, two pool processes, Flower"
+        assert len(process.family) >= 7, "redis, three workers, two pool processes, Flower"
         assert still_running(process) == []
         assert [each.name for each in tmp_path.iterdir()] == ["output"], "what the stack kept on disk"
 
@@ -72,8 +73,8 @@ def test_flower_s_history_and_redis_s_data_outlive_the_stack_in_a_folder(tmp_pat
 
     for runs in (1, 2):
         with up(env, tmp_path) as process:
-            pools = {each["hostname"][:3]: each["pool"] for each in fetched("/workers?json=1")["data"]}
-            assert pools == {"cpu": "prefork", "io@": "thread"}
+            pools = {each["hostname"].partition("@")[0]: each["pool"] for each in fetched("/workers?json=1")["data"]}
+            assert pools == {"cpu": "prefork", "io": "thread", "aio": "coroutines"}
             with up({**env, **variables(INTERLOCK_FOLDER=env["INTERLOCK_FOLDER"])}, tmp_path / "kept") as second:
                 assert second.wait(30) == 1
                 assert second.output().startswith("error: another stack uses")
@@ -121,7 +122,7 @@ def test_run_without_workers_is_one_line():
         [sys.executable, "-m", "workers", "run", "threads"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert said.returncode == 1
-    assert said.stderr == "error: no worker takes tasks of queue cpu and io: start them with `make up`\n"
+    assert said.stderr == "error: no worker takes tasks of queue aio and cpu and io: start them with `make up`\n"
 
 
 @pytest.mark.parametrize("arguments", [["run", "nonsense"], ["run", "lock", "-5"], ["run", "lock", "x"], ["nonsense"]])

@@ -94,11 +94,12 @@ def test_task_that_takes_too_long_is_ended(tmp_path):
 
 
 def test_thread_pool_runs_tasks_of_its_queue(tmp_path):
-    from tasks import print_letters, print_numbers
+    from tasks import print_letters, print_numbers, wait
 
     with worker(tmp_path, "io", "threads"):
         assert print_letters.delay(0.0).get(timeout=30) == 5
         assert print_numbers.delay(0.0).get(timeout=30) == 5
+        assert wait.apply_async((0.1,), queue="io").get(timeout=30)["took"] >= 0.1, "a coroutine, on its own loop"
 
 
 def test_producer_hears_in_one_line_that_redis_is_away_and_goes_on_when_it_is_back(tmp_path):

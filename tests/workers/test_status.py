@@ -54,8 +54,9 @@ def test_it_is_one_screen(stack, capsys):
 def test_it_shows_workers_with_queue_pool_and_size(stack):
     said = status(stack.env)
     assert row(said.stdout, "cpu@")[1:5] == ["cpu", "prefork", "0", "2"]
-    assert row(said.stdout, "io@")[1:5] == ["io", "thread", "0", "16"]
-    assert "cpu: 0 waiting  io: 0 waiting" in said.stdout
+    assert row(said.stdout, "│ io@")[1:5] == ["io", "thread", "0", "16"]
+    assert row(said.stdout, "aio@")[1:5] == ["aio", "coroutines", "0", "1000"]
+    assert "cpu: 0 waiting  io: 0 waiting  aio: 0 waiting" in said.stdout
     assert re.search(r"Redis +redis://127.0.0.1:\d+/0, valkey [\d.]+, prefix \(none\)", said.stdout)
 
 
@@ -98,7 +99,7 @@ def test_worker_that_does_not_answer_is_shown_so(stack):
         process.send_signal(signal.SIGCONT)
     assert said.returncode == 1
     assert row(said.stdout, "cpu@")[1] == "no answer"
-    assert row(said.stdout, "io@")[1] == "io"
+    assert row(said.stdout, "│ io@")[1] == "io"
     assert said.stdout.splitlines()[-1].startswith("No worker takes tasks of queue cpu: start one with `make up`")
 
 
@@ -107,4 +108,4 @@ def test_redis_alone_is_shown_so():
     assert said.returncode == 1
     for part in ("Workers   none", "does not answer", "Running   nothing", "Locks     none in use"):
         assert part in said.stdout
-    assert said.stdout.count("No worker takes tasks of queue") == 2
+    assert said.stdout.count("No worker takes tasks of queue") == 3

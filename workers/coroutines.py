@@ -1,0 +1,128 @@
+"""A pool for tasks written as `async def`: thousands at once in one process, on one event loop.
+
+    CELERY_CUSTOM_WORKER_POOL=workers.coroutines:TaskPool celery -A workers worker -Q aio --pool custom
+
+Three threads: Celery's own takes messages and acknowledges them; the tracer's stores results and sends events; the
+event loop's runs the coroutines. A task that is no coroutine runs in the tracer's thread, alone: other pools are for
+those.
+"""
+
+import gc
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from billiard.einfo import ExceptionInfo
+from celery.concurrency.base import BasePool
+
+from tasks import environment
+from workers.coroutine_job import CLEANUP_WITHIN, TIME_LIMIT, EndedError, Running
+from workers.event_loop import EventLoop
+from workers.tracer import Job, Tracer
+
+GARBAGE_AFTER = 10_000  # new objects; with the 700 of Python, a tenth of the time goes into looking through live ones
+
+
+class TaskPool(BasePool):  # type: ignore[misc]
+    """The pool."""
+
+    limit: int
+    body_can_be_buffer = True
+    signal_safe = False
+    _tracer: Tracer | None = None
+
+    def on_start(self) -> None:
+        """Start the threads."""
+        self._loop = EventLoop(environment.read().blocked_ms / 1000)
+        self._tracer = Tracer(self.app, self._loop, self.limit)
+        gc.freeze()  # what was imported lives on: not looked through again and again beside thousands of tasks
+        gc.set_threshold(GARBAGE_AFTER)
+        self._loop.start()
+        self._tracer.start()
+
+    def on_stop(self) -> None:
+        """Wait until all that have begun have ended; what has not begun goes back to its queue."""
+        self._close(None)
+
+    def on_terminate(self) -> None:
+        """End all that have begun."""
+        if self._tracer is not None:
+            self._tracer.terminate_all()
+            self._close(2 * CLEANUP_WITHIN)
+
+    def _close(self, patience: float | None) -> None:
+        if self._tracer is None:
+            return
+        self._tracer.drain(patience)
+        self._tracer.stop(CLEANUP_WITHIN)
+        self._loop.stop(CLEANUP_WITHIN)
+        self._tracer = None
+
+    def on_apply(
+        self,
+        target: Callable[..., Any],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        callback: Callable[..., Any] | None = None,
+        accept_callback: Callable[..., Any] | None = None,
+        error_callback: Callable[..., Any] | None = None,
+        timeout_callback: Callable[..., Any] | None = None,
+        soft_timeout: float | None = None,
+        timeout: float | None = None,
+        **_: Any,
+    ) -> Job:
+        """Run a task when its turn comes, which begins with `accept_callback`; others are called at its end."""
+        assert self._tracer is not None
+        soft, hard = soft_timeout or self.options.get("soft_timeout"), timeout or self.options.get("timeout")
+
+        def work(job: Job) -> None:
+            if accept_callback:
+                accept_callback(os.getpid(), time.monotonic())
+            if job.dropped:  # revoked before its turn, and announced as such just now
+                return
+            try:
+                outcome = target(*args, **(kwargs or {}))
+            except EndedError:
+                if job.running.reason == TIME_LIMIT and timeout_callback:
+                    timeout_callback(False, hard)
+            except BaseException as error:  # in what is no coroutine, or in Celery's own part
+                if error_callback:
+                    error_callback(_failure(error))
+            else:
+                if callback:
+                    callback(outcome)
+
+        def tell_soft() -> None:
+            if timeout_callback:
+                timeout_callback(True, soft)
+
+        job = Job(self._tracer, Running(f"{args[0]}[{args[1]}]", soft, hard, tell_soft), work)
+        self._tracer.submit(job)
+        return job
+
+    def terminate_job(self, pid: int, signal: int | None = None) -> None:
+        """Nothing: all have one process id. Celery calls `Job.terminate` next."""
+
+    def grow(self, n: int = 1) -> None:
+        """Run so many more at once."""
+        self._resize(self.limit + n)
+
+    def shrink(self, n: int = 1) -> None:
+        """Run so many fewer at once, as soon as others have ended."""
+        self._resize(max(1, self.limit - n))
+
+    def _resize(self, limit: int) -> None:
+        self.limit = limit
+        if self._tracer is not None:
+            self._tracer.resize(limit)
+
+    def _get_info(self) -> dict[str, Any]:
+        return {**super()._get_info(), "running": self._tracer.running if self._tracer else 0}
+
+
+def _failure(error: BaseException) -> ExceptionInfo:
+    try:
+        raise RuntimeError(f"the task raised {error!r}, which ends a process, not a task") from error
+    except RuntimeError:
+        return ExceptionInfo()
