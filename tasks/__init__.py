@@ -15,13 +15,14 @@ from tasks.counting import (
 from tasks.cpu_bound import count_primes, print_cube, print_square
 from tasks.io_bound import print_letters, print_numbers
 from tasks.output import Line, say, watch
+from tasks.pages import fetch_pages
 from tasks.shared_array import count_last_digits
 from tasks.shared_list import add_item, read_list, remove_item
 from tasks.signals import await_event, go_rounds
 
 __all__ = [
     "Line", "add_item", "app", "await_event", "consume", "count_last_digits", "count_primes", "decrement_unlocked",
-    "decrement_value", "decrement_with_lock", "get_items", "go_rounds", "increment_unlocked", "increment_value",
-    "increment_with_lock", "print_cube", "print_letters", "print_numbers", "print_square", "produce", "put_items",
-    "read_list", "receive_items", "remove_item", "say", "send_items", "wait", "watch",
+    "decrement_value", "decrement_with_lock", "fetch_pages", "get_items", "go_rounds", "increment_unlocked",
+    "increment_value", "increment_with_lock", "print_cube", "print_letters", "print_numbers", "print_square",
+    "produce", "put_items", "read_list", "receive_items", "remove_item", "say", "send_items", "wait", "watch",
 ]  # fmt: skip

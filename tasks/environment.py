@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from interlock import address
+from tasks import networks
+
+PATIENCE = 0.8  # of the longest task's time: what a task has for all that it waits for, to end by itself
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,10 @@ class Environment:
     """INTERLOCK_RESULT_SECONDS: how long results are kept."""
     blocked_ms: int
     """INTERLOCK_BLOCKED_MS: a coroutine that keeps its event loop for longer is named in the worker's log."""
+    fetches_per_host: int
+    """INTERLOCK_FETCHES_PER_HOST: how many pages are fetched at once from one host, over all machines."""
+    fetch_networks: tuple[networks.Network, ...]
+    """INTERLOCK_FETCH_NETWORKS: networks that are not public and yet fetched from."""
 
 
 def whole_number(variables: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
@@ -33,6 +40,15 @@ def whole_number(variables: Mapping[str, str], name: str, default: int, low: int
     return int(text)
 
 
+def network_list(variables: Mapping[str, str], name: str) -> tuple[networks.Network, ...]:
+    """A variable that holds networks. Raises ValueError."""
+    text = variables.get(name, "")
+    try:
+        return networks.parsed(text)
+    except ValueError as error:
+        raise ValueError(f"{name} must be networks such as 127.0.0.0/8,fd00::/8, not {text[:40]!r}: {error}") from None
+
+
 def read(variables: Mapping[str, str] = os.environ) -> Environment:
     """The environment, checked. Raises ValueError for the first variable that is wrong."""
     return Environment(
@@ -41,4 +57,6 @@ def read(variables: Mapping[str, str] = os.environ) -> Environment:
         task_seconds_max=whole_number(variables, "INTERLOCK_TASK_SECONDS_MAX", 300, 5, 86_400),
         result_seconds=whole_number(variables, "INTERLOCK_RESULT_SECONDS", 3600, 60, 7 * 86_400),
         blocked_ms=whole_number(variables, "INTERLOCK_BLOCKED_MS", 1000, 10, 60_000),
+        fetches_per_host=whole_number(variables, "INTERLOCK_FETCHES_PER_HOST", 4, 1, 1000),
+        fetch_networks=network_list(variables, "INTERLOCK_FETCH_NETWORKS"),
     )

@@ -92,6 +92,7 @@ def settings(environment: Environment) -> dict[str, Any]:
             "tasks.channels.send_items": {"queue": IO},
             "tasks.signals.*": {"queue": IO},
             "tasks.coroutines.*": {"queue": AIO},
+            "tasks.pages.*": {"queue": AIO},
         },
         # --- events, for Flower ---
         "worker_send_task_events": True,
@@ -107,5 +108,6 @@ def settings(environment: Environment) -> dict[str, Any]:
             "tasks.shared_array",
             "tasks.signals",
             "tasks.coroutines",
+            "tasks.pages",
         ),
     }

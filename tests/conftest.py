@@ -80,6 +80,7 @@ def stack():
     up.env = {**os.environ, **up.variables}
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("REDIS_URL")
+        patch.setenv("INTERLOCK_FETCH_NETWORKS", "127.0.0.1")  # where tests have their pages
         up.__enter__()
     try:
         yield up

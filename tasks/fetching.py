@@ -1,0 +1,240 @@
+"""Pages by aiohttp: limits per host over all machines, retries, capped sizes, public addresses only.
+
+One `Fetcher`, so one `ClientSession`, serves all tasks of a worker's event loop: connections are kept and used again.
+Its cookie jar keeps nothing, and neither proxies nor passwords are taken from the environment.
+"""
+
+import asyncio
+import hashlib
+import logging
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+import aiohttp
+import redis
+import tenacity
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from interlock import InterlockError, LeaseLostError
+from interlock.aio import Semaphore
+from tasks import environment, page_errors
+from tasks.networks import Network, sockets
+from tasks.page_errors import PageError
+
+log = logging.getLogger(__name__)
+
+Page: TypeAlias = dict[str, Any]
+
+MOVED = {301, 302, 303, 307, 308}
+PERMITS_KEPT = 3600.0  # seconds that Redis remembers a host's limit
+HOST = re.compile(r"[0-9A-Za-z._:-]{1,253}")  # a name, as DNS has them, or an address; without a zone
+NOTHING: Page = dict.fromkeys(("final_url", "status", "content_type", "size", "sha256"))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a fetcher may do."""
+
+    allowed: tuple[Network, ...] = ()  # networks, besides public addresses
+    per_host: int = 4  # requests at once to one host and port, over all workers of all machines
+    per_task: int = 20  # pages at once
+    connections: int = 200  # at once in this worker: well below the usual 1,024 open files
+    size: int = 10 * 2**20  # bytes of a body, after decompression
+    connect: float = 5.0  # seconds
+    request: float = 20.0  # seconds from the request to the last byte of its answer
+    task: float = 240.0  # seconds for all pages of a task: a worker ends it a little later
+    attempts: int = 3
+    backoff: float = 0.5  # seconds, at most, before the second attempt; then twice, four times as long
+    redirects: int = 10
+
+
+class Fetcher:
+    """Fetches pages with one `ClientSession`. Use it in an `async with`, on one event loop."""
+
+    def __init__(self, limits: Limits, resolver: AbstractResolver | None = None) -> None:
+        self.limits = limits
+        self._connections = asyncio.Semaphore(limits.connections)  # aiohttp's own would count as time of the server
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=sockets(limits.allowed), resolver=resolver),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "interlock", "Accept-Encoding": "gzip, deflate"},
+            timeout=aiohttp.ClientTimeout(total=limits.request, sock_connect=limits.connect),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.session.close()
+
+    async def fetch(self, urls: Sequence[str]) -> list[Page]:
+        """All pages, in the order of their URLs, as `tasks.pages.fetch_pages` says.
+
+        Raises:
+            interlock.InterlockError: the limits per host cannot be kept, for Redis does not answer.
+        """
+        until = asyncio.get_running_loop().time() + self.limits.task
+        gate = asyncio.Semaphore(self.limits.per_task)
+        pages = [asyncio.create_task(self._page(url, gate, until)) for url in urls]
+        try:
+            return await asyncio.gather(*pages)
+        finally:  # revoked, or one has raised: the others end before this does
+            for page in pages:
+                page.cancel()
+            await asyncio.gather(*pages, return_exceptions=True)
+
+    async def _page(self, url: str, gate: asyncio.Semaphore, until: float) -> Page:
+        """One page, or why there is none."""
+        began, attempts, answer, error = time.monotonic(), 0, dict(NOTHING), None
+        try:
+            first = checked(url)
+            async with asyncio.timeout_at(until), gate:
+                async for attempt in self._attempts():
+                    with attempt:
+                        attempts, answer = attempt.retry_state.attempt_number, dict(NOTHING)
+                        await self._follow(first, answer)
+        except TimeoutError:
+            error = PageError("timeout", f"not done in the {self.limits.task:g} s that a task has for all its pages")
+        except PageError as raised:
+            error = raised
+        except (InterlockError, redis.RedisError):
+            raise
+        except Exception:  # one page spoils no other; it is a fault of ours, so it is told where faults are looked for
+            log.exception("could not fetch %s", page_errors.line(url))
+            error = PageError("fault", "an unforeseen error: the worker's log has it")
+        told = error and {"kind": error.kind, "message": str(error)}
+        return {"url": url, **answer, "seconds": time.monotonic() - began, "attempts": attempts, "error": told}
+
+    def _attempts(self) -> tenacity.AsyncRetrying:
+        jitter = tenacity.wait_random_exponential(multiplier=self.limits.backoff, max=page_errors.RETRY_AFTER_MAX)
+
+        def pause(state: tenacity.RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            return max(jitter(state), (isinstance(error, PageError) and error.after) or 0.0)
+
+        return tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, PageError) and error.passing),
+            stop=tenacity.stop_after_attempt(self.limits.attempts),
+            wait=pause,
+            reraise=True,
+        )
+
+    async def _follow(self, url: URL, answer: Page) -> None:
+        """Request after request until one leads no further; each hop has the limit of its own host."""
+        visited = [url]
+        while True:
+            async with self._permit(url), self._connections:
+                target = await self._request(url, answer)
+            if target is None:
+                return
+            if target in visited:
+                raise PageError("redirects", f"redirects in a circle: to {target} again")
+            if len(visited) > self.limits.redirects:
+                raise PageError("redirects", f"more than {self.limits.redirects} redirects, the last to {target}")
+            visited.append(url := target)
+
+    async def _request(self, url: URL, answer: Page) -> URL | None:
+        """One GET. Where it leads, or None if it is the page, whose facts are put into `answer`."""
+        try:
+            async with self.session.get(url, allow_redirects=False) as response:
+                kind = response.headers.get("Content-Type")
+                answer.update(final_url=str(url), status=response.status, content_type=kind and page_errors.line(kind))
+                if response.status in MOVED and "Location" in response.headers:
+                    return redirected(url, response.headers["Location"])
+                await self._read(response, answer)
+                error = page_errors.of_status(response)
+        except (aiohttp.ClientError, OSError, UnicodeError) as raised:
+            raise page_errors.of(raised) from raised
+        if error is not None:
+            raise error
+        return None
+
+    async def _read(self, response: aiohttp.ClientResponse, answer: Page) -> None:
+        """Read the body piece by piece, decompressed, and keep its size and digest alone."""
+        most, size, digest = self.limits.size, 0, hashlib.sha256()
+        if (response.content_length or 0) > most:
+            response.close()
+            raise PageError("too large", f"{response.content_length:,} bytes, where {most:,} are allowed")
+        async for piece in response.content.iter_any():
+            size += len(piece)
+            if size > most:
+                response.close()  # it reads no further
+                raise PageError("too large", f"more than the {most:,} bytes that are allowed")
+            digest.update(piece)
+        answer.update(size=size, sha256=digest.hexdigest())
+
+    @asynccontextmanager
+    async def _permit(self, url: URL) -> AsyncIterator[None]:
+        """One of the host's permits. Its count is part of the name: workers may be given another, one by one."""
+        most = self.limits.per_host
+        host = (url.raw_host or "").rstrip(".")
+        permits = Semaphore(most, name=f"fetch {host}:{url.port}, {most} at once", ttl=PERMITS_KEPT)
+        await permits.acquire()
+        try:
+            yield
+        finally:
+            try:
+                await permits.release()
+            except LeaseLostError as error:  # Redis was away for longer than a lease: there may have been one too many
+                log.warning("the limit of %s was not kept: %s", host, error)
+
+
+def checked(url: str | URL) -> URL:
+    """A URL that may be fetched, without its fragment. Raises PageError."""
+    try:
+        made = URL(url).with_fragment(None)
+        host, port = made.raw_host, made.port
+    except ValueError as error:
+        raise PageError("bad url", f"not a URL: {error}") from None
+    if made.scheme not in ("http", "https"):
+        raise PageError(
+            "bad url", f"only http:// and https:// are fetched, not {made.scheme or 'a URL without scheme'}"
+        )
+    if not port or not HOST.fullmatch(host or ""):
+        raise PageError("bad url", "it names no host and port that there can be")
+    if made.raw_user is not None or made.raw_password is not None:
+        raise PageError("bad url", "no user and no password is sent: take them out of the URL")
+    return made
+
+
+def redirected(url: URL, location: str) -> URL:
+    """Where a redirect leads. Raises PageError."""
+    try:
+        return checked(url.join(URL(location)))
+    except (ValueError, PageError) as error:
+        raise PageError("redirects", f"redirects to what is not fetched: {error}") from None
+
+
+_open: dict[asyncio.AbstractEventLoop, tuple[AsyncGenerator[Fetcher, None], Fetcher]] = {}
+
+
+async def fetcher() -> Fetcher:
+    """The fetcher of this worker's event loop, made when the first task asks for it."""
+    loop = asyncio.get_running_loop()
+    if loop not in _open:
+        opened = _opened()
+        _open[loop] = opened, await opened.asend(None)  # which suspends nobody: no other opens it meanwhile
+    return _open[loop][1]
+
+
+async def _opened() -> AsyncGenerator[Fetcher, None]:
+    """A fetcher, closed when the loop ends: who runs a loop ends all asynchronous generators then."""
+    env = environment.read()
+    limits = Limits(
+        allowed=env.fetch_networks,
+        per_host=env.fetches_per_host,
+        task=environment.PATIENCE * env.task_seconds_max,
+    )
+    async with Fetcher(limits) as made:
+        try:
+            yield made
+        finally:
+            del _open[asyncio.get_running_loop()]

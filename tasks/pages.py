@@ -1,0 +1,47 @@
+"""Work that waits for other people's servers: queue `aio`, coroutines. Pages are fetched by aiohttp."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tasks import checks
+from tasks.app import app
+
+URLS_MAX = 100
+URL_MAX = 2_000  # characters
+
+
+def _check(urls: Sequence[str]) -> None:
+    if urls is checks.LATER:
+        return
+    if not isinstance(urls, list | tuple) or not all(isinstance(url, str) for url in urls):
+        raise TypeError(f"urls must be a list of strings, not {str(urls)[:60]!r}")
+    if len(urls) > URLS_MAX:
+        raise ValueError(f"urls must be at most {URLS_MAX} URLs, not {len(urls):,}: share them out among several tasks")
+    if any(len(url) > URL_MAX for url in urls):
+        raise ValueError(f"urls must have at most {URL_MAX:,} characters each, not {max(map(len, urls)):,}")
+
+
+@app.task(check=_check)
+async def fetch_pages(urls: Sequence[str]) -> list[dict[str, Any]]:
+    """Fetch pages, several at once, and say what came of each.
+
+    Only http and https, by GET, from public addresses and those that INTERLOCK_FETCH_NETWORKS names; at most
+    INTERLOCK_FETCHES_PER_HOST at once from one host and port, over all machines. Redirects are followed. Up to three
+    attempts, with growing pauses, if a connection is refused or breaks, time is over, or the server answers 429, 502,
+    503 or 504; it may ask for a pause of up to half a minute by Retry-After.
+
+    Args:
+        urls: up to 100. A bad one is an entry of the result as the others.
+
+    Returns:
+        For each URL, in their order: `url`; `final_url`, where redirects led; `status`; `content_type`; `size` in bytes
+        and `sha256` of the body, after decompression; `seconds`, with all pauses; `attempts`; and `error`, None if the
+        page was fetched, else a `message` of one line and its `kind`: bad url, refused address, unknown host, connect,
+        tls, timeout, disconnected, redirects, too large, encoding, malformed, status (400 or more) or fault (ours).
+        What is not known is None.
+    """
+    from tasks.fetching import (
+        fetcher,
+    )  # here: with aiohttp, a producer's import of `tasks` would take half as long again
+
+    return await (await fetcher()).fetch(urls)
