@@ -17,7 +17,7 @@ def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackT
     from interlock import InterlockError, address
 
     ended = exceptions.TimeoutError, exceptions.TimeLimitExceeded, exceptions.WorkerLostError
-    if issubclass(kind, InterlockError | OperationalError | ValueError | TimeoutError):
+    if issubclass(kind, InterlockError | OperationalError | ValueError | TimeoutError | ConnectionError):
         said = str(error)
     elif issubclass(kind, redis.RedisError):
         said = f"{address.unreachable(address.masked(address.url()), error)}, and run again"

@@ -24,12 +24,22 @@ class Environment:
     earlier. After twice as long, a task whose worker vanished is given to another."""
     result_seconds: int
     """INTERLOCK_RESULT_SECONDS: how long results are kept."""
+    mariadb_url: str | None
+    """INTERLOCK_MARIADB_URL: the MariaDB that tasks/stock.py sells out of; None: there is none."""
     blocked_ms: int
     """INTERLOCK_BLOCKED_MS: a coroutine that keeps its event loop for longer is named in the worker's log."""
     fetches_per_host: int
     """INTERLOCK_FETCHES_PER_HOST: how many pages are fetched at once from one host, over all machines."""
     fetch_networks: tuple[networks.Network, ...]
     """INTERLOCK_FETCH_NETWORKS: networks that are not public and yet fetched from."""
+
+
+MARIADB_FORM = "mysql://user:password@host:port/database, with characters as @ and / in it written as %40 and %2F"
+MARIADB_URL = re.compile(
+    r"mysql://(?P<user>[^\s:@/?#]+):(?P<password>[^\s:@/?#]+)@(?P<host>[\w.-]+|\[[0-9a-fA-F:]+\])"
+    r"(:(?P<port>[0-9]{1,5}))?/(?P<database>[\w$-]{1,64})",
+    re.ASCII,
+)
 
 
 def whole_number(variables: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
@@ -49,6 +59,14 @@ def network_list(variables: Mapping[str, str], name: str) -> tuple[networks.Netw
         raise ValueError(f"{name} must be networks such as 127.0.0.0/8,fd00::/8, not {text[:40]!r}: {error}") from None
 
 
+def mariadb_url(variables: Mapping[str, str] = os.environ) -> str | None:
+    """INTERLOCK_MARIADB_URL, if it is set. Raises ValueError, which does not tell the password, if it is wrong."""
+    text = variables.get("INTERLOCK_MARIADB_URL") or None
+    if text is not None and not ((parts := MARIADB_URL.fullmatch(text)) and int(parts["port"] or 3306) < 65_536):
+        raise ValueError(f"INTERLOCK_MARIADB_URL must be {MARIADB_FORM}; what it is set to is something else")
+    return text
+
+
 def read(variables: Mapping[str, str] = os.environ) -> Environment:
     """The environment, checked. Raises ValueError for the first variable that is wrong."""
     return Environment(
@@ -56,6 +74,7 @@ def read(variables: Mapping[str, str] = os.environ) -> Environment:
         prefix=address.prefix(),
         task_seconds_max=whole_number(variables, "INTERLOCK_TASK_SECONDS_MAX", 300, 5, 86_400),
         result_seconds=whole_number(variables, "INTERLOCK_RESULT_SECONDS", 3600, 60, 7 * 86_400),
+        mariadb_url=mariadb_url(variables),
         blocked_ms=whole_number(variables, "INTERLOCK_BLOCKED_MS", 1000, 10, 60_000),
         fetches_per_host=whole_number(variables, "INTERLOCK_FETCHES_PER_HOST", 4, 1, 1000),
         fetch_networks=network_list(variables, "INTERLOCK_FETCH_NETWORKS"),

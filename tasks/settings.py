@@ -91,6 +91,7 @@ def settings(environment: Environment) -> dict[str, Any]:
             "tasks.channels.put_items": {"queue": IO},
             "tasks.channels.send_items": {"queue": IO},
             "tasks.signals.*": {"queue": IO},
+            "tasks.stock.*": {"queue": AIO},
             "tasks.coroutines.*": {"queue": AIO},
             "tasks.pages.*": {"queue": AIO},
         },
@@ -109,5 +110,6 @@ def settings(environment: Environment) -> dict[str, Any]:
             "tasks.signals",
             "tasks.coroutines",
             "tasks.pages",
+            "tasks.stock",
         ),
     }

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import mariadb_server
 import pytest
 import redis
 
@@ -86,3 +87,10 @@ def stack():
         yield up
     finally:
         up.close()
+
+
+@pytest.fixture(scope="session")
+def mariadb():
+    """The address of a real MariaDB on the loopback address, with a database of its own."""
+    with mariadb_server.running() as url:
+        yield url

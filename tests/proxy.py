@@ -1,4 +1,4 @@
-"""A TCP proxy in front of the test server that can lose replies."""
+"""A TCP proxy in front of a server that can lose replies."""
 
 import contextlib
 import os
@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 class Proxy:
     """Forwards connections; `lose_next_reply` makes it swallow the next reply and cut that connection."""
 
-    def __init__(self):
-        self.target = ("127.0.0.1", urlsplit(os.environ["REDIS_URL"]).port)
+    def __init__(self, url=None):
+        self.target = ("127.0.0.1", urlsplit(url or os.environ["REDIS_URL"]).port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._lose = threading.Event()

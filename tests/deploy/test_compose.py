@@ -186,6 +186,17 @@ def test_ports_are_open_on_the_loopback_address_alone(compose):
     assert set(published) == {"127.0.0.1"}
 
 
+def test_mariadb_is_there_only_for_who_asks_for_it(compose):
+    """Its image is not run here: Debian's server is, in tests/tasks."""
+    config = "docker compose {} config --format json"
+    assert "mariadb" not in json.loads(compose.shell(config.format("")).stdout)["services"]
+    services = json.loads(compose.shell(config.format("--profile mariadb")).stdout)["services"]
+    assert [port["host_ip"] for port in services["mariadb"]["ports"]] == ["127.0.0.1"]
+    password = services["mariadb"]["environment"]["MARIADB_PASSWORD"]
+    address = services["cpu"]["environment"]["INTERLOCK_MARIADB_URL"]
+    assert address == f"mysql://interlock:{password}@mariadb:3306/interlock"
+
+
 @pytest.mark.parametrize("service", ["cpu", "io", "aio", "flower"])
 def test_containers_run_without_privileges(compose, service):
     said = compose.shell(
