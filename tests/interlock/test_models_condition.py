@@ -19,8 +19,8 @@ class Notifications(Machine):
 
     @initialize()
     def make(self):
-        lock = self.kind(client=self.parties[0].client)
-        self.locks = {party: self.kind(name=lock.name, client=party.client) for party in self.parties}
+        lock = self.kind(client=self.parties[0].client, linger=0)
+        self.locks = {party: self.kind(name=lock.name, client=party.client, linger=0) for party in self.parties}
         self.conditions = {party: interlock.Condition(lock, name="change") for party, lock in self.locks.items()}
         self.look, self.lock = interlock.Condition(lock, name="change"), lock
         self.holder = None

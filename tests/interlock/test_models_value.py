@@ -42,8 +42,8 @@ class Values(Machine):
     @initialize(typecodes=st.tuples(*[st.sampled_from(sorted(C_TYPES))] * 3))
     def make(self, typecodes):
         self.typecodes = typecodes
-        self.look = self.kind(client=self.parties[0].client)
-        self.locks = {party: self.kind(name=self.look.name, client=party.client) for party in self.parties}
+        self.look = self.kind(client=self.parties[0].client, linger=0)
+        self.locks = {party: self.kind(name=self.look.name, client=party.client, linger=0) for party in self.parties}
         self.values = {party: [self.made(party, number) for number in ALL] for party in self.parties}
         self.committed = [C_TYPES[typecode]().value for typecode in typecodes]
         self.written_last = list(self.committed)  # without what was added since
