@@ -39,7 +39,7 @@ def _require_workers() -> None:
         if not missing:
             return
         if not silent or time.monotonic() > until:
-            raise StackError(f"no worker takes tasks of queue {' and '.join(missing)}: start them with `make up`")
+            raise StackError(f"no worker takes tasks of queue {', '.join(missing)}: start them with `make up`")
         time.sleep(0.5)
 
 
@@ -57,4 +57,4 @@ def _watched(process: subprocess.Popen[bytes]) -> int:
         if not missing:
             seen = time.monotonic()
         elif time.monotonic() - seen > BACK_WITHIN:
-            raise StackError(f"no worker takes tasks of queue {' and '.join(missing)} any more: its log says why")
+            raise StackError(f"no worker takes tasks of queue {', '.join(missing)} any more: its log says why")

@@ -122,7 +122,7 @@ def test_run_without_workers_is_one_line():
         [sys.executable, "-m", "workers", "run", "threads"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert said.returncode == 1
-    assert said.stderr == "error: no worker takes tasks of queue aio and cpu and io: start them with `make up`\n"
+    assert said.stderr == "error: no worker takes tasks of queue aio, cpu, io: start them with `make up`\n"
 
 
 @pytest.mark.parametrize("arguments", [["run", "nonsense"], ["run", "lock", "-5"], ["run", "lock", "x"], ["nonsense"]])

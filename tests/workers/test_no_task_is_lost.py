@@ -26,7 +26,8 @@ QUICK = {"INTERLOCK_TASK_SECONDS_MAX": "5"}  # so that a vanished worker's tasks
 def worker(tmp_path, queue="cpu", pool="prefork", include="tasks"):
     """A worker on the test server, ready; killed at the end."""
     alive = tmp_path / f"{queue}-{time.monotonic_ns()}.alive"
-    env = {**os.environ, **QUICK, "INTERLOCK_LIVENESS_FILE": str(alive)}
+    custom = {"CELERY_CUSTOM_WORKER_POOL": "workers.coroutines:TaskPool"}
+    env = {**os.environ, **QUICK, **custom, "INTERLOCK_LIVENESS_FILE": str(alive)}
     with (tmp_path / "worker.log").open("a") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", queue, "-n", f"{alive.stem}@%h",

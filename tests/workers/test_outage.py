@@ -103,7 +103,7 @@ def test_program_goes_on_when_redis_is_back(tmp_path, server, name, seconds):
         assert len(received) == len(set(received)) >= 2, "each ran once"
         assert stack.poll() is None
         assert all(each.is_running() for each in stack.family if "flower" in " ".join(each.cmdline()))
-        wait_until(lambda: flower_s_workers(env) == {"cpu", "io"}, within=60, what="the workers in Flower")
+        wait_until(lambda: flower_s_workers(env) == {"cpu", "io", "aio"}, within=60, what="the workers in Flower")
         assert subprocess.run([sys.executable, "-m", "workers", "run", "processes"], cwd=ROOT, env=env).returncode == 0
 
 
@@ -174,7 +174,7 @@ def test_worker_that_dies_ends_the_stack_and_the_program(tmp_path):
 
 def test_program_whose_worker_dies_for_good_ends_with_a_line(tmp_path, client):
     env = {**os.environ}
-    with worker(tmp_path, "cpu") as cpu, worker(tmp_path, "io", "threads"):
+    with worker(tmp_path, "cpu") as cpu, worker(tmp_path, "io", "threads"), worker(tmp_path, "aio", "custom"):
         names = subprocess.run(
             [sys.executable, "-m", "workers", "status"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
         )
