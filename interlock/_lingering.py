@@ -6,6 +6,7 @@
 import logging
 import weakref
 from collections.abc import Callable
+from threading import get_ident
 from time import monotonic
 from typing import Any, Protocol
 
@@ -65,31 +66,38 @@ class Lingering:
 
     def acquire(self, station: Station, timeout: float | None) -> Steps[bool]:
         """Have the calling thread enter, after those of its process that came before; whether it did in time."""
+        me = get_ident()
+        inside = station.thread == me  # and asks again, as for a Lock: if that fails, its section goes on
+        entered = False
+        station.arriving[me] = True
+        try:
+            entered = yield from self._enter(station, timeout)
+            return entered
+        finally:
+            if not entered and not inside:
+                station.end_turn(me)
+            station.arriving.pop(me, None)
+
+    def _enter(self, station: Station, timeout: float | None) -> Steps[bool]:
         until = None if timeout is None else monotonic() + timeout
         if not (yield from station.take_turn(timeout)):
             return False
-        entered = False
-        try:
+        station.raise_loss()
+        if station.returning is not None or (station.hold is not None and monotonic() >= station.good_until):
+            try:  # its lease may be over, or somebody has broken it
+                yield from self._give_back(station, until)
+            except UnreachableError:
+                if until is None or monotonic() < until:
+                    raise
+                return False
             station.raise_loss()
-            if station.returning is not None or (station.hold is not None and monotonic() >= station.good_until):
-                try:  # its lease may be over, or somebody has broken it
-                    yield from self._give_back(station, until)
-                except UnreachableError:
-                    if until is None or monotonic() < until:
-                        raise
-                    return False
-                station.raise_loss()
-            if station.hold is None:
-                left = timeout if until is None or timeout == 0 else max(0.001, until - monotonic())
-                yield from self._session.acquire(station.of, lease=station.lease, timeout=left, station=station)
-            if station.hold is not None:
-                station.enter()
-                entered = True
-        finally:
-            if not entered:
-                station.thread = 0
-                station.end_turn()
-        return entered
+        if station.hold is None:
+            left = timeout if until is None or timeout == 0 else max(0.001, until - monotonic())
+            yield from self._session.acquire(station.of, lease=station.lease, timeout=left, station=station)
+        if station.hold is None:
+            return False
+        station.enter()
+        return True
 
     def begin(self, station: Station, hold: Hold, waiting: int, round_trip: float) -> None:
         """Redis has granted the lock to this process, while so many others wait for it. Under the mutex."""
@@ -103,16 +111,16 @@ class Lingering:
         Raises:
             LeaseLostError: the lease is over; what was not committed is discarded.
         """
+        inside = station.thread  # perhaps another thread
         station.finish_section()
         if station.hold is not None:
-            station.hold.count, station.nested = 1, False
+            station.hold.count = 1
         error = None
         try:
             if station.to_give_back():
                 error = yield from self._give_back(station)
         finally:
-            station.thread = 0
-            station.end_turn()
+            station.end_turn(inside)
         if error is not None:
             station.forgive()
             raise error
@@ -130,8 +138,7 @@ class Lingering:
         with self._mutex:
             station.end()
             hold.station, hold.owned_by = None, owner
-        station.thread, station.nested = 0, False
-        station.end_turn()
+        station.end_turn(station.thread)
 
     def _give_back(self, station: Station, until: float | None = None) -> Steps[InterlockError | None]:
         """Keep the lock no longer. Only by who has the turn. As `_return`."""
@@ -254,15 +261,14 @@ class Lingering:
 
     def look(self, station: Station) -> None:
         """Give back what nobody uses, or another waits for; commit what has waited long enough."""
-        if station.orphaned():
-            station.end_turn()
+        station.end_orphaned()
         try:
             if station.over() and station.take(station.HEARTBEAT):
                 try:
                     if station.over():
                         self._session.run(self._give_back(station, 0.0))  # what goes wrong is noted, for who wrote
                 finally:
-                    station.end_turn()
+                    station.end_turn(station.HEARTBEAT)
             elif station.uncommitted():
                 self._session.run(self.commit(station, 0.0))
         except Exception as error:  # whatever it is: other stations are looked at all the same

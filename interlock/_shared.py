@@ -64,6 +64,8 @@ class Shared(Primitive):
 class Guarded(Shared):
     """What a lock guards: it has a lock of its own, or shares another's."""
 
+    _known: Mapping[Key, Any] | None = None  # the copies that were told its type, for the fast paths
+
     def _prepare(  # type: ignore[override]
         self,
         typecode_or_type: Any,
@@ -121,6 +123,7 @@ class Guarded(Shared):
         if (yield from self._session.surely_lost(hold)):
             raise LeaseLostError(lost_text(hold))
         hold.copies.know(self.name, self.typecode, self._ttl_ms)
+        self._known = hold.copies.seen
         if hold.station is not None and self._lock._lingers():
             self._lock._station = hold.station
         return hold.copies

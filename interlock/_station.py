@@ -1,25 +1,23 @@
 """A lock that this process keeps for a while after its release: lingering.
 
 While it lingers, the process holds the lease and serves its own next acquire without asking Redis. Its threads take
-turns. Asked by another process, it gives the lock back at the first release after its linger time, or as soon as
-nobody uses it; not asked, when nobody has used it for a while. (Biased locking, Russell and Detlefs 2006, does the same
-between threads of one machine.)
+turns (`_turns.py`). Asked by another process, it gives the lock back at the first release after its linger time, or as
+soon as nobody uses it; not asked, when nobody has used it for a while.
 
 The fast paths stand where they are used, in `lock.py` and `value.py`: what they read is here.
 """
 
 import threading
-from collections import deque
 from time import monotonic
 from typing import Any
 
 from interlock import caller
 from interlock._scripts import Identity
 from interlock._standing import Hold
-from interlock._steps import Rest, Signal, Steps, pause
+from interlock._steps import Steps, pause
+from interlock._turns import TURN, Turns
 from interlock.errors import InterlockError
 
-TURN = 0.001  # seconds that a thread keeps its turn while others of its process wait: each change costs a switch
 LINGER_MIN, LINGER_MAX = 0.01, 0.25  # seconds, if nobody says otherwise
 ROUND_TRIPS = 12  # to linger for: a hand-over, one round trip and a switch of threads, then costs a tenth at most
 SWITCH = 0.001  # seconds: what a hand-over takes beside the network
@@ -30,12 +28,11 @@ ASKED = 0.002  # the same, when another process has just asked
 COMMIT = 0.2  # seconds that finished sections wait to be committed; a look may come IDLE later
 FINISHED_MAX = 1000  # values: each commit looks at all that were written under one hold
 WANTED_MAX = 8  # values that come with a grant; others are read when they are used
-HANDED = -2  # in place of a thread: the turn is on its way to one
 NOBODY = caller.Caller("", "nobody")
 
 
-class Station:
-    """One lock in one process: which thread is inside, who of its threads is next, and how long it lingers.
+class Station(Turns):
+    """One lock in one process: which thread is inside, what Redis granted it, and how long it lingers.
 
     Args:
         of: what the lock is to Redis.
@@ -43,12 +40,15 @@ class Station:
         linger: seconds; None: as the round trips that were measured say.
     """
 
+    __slots__ = (  # what the fast paths use, 25 times: each costs half
+        *("caller", "deadline", "finished", "good_until", "seen", "stay_until", "uses", "writer", "written"),
+        *("__dict__", "__weakref__"),
+    )
+
     def __init__(self, of: Identity, lease: float, linger: float | None) -> None:
+        super().__init__()
         self.of, self.lease, self._linger = of, lease, linger
-        self.turn: dict[int, int] = {}  # {0: thread} while that thread is inside, or asks Redis for all
         self._io: dict[int, object] = {}  # {0: who} while something is committed, or given back: one after the other
-        self.thread = 0  # who is inside; 0: nobody
-        self.nested = False  # whether that thread has entered an RLock more than once
         self.caller: caller.Caller | None = None  # the task that it runs
         self.hold: Hold | None = None  # what Redis has granted to this process
         self.seen: dict[Any, Any] = {}  # of the hold's copies, for the fast paths
@@ -65,19 +65,14 @@ class Station:
         self.due = float("inf")  # when the heartbeat looks at it
         self.commits = 0  # the number of the last commit
         self.committed_at = 0.0
-        self.queue: deque[Signal] = deque()  # threads that wait for their turn; the first tries each TURN
         self.writer: caller.Caller | None = NOBODY  # the task that finished the last section that wrote
         self._writers: set[str | None] = set()  # tasks, and None for no task, whose sections may not be committed yet
         self._losses: dict[str | None, InterlockError] = {}  # what of theirs was lost
-        self._handed: Signal | None = None  # to whom the turn was given
-        self._turn_until = 0.0
         self._often = 0  # how many strict sections followed one after the other
         self._left_at = self._came_at = -IDLE
         self._seen_uses = -1
-        self._seen_orphan = False
         self._first_use = 0
         self._begun = 0.0
-        self._mutex = threading.Lock()
 
     # --- strict at first ---
 
@@ -93,76 +88,7 @@ class Station:
         soon = self._came_at - self._left_at < IDLE
         self._often, self._left_at = self._often + 1 if soon else 0, monotonic()
 
-    # --- turns ---
-
-    HEARTBEAT = -1  # in place of a thread
-
-    def take(self, who: int) -> bool:
-        """Try to take the turn. One call in C, so that an exception of a signal handler leaves no doubt who has it."""
-        return self.turn.setdefault(0, who) == who and self.thread != who
-
-    def take_turn(self, timeout: float | None) -> Steps[bool]:
-        """Wait for the turn among the threads of this process, in order of arrival; whether it came in time."""
-        me = threading.get_ident()
-        if not self.queue and self.take(me):
-            return True
-        if timeout == 0:
-            return False
-        until = None if timeout is None else monotonic() + timeout
-        signal = Signal()
-        mine = False
-        try:
-            with self._mutex:
-                if not self.queue:
-                    self._turn_until = monotonic() + TURN
-                self.queue.append(signal)
-            while True:
-                with self._mutex:
-                    first = self.queue[0] is signal
-                    if self._handed is signal:
-                        self.turn[0] = me
-                        mine = True
-                    else:
-                        mine = first and self._handed is None and self.take(me)
-                left = None if until is None else until - monotonic()
-                if mine or (left is not None and left <= 0):
-                    return mine
-                yield Rest(signal, left if not first else TURN if left is None else min(left, TURN))
-        except BaseException:
-            self.interrupted(me, mine=False)
-            raise
-        finally:
-            with self._mutex:
-                if self._handed is signal:
-                    self._handed = None
-                    if not mine:
-                        self.turn.pop(0, None)
-                if signal in self.queue:
-                    self.queue.remove(signal)
-                self._turn_until = monotonic() + TURN
-                if self.queue:
-                    self.queue[0].wake()
-
-    def interrupted(self, me: int, *, mine: bool) -> None:
-        """An exception struck while a thread was about to enter; `mine`: it was inside before."""
-        if not mine and self.turn.get(0) == me:
-            self.thread = 0
-            self.end_turn()
-
-    def end_turn(self) -> None:
-        """Nobody is inside: the next may enter, at once or when the last one's time is over."""
-        self.turn.pop(0, None)
-        if self.queue:
-            self.pass_turn()
-
-    def pass_turn(self) -> None:
-        """Hand the turn to the first thread that waits, if the last one has had its time. Asks nobody to have it."""
-        with self._mutex:
-            if self.queue and self._handed is None and monotonic() >= self._turn_until:
-                if self.turn.setdefault(0, HANDED) != HANDED:
-                    return
-                self._handed = self.queue[0]
-                self._handed.wake()
+    # --- the turn with Redis ---
 
     def take_io(self, me: object) -> Steps[None]:
         """Wait until nothing else is committed or given back, for a round trip or so."""
@@ -180,7 +106,22 @@ class Station:
         """The thread that has the turn is inside."""
         self.caller = caller.current.get()
         self.uses += 1
-        self.thread = threading.get_ident()
+        self.sit(threading.get_ident())
+
+    def enter_at_once(self) -> bool:
+        """Enter if nobody is inside and Redis need not be asked; whether it did."""
+        me = threading.get_ident()
+        entered = False
+        try:
+            with self._mutex:
+                if monotonic() < self.good_until and self._take(me):
+                    entered = True
+                    self.enter()
+        except BaseException:
+            if entered:
+                self.end_turn(me)
+            raise
+        return entered
 
     def finish_section(self) -> None:
         """What the section wrote may be committed."""
@@ -253,9 +194,8 @@ class Station:
 
     def forget(self) -> None:
         """In a child made by fork: what was held is the parent's."""
-        self.hold, self.thread, self.good_until, self.nested = None, 0, 0.0, False
-        self.turn, self.queue, self._handed = {}, deque(), None
-        self._io, self._mutex = {}, threading.Lock()
+        self.reset()
+        self.hold, self.good_until, self._io = None, 0.0, {}
 
     def end(self) -> Hold | None:
         """It is kept no longer; what is to be released."""
@@ -287,13 +227,6 @@ class Station:
         """Whether something finished has waited long enough."""
         hold = self.hold
         return hold is not None and monotonic() >= self.committed_at + COMMIT and bool(hold.copies.unsent())
-
-    def orphaned(self) -> bool:
-        """Whether the turn is taken and nobody has it: an exception of a signal handler struck amid entering."""
-        nobody = self.hold is not None and not self.thread and self.returning is None and self._handed is None
-        orphan = nobody and self._seen_uses == self.uses and bool(self.turn)
-        before, self._seen_orphan = self._seen_orphan, orphan
-        return orphan and before
 
     def plan(self) -> None:
         """When to look again."""

@@ -154,18 +154,27 @@ class _BaseLock(Primitive):
         station = self._station
         if station is not None:
             me = get_ident()
-            inside = station.thread == me
-            try:
-                if station.turn.setdefault(0, me) == me and not inside:
-                    if monotonic() < station.good_until:
-                        station.caller = current()
+            seat = station.seat
+            if seat.thread == me and not seat.taken:
+                # Announce, then look again. Who takes the seat away (`Turns._take`) removes it, then looks whether it
+                # is taken: one of both sees the other. After the second look nothing is called, so that no handler of
+                # a signal that uses this lock itself comes between.
+                seat.taken = True
+                try:
+                    task = current()
+                    if monotonic() < station.good_until and station.seat is seat:
+                        station.caller = task
                         station.uses += 1
                         station.thread = me
                         return True
-                    station.end_turn()
-            except BaseException:
-                station.interrupted(me, mine=inside)
-                raise
+                except BaseException:
+                    if station.thread == me:
+                        station.thread = 0
+                    seat.taken = False
+                    raise
+                seat.taken = False
+            if station.enter_at_once():
+                return True
         return self.acquire()
 
     def __exit__(
@@ -176,17 +185,15 @@ class _BaseLock(Primitive):
             station is not None
             and station.thread == get_ident()
             and monotonic() < station.stay_until
-            and not station.nested
+            and (seat := station.seat).taken
         ):
             if station.written:
-                station.finished.update(station.written)
+                station.finished |= station.written
                 station.written.clear()
                 if station.writer is not station.caller:
                     station.note_writer()
             station.thread = 0
-            del station.turn[0]
-            if station.queue:
-                station.pass_turn()
+            seat.taken = False
         else:
             self.release()
 
@@ -278,4 +285,4 @@ class RLock(_BaseLock):
     def _nest(self, hold: Hold, change: int) -> None:
         hold.count += change
         if hold.station is not None:
-            hold.station.nested = hold.count > 1
+            hold.station.nest(hold.count > 1)

@@ -215,7 +215,7 @@ class Value(Guarded, RawValue):
             and station.thread == get_ident()
             and type(value) is int
             and self._lowest <= value <= self._highest
-            and self.name in station.seen
+            and self._known is station.seen
             and monotonic() < station.deadline
         ):
             station.written[self.name] = station.seen[self.name] = value

@@ -1,0 +1,326 @@
+"""Threads of one process pass a lock that lingers among themselves: who keeps a seat, and who takes it away."""
+
+import inspect
+import os
+import random
+import signal
+import sys
+import textwrap
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+import pytest
+import redis
+from peers import wait_until
+
+import interlock
+from interlock import _turns
+from interlock._lingering import Lingering
+from interlock._station import Station
+from interlock._turns import Turns
+from interlock.lock import _BaseLock
+
+HANDSHAKE = {  # name: (class, method, what stands there, what the twin has)
+    "enters_without_a_second_look": (_BaseLock, "__enter__", " and station.seat is seat", ""),
+    "takes_the_seat_though_it_is_taken": (Turns, "_take", "if keeper.taken and", "if False and"),
+    "never_asks_who_is_inside": (Turns, "take_turn", "if not mine and monotonic() >=", "if False and monotonic() >="),
+    "ends_turns_of_who_arrives": (Turns, "end_orphaned", " and self.turn not in self.arriving", ""),
+    "loses_its_own_section": (Lingering, "acquire", "if not entered and not inside:", "if not entered:"),
+}
+
+
+@contextmanager
+def broken(twin):
+    """The method without one of its guards; None: as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        if twin is not None:
+            owner, method, guard, instead = HANDSHAKE[twin]
+            source = textwrap.dedent(inspect.getsource(getattr(owner, method)))
+            assert source.count(guard) == 1
+            names = dict(vars(sys.modules[owner.__module__]))
+            exec(source.replace(guard, instead), names)
+            patch.setattr(owner, method, names[method])
+        yield
+
+
+@contextmanager
+def switching():
+    """Threads change as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+@contextmanager
+def switching_anywhere():
+    """And also where today's interpreter does not let them: at what the handshake reads and writes."""
+    with switching(), pytest.MonkeyPatch.context() as patch:
+        for owner, name in ((_turns.Seat, "taken"), (Turns, "seat"), (Turns, "thread"), (Station, "uses")):
+            patch.setattr(owner, name, called(vars(owner)[name]))
+        yield
+
+
+def called(slot):
+    """A slot that is read and written by calls in Python: at each, another thread may come."""
+    return property(lambda self: slot.__get__(self), lambda self, value: slot.__set__(self, value))
+
+
+class Crowd:
+    """Threads that count, each under the lock, in two steps between which others may come."""
+
+    def __init__(self, lock):
+        self.lock, self.counted, self.entered = lock, 0, 0
+        self.over = threading.Event()
+        self.failed = []
+
+    def section(self):
+        before = self.counted
+        self.counted = plus_one(before)
+
+    def use(self):
+        """As a thread does: many short sections."""
+        entered = 0
+        while not self.over.is_set():
+            for _ in range(50):
+                with self.lock:
+                    self.section()
+                entered += 1
+        with self.lock:
+            self.entered += entered
+
+    def take(self):
+        """As the heartbeat does: it takes the turn for a moment from who is outside."""
+        entered, station = 0, self.lock._station
+        while not self.over.is_set():
+            if station.take(station.HEARTBEAT):
+                self.section()
+                entered += 1
+                station.end_turn(station.HEARTBEAT)
+        with self.lock:
+            self.entered += entered
+
+    def run(self, bodies, seconds):
+        """Whether the count is exact."""
+        with self.lock:
+            pass
+        threads = [threading.Thread(target=self.noting, args=(body,), daemon=True) for body in bodies]
+        for thread in threads:
+            thread.start()
+        self.over.wait(seconds)
+        self.over.set()
+        for thread in threads:
+            thread.join(20)
+        return not self.failed and self.counted == self.entered > 0
+
+    def noting(self, body):
+        try:
+            body()
+        except BaseException as error:  # of a twin
+            self.over.set()
+            self.failed.append(error)
+
+
+def plus_one(number):
+    return number + 1
+
+
+@pytest.mark.parametrize("twin", [None, "enters_without_a_second_look", "takes_the_seat_though_it_is_taken"])
+def test_threads_that_take_each_others_seats_exclude_each_other(twin):
+    crowd = Crowd(interlock.Lock(linger=None))
+    with switching_anywhere(), broken(twin):
+        exact = crowd.run([crowd.use] * 4, 3)
+    assert exact == (twin is None)
+
+
+@pytest.mark.parametrize("twin", [None, "enters_without_a_second_look", "takes_the_seat_though_it_is_taken"])
+def test_heartbeat_that_takes_a_seat_away_excludes_who_enters(twin):
+    crowd = Crowd(interlock.Lock(linger=None))
+    with switching_anywhere(), broken(twin):
+        exact = crowd.run([crowd.use, crowd.take], 3)
+    assert exact == (twin is None)
+
+
+def test_threads_exclude_each_other_without_seats(monkeypatch):
+    """As on a build of Python without the interpreter's lock."""
+    monkeypatch.setattr(_turns, "SEATS", False)
+    crowd = Crowd(interlock.RLock(linger=None))
+    with switching_anywhere():
+        assert crowd.run([crowd.use] * 4, 1)
+    assert crowd.lock._station.seat is _turns.NO_SEAT
+
+
+def test_who_enters_again_keeps_its_seat():
+    for kind in (interlock.Lock, interlock.RLock):
+        lock = kind(linger=10)
+        with lock:
+            seat = lock._station.seat
+            assert seat.taken
+        with lock:
+            pass
+        assert lock._station.seat is seat
+        assert not seat.taken
+
+
+def test_nested_sections_leave_the_seat_to_their_thread():
+    lock = interlock.RLock(linger=10)
+    with lock:
+        seat = lock._station.seat
+        with lock:
+            assert lock._station.seat is _turns.NO_SEAT
+        assert lock._station.seat is seat
+    assert lock._station.seat is seat
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_thread_that_keeps_the_turn_outside_is_in_nobodys_way(ended):
+    """Whether it lives, and does something else, or not."""
+    lock, go = interlock.Lock(linger=10), threading.Event()
+
+    def use():
+        with lock:
+            pass
+        go.wait(0 if ended else 30)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    wait_until(lambda: lock._station and lock._station.seat.thread == thread.ident and not lock.locked())
+    if ended:
+        thread.join()
+    assert lock.acquire(blocking=False)
+    lock.release()
+    go.set()
+    thread.join()
+
+
+@pytest.mark.parametrize("twin", [None, "never_asks_who_is_inside"])
+def test_thread_that_waits_has_its_turn_though_another_is_inside_nearly_all_the_time(twin):
+    lock, over = interlock.Lock(linger=10), threading.Event()
+
+    def use():
+        while not over.is_set():
+            with lock:
+                over.wait(0.01)
+
+    thread = threading.Thread(target=use)
+    with broken(twin):
+        thread.start()
+        wait_until(lambda: lock._station and lock._station.uses > 2)
+        served = []
+        for _ in range(4):
+            served.append(lock.acquire(timeout=1))
+            if served[-1]:
+                lock.release()
+        over.set()
+        thread.join()
+    assert all(served) == (twin is None)
+
+
+@pytest.mark.parametrize("twin", [None, "ends_turns_of_who_arrives"])
+def test_thread_that_is_slow_to_enter_is_no_orphan(monkeypatch, twin):
+    """It has the turn, and waits for the interpreter or for Redis, longer than two looks of the heartbeat."""
+    lock, inside, most = interlock.Lock(linger=10), [], []
+    with lock:
+        pass
+    enter = Station.enter
+
+    def enter_late(station):
+        time.sleep(0.3)  # its slowness is what is tested
+        enter(station)
+
+    def use():
+        assert lock.acquire(timeout=20)
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.3)
+        inside.pop()
+        with suppress(interlock.InterlockError):
+            lock.release()
+
+    monkeypatch.setattr(Station, "enter", enter_late)
+    with broken(twin):
+        threads = [threading.Thread(target=use) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    assert (most == [1, 1]) == (twin is None)
+
+
+@contextmanager
+def handler(function):
+    before = signal.signal(signal.SIGALRM, function)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def strike(number, frame):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("twin", [None, "loses_its_own_section"])
+def test_who_asks_again_and_is_interrupted_keeps_its_section(twin):
+    lock, others = interlock.Lock(linger=10), []
+    with broken(twin), handler(strike):
+        lock.acquire()
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            lock.acquire(timeout=10)
+        thread = threading.Thread(target=lambda: others.append(lock.acquire(timeout=0.5)))
+        thread.start()
+        thread.join()
+        assert others == [twin is not None]
+    lock.release()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_exceptions_of_signal_handlers_leave_the_lock_usable(kind):
+    """They strike anywhere in fast sections, while another thread takes the seat away."""
+    lock, here, overlaps, over, struck = getattr(interlock, kind)(linger=0.02), [0], [], threading.Event(), 0
+    other = [0]
+
+    def section(me):
+        here[0] = me
+        plus_one(0)
+        if here[0] != me:
+            overlaps.append(me)
+
+    def use():
+        while not over.is_set():
+            with lock:
+                section("thread")
+                other[0] += 1
+            over.wait(0.001)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    until = time.monotonic() + 3
+    with handler(strike), switching():
+        while time.monotonic() < until:
+            with suppress(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(20e-6, 500e-6))
+                for _ in range(2000):
+                    with lock:
+                        section("main")
+                struck -= 1
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            struck += 1
+            while lock._mine() is not None:  # as after any such exception: it may have struck before the release began
+                lock.release()
+    count = other[0]
+    wait_until(lambda: other[0] > count, what="the other thread's next section")
+    over.set()
+    thread.join()
+    assert not overlaps
+    assert struck > 100
+    assert lock.acquire(timeout=5)
+    lock.release()
+    stranger = type(lock)(name=lock.name, client=redis.Redis.from_url(os.environ["REDIS_URL"]))
+    assert stranger.acquire(timeout=5)
+    stranger.release()
