@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ENGINE ?= .engine
 
-.PHONY: demo up status test test-compose bench bench-counter picture screenshots lint install install-dev clean
+.PHONY: demo up status test test-compose bench bench-counter lesson picture screenshots lint install install-dev clean
 
 install:
 	@$(PYTHON) deploy/install.py $(VENV) requirements.txt
@@ -37,9 +37,13 @@ bench: install
 bench-counter: install
 	@$(BIN)/python -m bench.counter $(ARGS)
 
-# The picture of the counter's committed figures.
+# Which concurrency fits which work, two minutes. To keep the figures, the picture and the page's table: make lesson ARGS=--save
+lesson: install
+	@$(BIN)/python -m bench.lesson $(ARGS)
+
+# The pictures of the committed figures, and the table of docs/lesson.md.
 picture: install
-	@$(BIN)/python -m bench.picture
+	@$(BIN)/python -m bench.picture && $(BIN)/python -m bench.lesson_picture
 
 # The pictures of the README, made by the test that opens Flower in a browser.
 screenshots: install-dev

@@ -61,24 +61,25 @@ def draw(figures: dict[str, Any]) -> str:
         'role="img" aria-labelledby="title">',
         f'<title id="title">Updates a second of a locked counter: {escape(_spoken(rates))}</title>',
         f"<style>{STYLE}</style>",
-        _text(16, 26, "A locked counter, +1 and -1 at once: updates a second", "title"),
-        _text(16, 46, note, "note"),
+        text(16, 26, "A locked counter, +1 and -1 at once: updates a second", "title"),
+        text(16, 46, note, "note"),
     ]
     bottom = TOP + ROW * len(rates)
     for power in range(low, math.floor(high) + 1):
         x = LEFT + reach(10**power)
         parts.append(f'<line class="line" x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{bottom}"/>')
-        parts.append(_text(x, bottom + 18, f"{10**power:,}", "note", "middle"))
+        parts.append(text(x, bottom + 18, f"{10**power:,}", "note", "middle"))
     for number, (row, rate) in enumerate(rates.items()):
         y = TOP + ROW * number
         side = "ours" if row.startswith("interlock") else "peer"
-        parts.append(_text(LEFT - 10, y + 15, ROWS[row], "", "end"))
+        parts.append(text(LEFT - 10, y + 15, ROWS[row], "", "end"))
         parts.append(f'<rect class="{side}" x="{LEFT}" y="{y}" width="{reach(rate):.1f}" height="{BAR}" rx="2"/>')
-        parts.append(_text(LEFT + reach(rate) + 8, y + 15, f"{_round(rate):,}", ""))
+        parts.append(text(LEFT + reach(rate) + 8, y + 15, f"{_round(rate):,}", ""))
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _text(x: float, y: float, words: str, style: str, anchor: str = "start") -> str:
+def text(x: float, y: float, words: str, style: str, anchor: str = "start") -> str:
+    """A line of text at that point, in px: its left end, its middle or its right end."""
     styled = f' class="{style}"' if style else ""
     return f'<text{styled} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 

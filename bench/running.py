@@ -1,13 +1,15 @@
-"""What both programs do beside measuring: say how far they are, write figures down, end in order."""
+"""What all programs do beside measuring: say how far they are, write figures down, end in order."""
 
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parent / "results"
+Tell = Callable[[str], None]
 
 
 def tell(line: str) -> None:

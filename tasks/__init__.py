@@ -12,8 +12,9 @@ from tasks.counting import (
     increment_value,
     increment_with_lock,
 )
-from tasks.cpu_bound import count_primes, print_cube, print_square
-from tasks.io_bound import print_letters, print_numbers
+from tasks.cpu_bound import count_primes, print_cube, print_square, sum_counts
+from tasks.io_bound import print_letters, print_numbers, sleep
+from tasks.mandelbrot import draw_tile
 from tasks.output import Line, say, watch
 from tasks.pages import fetch_pages
 from tasks.shared_array import count_last_digits
@@ -23,8 +24,9 @@ from tasks.stock import put_on_sale, read_stock, sell_fenced, sell_unlocked, sel
 
 __all__ = [
     "Line", "add_item", "app", "await_event", "consume", "count_last_digits", "count_primes", "decrement_unlocked",
-    "decrement_value", "decrement_with_lock", "fetch_pages", "get_items", "go_rounds", "increment_unlocked",
-    "increment_value", "increment_with_lock", "print_cube", "print_letters", "print_numbers", "print_square",
-    "produce", "put_items", "put_on_sale", "read_list", "read_stock", "receive_items", "remove_item", "say",
-    "sell_fenced", "sell_unlocked", "sell_with_lock", "send_items", "wait", "watch",
+    "decrement_value", "decrement_with_lock", "draw_tile", "fetch_pages", "get_items", "go_rounds",
+    "increment_unlocked", "increment_value", "increment_with_lock", "print_cube", "print_letters", "print_numbers",
+    "print_square", "produce", "put_items", "put_on_sale", "read_list", "read_stock", "receive_items",
+    "remove_item", "say", "sell_fenced", "sell_unlocked", "sell_with_lock", "send_items", "sleep", "sum_counts",
+    "wait", "watch",
 ]  # fmt: skip

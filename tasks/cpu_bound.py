@@ -1,5 +1,6 @@
 """Work that keeps a processor busy: queue `cpu`, worker processes. The tutorial's `multiprocessing` program."""
 
+import reprlib
 import time
 from typing import Any
 
@@ -9,7 +10,8 @@ from tasks.clock import server_time
 from tasks.output import place, say
 
 NUMBER_MAX = 1_000_000_000
-PRIMES_SPAN_MAX = 1_000_000
+PRIMES_SPAN_MAX = 10_000_000  # a byte for each number: 10 MB
+PARTS_MAX = 10_000
 
 
 def _check(num: int, pause: float) -> None:
@@ -48,7 +50,10 @@ def _check_range(start: int, stop: int) -> None:
 
 @app.task(check=_check_range)
 def count_primes(start: int, stop: int) -> int:
-    """How many primes p there are with start <= p < stop, by a sieve."""
+    """Print and return how many primes p there are with start <= p < stop, by a sieve.
+
+    Its slices are filled by C code, but under the interpreter's lock: threads of one process sieve no faster than one.
+    """
     low = max(start, 2)
     sieve = bytearray([1]) * max(0, stop - low)
     divisor = 2
@@ -56,4 +61,21 @@ def count_primes(start: int, stop: int) -> int:
         first = max(divisor * divisor, -(-low // divisor) * divisor)
         sieve[first - low :: divisor] = bytes(len(range(first, stop, divisor)))
         divisor += 1
-    return sum(sieve)
+    count = sieve.count(1)
+    say(f"Primes from {start:,} to {stop:,}: {count:,}")
+    return count
+
+
+def _check_counts(counts: list[int]) -> None:
+    if counts is checks.LATER:
+        return
+    if not isinstance(counts, list) or len(counts) > PARTS_MAX:
+        raise TypeError(f"counts must be a list of at most {PARTS_MAX:,} whole numbers, not {reprlib.repr(counts)}")
+    for count in counts:
+        checks.whole_number("each of counts", count, 0, NUMBER_MAX)
+
+
+@app.task(check=_check_counts)
+def sum_counts(counts: list[int]) -> int:
+    """The body of a chord: the sum of what its tasks counted."""
+    return sum(counts)

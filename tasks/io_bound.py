@@ -1,10 +1,11 @@
 """Work that mostly waits: queue `io`, worker threads. The tutorial's `threading` program."""
 
 import time
+from typing import Any
 
 from tasks import checks
 from tasks.app import app
-from tasks.output import say
+from tasks.output import place, say
 
 
 @app.task(check=checks.pause_seconds)
@@ -23,3 +24,10 @@ def print_letters(pause: float = 1.0) -> int:
         say(f"Letter: {letter}")
         time.sleep(pause)
     return 5
+
+
+@app.task(check=checks.pause_seconds)
+def sleep(pause: float = 1.0) -> dict[str, Any]:
+    """Do nothing for a pause in seconds, as while a network or a disk is slow. Returns where."""
+    time.sleep(pause)
+    return place()

@@ -111,5 +111,6 @@ def settings(environment: Environment) -> dict[str, Any]:
             "tasks.coroutines",
             "tasks.pages",
             "tasks.stock",
+            "tasks.mandelbrot",
         ),
     }

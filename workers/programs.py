@@ -1,4 +1,4 @@
-"""The programs of the tutorial, in its order, and what each shows on one machine."""
+"""The programs of the tutorial, in its order, then those beyond it, and what each shows on one machine."""
 
 from dataclasses import dataclass
 
@@ -27,4 +27,6 @@ PROGRAMS = (
     Program("shared_array", "each update counted"),
     Program("event", "all go on when it is set"),
     Program("barrier", "nobody is a round ahead"),
+    Program("primes", "pi(10^8) = 5,761,455"),
+    Program("mandelbrot", "one process, one colour"),
 )

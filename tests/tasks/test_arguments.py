@@ -48,7 +48,7 @@ def nothing_enqueued(client):
         (lambda: print_numbers.delay(float("nan")), ValueError, "pause must be 0 to 60 seconds"),
         (lambda: print_numbers.delay("1"), TypeError, "pause must be 0 to 60 seconds"),
         (lambda: count_primes.delay(10, 5), ValueError, "stop must be a whole number from 10"),
-        (lambda: count_primes.delay(0, 10**9), ValueError, "stop must be a whole number from 0 to 1,000,000"),
+        (lambda: count_primes.delay(0, 10**9), ValueError, "stop must be a whole number from 0 to 10,000,000"),
         (lambda: increment_value.delay(7, 5), TypeError, "shared must be an interlock.Value"),
         (lambda: increment_unlocked.delay(None), TypeError, "shared must be an interlock.RawValue"),
         (lambda: add_item.delay("", interlock.Semaphore(3), 1), ValueError, "items must be the name of a list"),

@@ -1,0 +1,121 @@
+"""Which kind of concurrency fits which work: the same CPU-bound and I/O-bound tasks on every kind of worker pool.
+
+    .venv/bin/python -m bench.lesson            all of it, in two minutes on two cores
+    .venv/bin/python -m bench.lesson --quick    few pieces, once: does everything work?
+    .venv/bin/python -m bench.lesson --save     also writes bench/results/lesson.json, the picture and docs/lesson.md
+
+It starts a server of its own, and one worker after the other. A speed-up is the time of the pieces one after the other,
+in one thread, over their time with so many at once.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench import lesson_page, lesson_picture, lesson_pools, noise, running
+from bench.server import server
+from workers.children import ROOT
+from workers.redis_server import StackError
+
+PICTURE = ROOT / "build" / "lesson.svg"  # of a run that is not saved
+GIL = "import sys, workers.celery; print(getattr(sys, '_is_gil_enabled', lambda: True)())"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0: measured; 1: pieces ran in other processes than they should, or nothing could be measured."""
+    parser = argparse.ArgumentParser(prog="python -m bench.lesson", description="Which concurrency fits which work.")
+    parser.add_argument("--quick", action="store_true", help="few pieces, once")
+    parser.add_argument("--save", action="store_true", help="write the figures, the picture and the page's table")
+    parser.add_argument("--picture", type=Path, default=PICTURE, help="where the picture goes, if it is not saved")
+    chosen = parser.parse_args(arguments)
+    began = time.monotonic()
+    try:
+        with server() as started, tempfile.TemporaryDirectory(prefix="interlock-lesson-") as folder:
+            os.environ["REDIS_URL"] = f"redis://127.0.0.1:{started.port}/0"
+            os.environ.pop("INTERLOCK_PREFIX", None)
+            from bench import lesson_turns  # not above: it loads the settings, and those REDIS_URL
+
+            plan = lesson_turns.QUICK if chosen.quick else lesson_turns.Plan()
+            machine = noise.machine(started.version())
+            machine |= {"cores": str(cores()), "Python": python()}
+            with _progress(len(lesson_turns.rows(plan)) + len(lesson_pools.MANY)) as tell:
+                measured = lesson_turns.measure(plan, Path(folder), tell)
+    except StackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    machine["load after"] = noise.load()
+    machine["took"] = f"{time.monotonic() - began:.0f} s"
+    figures = {"machine": machine, "plan": asdict(plan), **asdict(measured)}
+    lesson_page.show(figures)
+    for line in measured.wrong():
+        print(f"WRONG: {line}")
+    if chosen.save and not measured.wrong():
+        running.save(lesson_page.RESULTS, figures)
+        lesson_page.write(figures)
+        lesson_picture.write(figures, lesson_picture.PICTURE)
+    else:
+        lesson_picture.write(figures, chosen.picture)
+        print(f"The picture: {chosen.picture}")
+    return 1 if measured.wrong() else 0
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def python() -> str:
+    """Which Python, and whether a worker on it has the interpreter's lock: a free-threaded build may have it, too."""
+    asked = [sys.executable, "-c", GIL]
+    with_gil = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    return described(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), with_gil == "True")
+
+
+def described(free_threaded: bool, with_gil: bool) -> str:
+    """Name, version and build of this Python, for people."""
+    name = f"{sys.implementation.name.replace('cpython', 'CPython')} {sys.version.split()[0]}"
+    if not free_threaded:
+        return f"{name}, with the GIL"
+    return f"{name}, free-threaded build, {'but the GIL is on' if with_gil else 'without the GIL'}"
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[running.Tell]:
+    """What to call at the beginning of each step: a bar, or lines where there is no terminal."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description:<24}"), BarColumn(32), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    ) as progress:  # fmt: skip
+        bar = progress.add_task("starting", total=total)
+        begun = 0
+
+        def tell(step: str) -> None:
+            nonlocal begun
+            progress.update(bar, description=step, completed=begun)
+            begun += 1
+            if progress.disable:
+                running.tell(step)
+
+        yield tell
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, running.stop)  # so that what was started is ended
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
