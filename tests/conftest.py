@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     """Start the server before any test module is imported: settings are read at import."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs us in the background has it ignored
     folder = Path(tempfile.mkdtemp(prefix="interlock-tests-"))
     port = redis_server.free_port()
     path = redis_server.wheel_binary()
