@@ -45,6 +45,6 @@ def test_imports_go_one_way():
 
 def test_repository_names_no_index_and_no_lock_file_that_does():
     text = (ROOT / "requirements.txt").read_text()
-    assert "http" not in text
+    assert "http:" not in text and "https:" not in text
     assert not (ROOT / "poetry.lock").exists()
     assert not (ROOT / "pylock.toml").exists()

@@ -187,7 +187,7 @@ TWINS = {
     "array without its lock": (
         "shared_array",
         "program.count_last_digits = twins.count_without_the_lock\n"
-        "program.interlock.Array = lambda code, size, linger: interlock.RawArray(code, size)",
+        "program.interlock.Array = lambda code, size: interlock.RawArray(code, size)",
         "no update of an element is lost",
     ),
     "event that nobody waits for": ("event", "program.await_event = twins.await_nothing", "nobody goes on before"),
