@@ -80,6 +80,6 @@ def test_places_that_are_named_exist(folder):
 
 
 def test_worker_commands_of_the_table_are_those_that_the_stack_uses():
-    for queue, pool in (("io", "threads"), ("cpu", "prefork")):
+    for queue, pool in (("io", "threads"), ("cpu", "prefork"), ("aio", "custom")):
         assert f"celery -A workers worker -Q {queue} --pool {pool}" in README
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
