@@ -294,7 +294,7 @@ def test_stopped_workers_leave_the_page(compose):
     def listed():
         return [each["hostname"] for each in json.loads(compose.flower("/workers?json=1"))["data"]]
 
-    wait_until(lambda: len(listed()) == 2, within=100, what="the stopped workers' leaving")
+    wait_until(lambda: len(listed()) == 3, within=100, what="the stopped workers' leaving")
     assert {name.partition("@")[0] for name in listed()} == {"cpu", "io", "aio"}
 
 

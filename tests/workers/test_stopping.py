@@ -15,7 +15,7 @@ from peers import wait_until
 
 from workers.children import ROOT
 
-TURNS = 8
+TURNS = 5
 LAST = 12.0  # seconds: then `up` has been up for long, and `demo` is among its programs
 FIRST = 0.1  # seconds: before, Python itself starts, and a signal ends it in Python's own way
 SEED = random.randrange(10**6)
