@@ -1,7 +1,6 @@
 """Measure, print, and with --save write the raw figures down."""
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -51,9 +50,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, running.stop)  # so that what was started is ended
-    try:
-        code = main()
-    except KeyboardInterrupt:
-        code = 130
-    sys.exit(code)
+    running.run(main)

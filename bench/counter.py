@@ -9,7 +9,6 @@ It starts a server of its own, as `python -m bench` does, and what is said there
 """
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -55,9 +54,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, running.stop)  # so that what was started is ended
-    try:
-        code = main()
-    except KeyboardInterrupt:
-        code = 130
-    sys.exit(code)
+    running.run(main)

@@ -10,7 +10,6 @@ in one thread, over their time with so many at once.
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -113,9 +112,4 @@ def _progress(total: int) -> Iterator[running.Tell]:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, running.stop)  # so that what was started is ended
-    try:
-        code = main()
-    except KeyboardInterrupt:
-        code = 130
-    sys.exit(code)
+    running.run(main)

@@ -2,11 +2,12 @@
 
 import json
 import math
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 RESULTS = Path(__file__).resolve().parent / "results"
 Tell = Callable[[str], None]
@@ -33,6 +34,15 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def stop(number: int, _: FrameType | None) -> None:
-    """End by SystemExit: whatever was started is ended."""
+def run(main: Callable[[], int]) -> NoReturn:
+    """Run a program, and exit with its code; interrupted or told to stop, it ends what it has started."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+def _stop(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
