@@ -20,6 +20,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import redis
@@ -462,6 +463,9 @@ class Session:
                 with standing.mutex:
                     wait.arrival, wait.sample = asked.token, (sent, asked.now_ms)
                     self.heartbeat.plan(wait, asked.ms)
+                confirmation = self._confirmation(wait, 0)
+                if not self._outbox.opened(confirmation):
+                    yield Blocking(partial(self._outbox.open, confirmation))
             left = None if until is None else until - time.monotonic()
             if not (yield Rest(wait.signal, left)):
                 with standing.mutex:
@@ -546,6 +550,9 @@ class Session:
             if signal is not None:
                 signal.wake()
 
+    def _confirmation(self, wait: Wait, token: int) -> tuple[str | int, ...]:
+        return _scripts.confirm_command(wait.of, id=wait.id, token=token, lease_ms=wait.lease_ms)
+
     def _on_grant(self, id: str, grant: Grant) -> None:
         standing = self.standing
         with standing.mutex:
@@ -557,7 +564,7 @@ class Session:
             _scripts.load_confirm(self.wire)
         # At once, before the section and without awaiting the reply: later, a C call in the section may keep the GIL.
         confirmed = time.monotonic()
-        self._outbox.send(_scripts.confirm_command(wait.of, id=id, token=grant.token, lease_ms=wait.lease_ms))
+        self._outbox.send(self._confirmation(wait, grant.token))
         with standing.mutex:
             first = wait.grant is None
             if wait.grant is None or wait.grant.token != grant.token:  # else the first confirmation is what counts

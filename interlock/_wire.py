@@ -227,15 +227,41 @@ class Outbox:
         self._mutex = threading.Lock()
         self.forgotten = False  # a server did not know a script
 
+    def opened(self, command: tuple[str | int, ...]) -> bool:
+        """Whether such a command can be sent without connecting first."""
+        try:
+            posted = self._posted.get(self._wire.line(command))
+        except UNANSWERED:  # `send` will say so
+            return True
+        return posted is not None and posted.connection.is_connected
+
+    def open(self, command: tuple[str | int, ...]) -> None:
+        """Connect to where such a command will be sent: that takes round trips."""
+        with self._mutex:
+            try:
+                posted = self._to(command)
+                if posted.connection.is_connected:
+                    return
+                try:
+                    posted.connection.connect()
+                except BaseException:  # perhaps amid its first commands
+                    posted.connection.disconnect()
+                    raise
+            except UNANSWERED as error:
+                log.info("not connected ahead of time: %s", error)
+
+    def _to(self, command: tuple[str | int, ...]) -> Posted:
+        line = self._wire.line(command)
+        if line not in self._posted:
+            self._posted[line] = Posted(line.connection())
+        return self._posted[line]
+
     def send(self, command: tuple[str | int, ...]) -> None:
         """Send one command; failures are logged."""
         with self._mutex:
             posted = None
             try:
-                line = self._wire.line(command)
-                posted = self._posted.get(line)
-                if posted is None:
-                    posted = self._posted[line] = Posted(line.connection())
+                posted = self._to(command)
                 while posted.unread and posted.connection.can_read(timeout=0):
                     posted.unread -= 1
                     self._read(posted.connection)
