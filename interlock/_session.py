@@ -60,7 +60,7 @@ class Session:
         self.heartbeat = Heartbeat(self.wire, self.standing, self._on_grant, self._look_at_runs, self.close)
         self.lingering = Lingering(self, self.heartbeat.wake_by)
         self.heartbeat.stations, self.heartbeat.look = self.lingering.stations, self.lingering.look
-        self._round_trip = 0.0  # seconds, as measured
+        self.round_trip = 0.0  # seconds, as measured
         self._checked = False
         self._checking = threading.Lock()
         self._runs: frozenset[str] = frozenset()  # of the servers' processes
@@ -422,7 +422,7 @@ class Session:
             wants="" if wait.station is None else wait.station.wants,
         )
         took = time.monotonic() - sent
-        self._round_trip = took if not self._round_trip else min(took, 0.8 * self._round_trip + 0.2 * took)
+        self.round_trip = took if not self.round_trip else min(took, 0.8 * self.round_trip + 0.2 * took)
         return sent, asked
 
     def _try(self, wait: Wait) -> Steps[Hold | None]:
@@ -501,7 +501,7 @@ class Session:
             self.heartbeat.wake_by(due)
             if wait.station is not None:
                 hold.copies.receive(wait.station.wants, texts)
-                self.lingering.begin(wait.station, hold, max(waiting, wait.asked), self._round_trip)
+                self.lingering.begin(wait.station, hold, max(waiting, wait.asked), self.round_trip)
         return hold
 
     def _leave(self, wait: Wait) -> Steps[None]:

@@ -23,8 +23,10 @@ ROUND_TRIPS = 12  # to linger for: a hand-over, one round trip and a switch of t
 SWITCH = 0.001  # seconds: what a hand-over takes beside the network
 LEASE_MIN = 1.0  # seconds: with a shorter lease nobody lingers: there are too few tokens in it
 IDLE = 0.05  # seconds between two looks at whether anybody uses it
+LOOK = 0.01  # the same, while another process waits
+ASKED = 0.002  # the same, when it has just asked
 OFTEN = 2  # sections one after the other, IDLE apart at most: then it lingers, if nobody has said for how long
-ASKED = 0.002  # the same, when another process has just asked
+FAR = 0.004  # seconds: what takes longer is a round trip over a slow network
 COMMIT = 0.2  # seconds that finished sections wait to be committed; a look may come IDLE later
 FINISHED_MAX = 1000  # values: each commit looks at all that were written under one hold
 WANTED_MAX = 8  # values that come with a grant; others are read when they are used
@@ -76,10 +78,15 @@ class Station(Turns):
 
     # --- strict at first ---
 
-    def lingers(self) -> bool:
-        """Whether the caller is to enter by it. A lock that is used now and then is a strict one."""
+    def lingers(self, round_trip: float) -> bool:
+        """Whether the caller is to enter by it. A lock that is used now and then is a strict one.
+
+        Args:
+            round_trip: seconds, as measured; who comes back sooner over a slow network would do nothing but wait.
+        """
         self._came_at = monotonic()
-        if self._linger is not None or (self._often >= OFTEN and self._came_at - self._left_at < IDLE):
+        pause = self._came_at - self._left_at
+        if self._linger is not None or pause < round_trip > FAR or (self._often >= OFTEN and pause < IDLE):
             return True
         return self.hold is not None or self.returning is not None or bool(self._losses)
 
@@ -158,7 +165,7 @@ class Station(Turns):
         linger = self.linger(round_trip)
         self.linger_until = now + linger
         self._first_use, self._seen_uses, self.committed_at, self._begun = self.uses + 1, -1, now, now
-        self.due = now + (min(linger, IDLE) if self.asked else IDLE)
+        self.due = now + (min(linger, LOOK) if self.asked else IDLE)
         self.renewed()
 
     def linger(self, round_trip: float) -> float:
@@ -235,7 +242,7 @@ class Station(Turns):
         if self.hold is None and self.returning is None:
             self.due = float("inf")
         elif self.asked and now < self.linger_until:
-            self.due = self.linger_until
+            self.due = min(self.linger_until, now + LOOK)
         else:
             self.due = now + IDLE
 

@@ -65,7 +65,7 @@ class _BaseLock(Primitive):
         session = self._session
         if self._lingers():
             self._station = station = session.lingering.station(self._of, self.lease, self.linger)
-            if station.lingers():
+            if station.lingers(session.round_trip):
                 return (yield from session.lingering.acquire(station, wait))
         hold = yield from session.acquire(self._of, lease=self.lease, timeout=wait)
         return hold is not None
