@@ -42,7 +42,7 @@ def wants(_: Any, port: int, name: str, gate: Gate) -> int:
     with lock:  # so that there is a station, and its hold
         station = lock._session.lingering.stations[lock._of.state]
         hold = station.hold
-        longest = max(len(station.wants), 0 if hold is None else len(hold.copies.wanted(8)))
+        longest = max(len(station.wants), 0 if hold is None else len(hold.copies.wanted()))
     gate()
     return longest
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from interlock import _ctypes
+from interlock._turns import NO_SEAT, Seat
 
 Key: TypeAlias = str | tuple[str, int]
 """A value by its name, or an element of an array by the array's name and its index."""
@@ -13,6 +14,37 @@ Writes: TypeAlias = Mapping[str, tuple[str | dict[str, str], int | None]]
 """What scripts are to store: key in Redis -> what a value is to hold, or elements of an array by index; a ttl in ms."""
 
 MISSING: Any = object()
+
+WANTED_MAX = 8  # values that come with a grant; others are read when they are used
+
+Section: TypeAlias = object | None
+"""A section of code under the lock, by whatever object nothing else is; None: none."""
+
+
+class Cell:
+    """The copy of one value, or of one element of an array.
+
+    What finished sections wrote can be read amid another one, for its first write leaves what was there in `before`.
+    The order of a write, and of a read in `finished`, lets both go on without a mutex.
+    """
+
+    __slots__ = ("before", "gone", "now", "seat", "section", "sent")
+
+    def __init__(self) -> None:
+        self.now: Any = MISSING  # what sections read
+        self.before: Any = MISSING  # what was there when the section began that wrote it last
+        self.section: Section = None  # that wrote it last
+        self.sent: Any = MISSING  # what Redis has stored, of what was written
+        self.gone = False  # the value was unlinked: what Redis has stored of it is no more
+        self.seat = NO_SEAT  # who is inside by it may read and write this, without asking anybody
+
+    def finished(self, running: Section) -> Any:
+        """What it holds but for the section that runs; MISSING if nothing."""
+        now = self.now  # first: if that section begins to write it after this, then `now` is what was before
+        return self.before if running is not None and self.section is running else now
+
+
+NO_CELL = Cell()
 
 
 class Copies:
@@ -26,60 +58,93 @@ class Copies:
 
     def __init__(self, token: int) -> None:
         self.token = token  # of the grant
-        self.seen: dict[Key, Any] = {}  # what the section reads: as Redis had it, and all that was written since
-        self.written: dict[Key, Any] = {}  # what the section wrote
-        self.finished: dict[Key, Any] = {}  # what finished sections wrote, sent or not
-        self._sent: dict[Key, Any] = {}  # of that, what Redis has stored
+        self.cells: dict[Key, Cell] = {}
+        self.written: dict[Key, Cell] = {}  # those of them that any section wrote, or may write without asking anybody
         self._arrays: set[str] = set()  # names of those that were read whole
         self._types: dict[str, tuple[str, int | None]] = {}  # type code and ttl (ms) by name
+        self._used: dict[str, bool] = {}  # by name, the latest last
 
-    def know(self, name: str, typecode: str, ttl_ms: int | None) -> None:
-        """How a value, or the elements of an array, are stored."""
+    def use(self, name: str, typecode: str, ttl_ms: int | None) -> None:
+        """A section is about to use a value or an array, of which this is the type code; and its ttl in ms."""
         self._types[name] = typecode, ttl_ms
+        self._used.pop(name, None)
+        self._used[name] = True
 
     def know_whole(self, name: str, elements: Mapping[Key, Any]) -> None:
         """All elements of an array, as Redis has them; those that the sections wrote are newer."""
-        self.seen.update({key: element for key, element in elements.items() if key not in self.seen})
+        for key, element in elements.items():
+            if self.read(key) is MISSING:
+                self.cell(key).now = element
         self._arrays.add(name)
 
-    def write(self, key: Key, value: Any) -> None:
+    def cell(self, key: Key) -> Cell:
+        """The one of that value."""
+        found = self.cells.get(key)
+        return self.cells.setdefault(key, Cell()) if found is None else found
+
+    def read(self, key: Key) -> Any:
+        """What the section sees; MISSING if that is not here."""
+        found = self.cells.get(key)
+        return MISSING if found is None else found.now
+
+    def write(self, key: Key, value: Any, section: Section) -> Cell:
         """The section writes a value, as its C type holds it."""
-        self.written[key] = value  # first: what is seen and not written would never be sent
-        self.seen[key] = value
+        cell = self.cell(key)
+        self.written[key] = cell  # first: what is seen and not written would never be sent
+        if cell.section is not section:
+            cell.before = cell.now
+            cell.section = section
+        cell.now = value
+        return cell
 
-    def forget(self, name: str) -> None:
-        """A value is no more: only what the section wrote to it is read here, and told when it is to be stored."""
+    def forget(self, name: str, running: Section) -> None:
+        """A value is no more: only what the section wrote to it is read here; it is told when that is to be stored."""
         self._arrays.discard(name)
-        for copies in (self.finished, self.seen):
-            for key in copies.copy():
-                of_it = key == name or (isinstance(key, tuple) and key[0] == name)
-                if of_it and key not in self.written:
-                    copies.pop(key, None)
+        for key, cell in self.cells.copy().items():
+            if key == name or (isinstance(key, tuple) and key[0] == name):
+                cell.gone = True
+                if running is None or cell.section is not running:
+                    self.cells.pop(key, None)  # first: see `reach`
+                    cell.seat = NO_SEAT
 
-    def finish_section(self) -> None:
-        """What the section wrote may be sent."""
-        self.finished.update(self.written)
-        self.written.clear()
+    def reach(self, key: Key, cell: Cell, seat: Seat) -> None:
+        """Let the fast paths of a seat, whose thread is inside, use a cell."""
+        self.written[key] = cell  # first, as in `write`
+        cell.seat = seat
+        if self.cells.get(key) is not cell:  # forgotten meanwhile
+            cell.seat = NO_SEAT
 
-    def unsent(self) -> dict[Key, Any]:
+    def finished(self, running: Section) -> dict[Key, Any]:
+        """What finished sections wrote, while that one runs."""
+        found = {}
+        for key, cell in self.written.copy().items():
+            value = cell.finished(running)
+            if value is not MISSING and cell.section is not None and not (cell.gone and cell.sent is value):
+                found[key] = value
+        return found
+
+    def unsent(self, running: Section) -> dict[Key, Any]:
         """What finished sections wrote and Redis has not stored; all of a section or nothing."""
-        sent = self._sent
-        return {key: value for key, value in self.finished.copy().items() if sent.get(key, MISSING) is not value}
+        found = self.finished(running)
+        return {key: value for key, value in found.items() if self.written.get(key, NO_CELL).sent is not value}
 
     def stored(self, sent: Mapping[Key, Any]) -> None:
         """Redis has stored this."""
-        self._sent.update(sent)
+        for key, value in sent.items():
+            cell = self.written.get(key)
+            if cell is not None:
+                cell.sent = value
 
     def receive(self, wants: str, texts: Sequence[str | None]) -> None:
         """These values came with the grant; None: gone, which is noticed when it is read."""
         for (name, ttl_ms), text in zip(json.loads(wants) if texts else (), texts, strict=True):
             if text is not None and text.startswith("*:"):
                 typecode, elements = _ctypes.decode_array(json.loads(text[2:]))
-                self.know(name, typecode, ttl_ms or None)
+                self._types[name] = typecode, ttl_ms or None
                 self.know_whole(name, {(name, index): element for index, element in enumerate(elements)})
             elif text is not None:
-                self.know(name, text[0], ttl_ms or None)
-                self.seen[name] = _ctypes.decode(text[0], text[2:], self.token)
+                self._types[name] = text[0], ttl_ms or None
+                self.cell(name).now = _ctypes.decode(text[0], text[2:], self.token)
 
     def encoded(self, state: str, unsent: Mapping[Key, Any]) -> Writes:
         """Something unsent as the scripts want it."""
@@ -101,9 +166,9 @@ class Copies:
         """Seconds after which the first of the values that were used vanishes if nobody touches it in Redis."""
         return min((ttl_ms / 1000 for _, ttl_ms in self._types.copy().values() if ttl_ms), default=float("inf"))
 
-    def wanted(self, most: int) -> str:
+    def wanted(self) -> str:
         """The values that were used, as JSON [[name, ttl in ms or 0], ...]: to come with the next grant. '' if none."""
-        names = [name for name in self._types if name in self.seen or name in self._arrays][-most:]
+        names = [name for name in list(self._used) if name in self.cells or name in self._arrays][-WANTED_MAX:]
         return json.dumps([[name, self._types[name][1] or 0] for name in names]) if names else ""
 
 

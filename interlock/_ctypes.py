@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +14,14 @@ CTYPES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def int_range(typecode: str) -> tuple[int, int]:
-    """The least and the largest int that the type holds as it is; nothing, (0, -1), if it is no type of ints."""
+def held_as_they_are(typecode: str) -> tuple[Any, float, float]:
+    """Which values the type holds as they are: those of what Python type, from which to which; perhaps not all."""
+    if typecode == "d":
+        return float, -math.inf, math.inf
     if typecode not in "bBhHiIlLqQ":
-        return 0, -1
+        return int, 0, -1
     bits = 8 * ctypes.sizeof(CTYPES[typecode])
-    return (0, 2**bits - 1) if typecode.isupper() else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return (int, 0, 2**bits - 1) if typecode.isupper() else (int, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
 def typecode_of(typecode_or_type: Any) -> str:

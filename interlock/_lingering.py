@@ -28,7 +28,9 @@ class Locks(Protocol):
 
     standing: Standing
 
-    def acquire(self, of: Identity, *, lease: float, timeout: float | None, station: Station) -> Steps[Hold | None]:
+    def acquire(
+        self, of: Identity, *, lease: float, timeout: float | None, station: Station, wants: str
+    ) -> Steps[Hold | None]:
         """Get the lock from Redis, for a station."""
 
     def release(self, hold: Hold, *, until: float | None = None) -> Steps[None]:
@@ -93,9 +95,12 @@ class Lingering:
             station.raise_loss()
         if station.hold is None:
             left = timeout if until is None or timeout == 0 else max(0.001, until - monotonic())
-            yield from self._session.acquire(station.of, lease=station.lease, timeout=left, station=station)
+            yield from self._session.acquire(
+                station.of, lease=station.lease, timeout=left, station=station, wants=station.wants
+            )
         if station.hold is None:
             return False
+        station.hold.count = 1
         station.enter()
         return True
 
@@ -112,7 +117,6 @@ class Lingering:
             LeaseLostError: the lease is over; what was not committed is discarded.
         """
         inside = station.thread  # perhaps another thread
-        station.finish_section()
         if station.hold is not None:
             station.hold.count = 1
         error = None
@@ -143,10 +147,12 @@ class Lingering:
     def _give_back(self, station: Station, until: float | None = None) -> Steps[InterlockError | None]:
         """Keep the lock no longer. Only by who has the turn. As `_return`."""
         with self._mutex:
-            if station.returning is None:
-                hold = station.returning = station.end()
-                if hold is not None:
-                    hold.releaser, hold.due = -1, float("inf")
+            hold = station.hold
+            if station.returning is None and hold is not None:
+                hold.releaser, hold.due = -1, float("inf")
+                station.returning = hold  # before it is the station's no longer: a commit finds it here or there
+            if hold is not None and hold is station.returning:
+                station.end()
         return (yield from self._return(station, until))
 
     def _return(self, station: Station, until: float | None = None) -> Steps[InterlockError | None]:
@@ -199,13 +205,13 @@ class Lingering:
         """
         if station.returning is not None:
             yield from self._return(station, until)
-        if station.hold is None or not station.hold.copies.unsent():
+        if not station.unsent():
             return
         me = object()
         try:
             yield from station.take_io(me)  # with it, nothing is given back meanwhile
             hold = station.hold
-            unsent = hold.copies.unsent() if hold is not None else {}
+            unsent = station.at_rest(hold.copies.unsent)[0] if hold is not None else {}
             if hold is not None and unsent:
                 yield from self._store(station, hold, unsent, hold.deadline if until is None else until)
         finally:
@@ -232,7 +238,7 @@ class Lingering:
             station.committed()
             return
         if error is None:
-            lost = code == _scripts.LOST
+            lost = hold.gone = code == _scripts.LOST
             error = LeaseLostError(lost_text(hold)) if lost else GoneError(gone_text(hold))
         station.doubt()
         self._lose(station, error)

@@ -17,7 +17,7 @@ import time
 import uuid
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -27,7 +27,7 @@ import redis
 
 from interlock import _client, _scripts, _steps, address, caller
 from interlock._cluster import wire_for
-from interlock._copies import Writes
+from interlock._copies import Key, Writes
 from interlock._heartbeat import REASK, Heartbeat, beat
 from interlock._lingering import Lingering
 from interlock._listener import Listener, said
@@ -126,7 +126,13 @@ class Session:
         return self.wire.call(*command)
 
     def acquire(
-        self, of: Identity, *, lease: float, timeout: float | None, station: Station | None = None
+        self,
+        of: Identity,
+        *,
+        lease: float,
+        timeout: float | None,
+        station: Station | None = None,
+        wants: str = "",
     ) -> Steps[Hold | None]:
         """Get a permit, or None when the time is over.
 
@@ -135,12 +141,13 @@ class Session:
             lease: seconds.
             timeout: seconds; None: no limit; 0: one try.
             station: that is to linger with it.
+            wants: the values that are to come with the grant: `Copies.wanted`.
         """
         yield from self.checked()
         until = None if timeout is None else time.monotonic() + timeout
         while (yield from self._calm(lease, until)):
             left = None if until is None else 0 if timeout == 0 else max(0.001, until - time.monotonic())
-            hold = yield from self._acquire(of, lease, left, station)
+            hold = yield from self._acquire(of, lease, left, station, wants)
             if hold is None or not self.wire.cut:
                 return hold
             yield Blocking(self._look_at_runs)
@@ -165,14 +172,14 @@ class Session:
         return True
 
     def _acquire(
-        self, of: Identity, lease: float, timeout: float | None, station: Station | None
+        self, of: Identity, lease: float, timeout: float | None, station: Station | None, wants: str
     ) -> Steps[Hold | None]:
         standing = self.standing
         until = None if timeout is None else time.monotonic() + timeout
         if timeout != 0 or station is not None:  # who lingers hears that it is asked
             yield from self._listen(timeout)
         mode = of.mode if station is None else f"l{round(lease * 1000)}"
-        wait = Wait(of, standing.new_id(mode), lease, time.monotonic() + REASK, station=station)
+        wait = Wait(of, standing.new_id(mode), lease, time.monotonic() + REASK, station=station, wants=wants)
         if timeout != 0:
             with standing.mutex:
                 standing.waits[wait.id] = wait
@@ -193,22 +200,24 @@ class Session:
             yield from self._leave(wait)
         return hold
 
-    def leave(self, of: Identity, owner: caller.Owner | None) -> Steps[bool]:
-        """The section of the owner ends, with no owner given that of the caller or another; False: there is none.
+    def leave(self, of: Identity, owner: caller.Owner | None) -> Steps[Hold | None]:
+        """The section of the owner ends, with no owner given that of the caller or another; under what it ran, if any.
 
         Raises as `release`.
         """
         hold = self.standing.mine(of, owner)
         if hold is not None and hold.station is not None:
             yield from self.lingering.leave(hold.station)
-            return True
+            return hold
         taken = self.standing.take(of, owner)
         if taken:
             yield from self.release(taken[0])
-        return bool(taken)
+        return taken[0] if taken else None
 
-    def release(self, hold: Hold, *, until: float | None = None) -> Steps[None]:
-        """Give up a lock with what was written under it. The hold comes from `take`.
+    def release(
+        self, hold: Hold, unsent: Mapping[Key, Any] | None = None, *, until: float | None = None
+    ) -> Steps[None]:
+        """Give up a lock with what was written under it; None: all of it. The hold comes from `take`.
 
         If Redis does not answer it is asked again until that time, on time.monotonic(); None: to the end of the lease.
 
@@ -218,7 +227,7 @@ class Session:
             UnreachableError: Redis did not answer until the lease was over.
         """
         code = _scripts.LOST
-        writes = self._writes(hold)
+        writes = self._writes(hold, unsent)
         try:
             if not hold.gone:
                 asked = lambda: _scripts.release(  # noqa: E731
@@ -233,10 +242,9 @@ class Session:
             raise
         self._ended(hold, code)
 
-    def _writes(self, hold: Hold) -> Writes:
+    def _writes(self, hold: Hold, unsent: Mapping[Key, Any] | None = None) -> Writes:
         """What is to be stored with the end of a hold."""
-        hold.copies.finish_section()
-        return hold.copies.encoded(hold.of.state, hold.copies.unsent())
+        return hold.copies.encoded(hold.of.state, hold.copies.unsent(None) if unsent is None else unsent)
 
     def _ended(self, hold: Hold, code: int) -> None:
         """A lock was given up, and this is what the server said."""
@@ -419,7 +427,7 @@ class Session:
             lease_ms=wait.lease_ms,
             wait=blocking,
             arrival=wait.arrival,
-            wants="" if wait.station is None else wait.station.wants,
+            wants=wait.wants,
         )
         took = time.monotonic() - sent
         self.round_trip = took if not self.round_trip else min(took, 0.8 * self.round_trip + 0.2 * took)
@@ -493,6 +501,7 @@ class Session:
         label = f"{task.name}[{task.id}]" if task else ""
         due = now + (deadline - now) / 3
         hold = Hold(wait.of, wait.id, token, wait.lease, deadline, caller.owner(), label, due)
+        hold.copies.receive(wait.wants, texts)
         standing = self.standing
         with standing.mutex:
             standing.waits.pop(wait.id, None)
@@ -500,7 +509,6 @@ class Session:
             standing.lost.discard((wait.of.state, wait.of.mode))
             self.heartbeat.wake_by(due)
             if wait.station is not None:
-                hold.copies.receive(wait.station.wants, texts)
                 self.lingering.begin(wait.station, hold, max(waiting, wait.asked), self.round_trip)
         return hold
 
@@ -588,14 +596,14 @@ class Session:
         standing = self.standing
         with standing.mutex:
             holds, waits = list(standing.holds.values()), list(standing.waits.values())
+            unsent = {hold.id: _finished(hold) for hold in holds}  # a section that has not ended never was
             standing.holds.clear()
             standing.waits.clear()
             for station in self.lingering.stations.values():
                 station.end()
         for hold in holds:
-            hold.copies.written.clear()  # a section that has not ended is as if it had not begun
             try:
-                self.run(self.release(hold, until=0.0))
+                self.run(self.release(hold, unsent[hold.id], until=0.0))
             except UnreachableError as error:
                 log.warning("%d holds could not be given back, their leases will run out: %s", len(holds), error)
                 return
@@ -605,6 +613,14 @@ class Session:
                 log.warning("could not give back %r, its lease will run out: %s", hold.of.name, said(error))
         for wait in waits:
             self.run(self._leave(wait))
+
+
+def _finished(hold: Hold) -> Mapping[Key, Any]:
+    """What is to be stored of a hold that the end of the process ends."""
+    station = hold.station
+    if station is not None and station.hold is hold:
+        return station.close()
+    return hold.copies.unsent(hold.running if hold.releaser is None else None)
 
 
 def too_short(wait: Wait) -> InterlockError:

@@ -6,10 +6,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from interlock._arguments import checked_lease, checked_linger, checked_ttl
-from interlock._copies import Copies, Key, redis_key
-from interlock._ctypes import int_range, typecode_of
+from interlock._copies import NO_CELL, Key, redis_key
+from interlock._ctypes import held_as_they_are, typecode_of
 from interlock._primitive import Primitive, blocking, steps_of
-from interlock._standing import lost_text
+from interlock._standing import Hold, lost_text
 from interlock._steps import Steps
 from interlock._wire import Client
 from interlock.errors import GoneError, InterlockError, LeaseLostError
@@ -27,7 +27,8 @@ class Shared(Primitive):
         """Everything but to create it in Redis."""
         super().__init__(name, client)
         self.typecode = typecode_of(typecode_or_type)
-        self._lowest, self._highest = int_range(self.typecode)
+        self._python, self._lowest, self._highest = held_as_they_are(self.typecode)
+        self._cell = NO_CELL  # what the fast paths of a Value read and write: the copy under the hold of its last use
         self.ttl = checked_ttl(ttl, named=name is not None)
 
     @property
@@ -63,8 +64,6 @@ class Shared(Primitive):
 
 class Guarded(Shared):
     """What a lock guards: it has a lock of its own, or shares another's."""
-
-    _known: Mapping[Key, Any] | None = None  # the copies that were told its type, for the fast paths
 
     def _prepare(  # type: ignore[override]
         self,
@@ -109,24 +108,22 @@ class Guarded(Shared):
         yield from steps_of(super().unlink)()
         for hold in list(self._session.standing.holds.values()):
             if hold.of.state == self._lock._of.state:
-                hold.copies.forget(self.name)
+                hold.copies.forget(self.name, hold.running)
 
     def get_lock(self) -> Lock | RLock:
         """The lock that guards it."""
         return self._lock
 
-    def _copies(self) -> Steps[Copies | None]:
-        """What the caller has of what the lock guards; None if it does not hold it. LeaseLostError if that is over."""
+    def _held(self) -> Steps[Hold | None]:
+        """The caller's, with copies of what the lock guards; None if it has none. LeaseLostError if that is over."""
         hold = self._lock._mine()
         if hold is None:
             return None
         if (yield from self._session.surely_lost(hold)):
             raise LeaseLostError(lost_text(hold))
-        hold.copies.know(self.name, self.typecode, self._ttl_ms)
-        self._known = hold.copies.seen
-        if hold.station is not None and self._lock._lingers():
-            self._lock._station = hold.station
-        return hold.copies
+        hold.copies.use(self.name, self.typecode, self._ttl_ms)
+        self._lock._sit_at(hold.station)
+        return hold
 
     def _kept(self) -> Mapping[Key, Any]:
         """What finished sections of this process wrote, while it lingers: Redis may not have it yet."""
@@ -134,7 +131,9 @@ class Guarded(Shared):
         if station is None:
             return {}
         hold = station.hold or station.returning
-        return {} if hold is None or hold.gone or monotonic() >= hold.deadline else hold.copies.finished
+        if hold is None or hold.gone or monotonic() >= hold.deadline:
+            return {}
+        return station.at_rest(hold.copies.finished)[0]
 
     def _lingered(self) -> bool:
         """Whether this process lingers with the lock, and the caller may enter."""

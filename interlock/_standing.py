@@ -7,10 +7,10 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interlock import caller
-from interlock._copies import Copies
+from interlock._copies import Cell, Copies, Key, Section
 from interlock._scripts import Identity
 from interlock._steps import Signal
 
@@ -45,14 +45,23 @@ class Hold:
     def owner(self) -> caller.Owner | None:
         """Who holds it; None: the process lingers, and nobody is inside."""
         station = self.station
-        if station is None:
-            return self.owned_by
-        return (station.thread, station.caller.id if station.caller else None) if station.thread else None
+        return self.owned_by if station is None else station.owner
 
     @property
     def section_token(self) -> int:
         """The fencing token of the section that runs under it."""
         return self.token if self.station is None else self.station.token
+
+    @property
+    def running(self) -> Section:
+        """What stands for the section that runs under it; None: the process lingers, and none does."""
+        return self.id if self.station is None else self.station.section
+
+    def write(self, key: Key, value: Any) -> Cell:
+        """The section that runs writes a value, as its C type holds it."""
+        if self.station is not None:
+            self.station.note_writer()
+        return self.copies.write(key, value, self.running)
 
     @property
     def lost(self) -> bool:
@@ -69,6 +78,7 @@ class Wait:
     lease: float  # seconds
     due: float
     station: "Station | None" = None  # that is to linger with it
+    wants: str = ""  # the values that are to come with the grant
     asked: bool = False  # another process waits for what this one has been granted
     arrival: int | None = None
     condition: str = ""  # the name of the Condition that it waits for, until it is notified

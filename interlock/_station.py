@@ -4,7 +4,7 @@ While it lingers, the process holds the lease and serves its own next acquire wi
 turns (`_turns.py`). Asked by another process, it gives the lock back at the first release after its linger time, or as
 soon as nobody uses it; not asked, when nobody has used it for a while.
 
-The fast paths stand where they are used, in `lock.py` and `value.py`: what they read is here.
+The fast paths stand where they are used, in `lock.py` and `value.py`: what they read is a `Seat` of `_turns.py`.
 """
 
 import threading
@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from interlock import caller
+from interlock._copies import Key
 from interlock._scripts import Identity
 from interlock._standing import Hold
 from interlock._steps import Steps, pause
@@ -19,7 +20,7 @@ from interlock._turns import TURN, Turns
 from interlock.errors import InterlockError
 
 LINGER_MIN, LINGER_MAX = 0.01, 0.25  # seconds, if nobody says otherwise
-ROUND_TRIPS = 12  # to linger for: a hand-over, one round trip and a switch of threads, then costs a tenth at most
+ROUND_TRIPS = 16  # to linger for: a hand-over, and what is slower just around it, then costs a tenth at most
 SWITCH = 0.001  # seconds: what a hand-over takes beside the network
 LEASE_MIN = 1.0  # seconds: with a shorter lease nobody lingers: there are too few tokens in it
 IDLE = 0.05  # seconds between two looks at whether anybody uses it
@@ -28,9 +29,7 @@ ASKED = 0.002  # the same, when it has just asked
 OFTEN = 2  # sections one after the other, IDLE apart at most: then it lingers, if nobody has said for how long
 FAR = 0.004  # seconds: what takes longer is a round trip over a slow network
 COMMIT = 0.2  # seconds that finished sections wait to be committed; a look may come IDLE later
-FINISHED_MAX = 1000  # values: each commit looks at all that were written under one hold
-WANTED_MAX = 8  # values that come with a grant; others are read when they are used
-NOBODY = caller.Caller("", "nobody")
+WRITTEN_MAX = 1000  # values: each commit looks at all that were written under one hold
 
 
 class Station(Turns):
@@ -42,38 +41,26 @@ class Station(Turns):
         linger: seconds; None: as the round trips that were measured say.
     """
 
-    __slots__ = (  # what the fast paths use, 25 times: each costs half
-        *("caller", "deadline", "finished", "good_until", "seen", "stay_until", "uses", "writer", "written"),
-        *("__dict__", "__weakref__"),
-    )
-
     def __init__(self, of: Identity, lease: float, linger: float | None) -> None:
         super().__init__()
         self.of, self.lease, self._linger = of, lease, linger
         self._io: dict[int, object] = {}  # {0: who} while something is committed, or given back: one after the other
-        self.caller: caller.Caller | None = None  # the task that it runs
         self.hold: Hold | None = None  # what Redis has granted to this process
-        self.seen: dict[Any, Any] = {}  # of the hold's copies, for the fast paths
-        self.written: dict[Any, Any] = {}
-        self.finished: dict[Any, Any] = {}
         self.returning: Hold | None = None  # what is being given back
         self.wants = ""  # the values that were used under the last hold: to come with the next grant
-        self.good_until = 0.0  # on time.monotonic(): until then one may enter without asking; 0: ask
-        self.stay_until = 0.0  # on time.monotonic(): until then who leaves has nothing to give back
-        self.deadline = 0.0  # on time.monotonic(): the end of the lease
-        self.uses = 0  # how often it was entered
         self.asked = False  # another process waits for it
         self.linger_until = 0.0
         self.due = float("inf")  # when the heartbeat looks at it
         self.commits = 0  # the number of the last commit
         self.committed_at = 0.0
-        self.writer: caller.Caller | None = NOBODY  # the task that finished the last section that wrote
-        self._writers: set[str | None] = set()  # tasks, and None for no task, whose sections may not be committed yet
+        # Tasks, and None for no task, that wrote what may not be committed yet, each with the first section that did.
+        self._writers: dict[str | None, float | None] = {}
         self._losses: dict[str | None, InterlockError] = {}  # what of theirs was lost
         self._often = 0  # how many strict sections followed one after the other
         self._left_at = self._came_at = -IDLE
-        self._seen_uses = -1
-        self._first_use = 0
+        self._seen: float | None = None  # the section that ran last when the heartbeat looked
+        self._token_of: float | None = None  # the section that asked for a token last
+        self._tokens = 0  # how many sections did
         self._begun = 0.0
 
     # --- strict at first ---
@@ -109,12 +96,6 @@ class Station(Turns):
 
     # --- the section ---
 
-    def enter(self) -> None:
-        """The thread that has the turn is inside."""
-        self.caller = caller.current.get()
-        self.uses += 1
-        self.sit(threading.get_ident())
-
     def enter_at_once(self) -> bool:
         """Enter if nobody is inside and Redis need not be asked; whether it did."""
         me = threading.get_ident()
@@ -123,31 +104,41 @@ class Station(Turns):
             with self._mutex:
                 if monotonic() < self.good_until and self._take(me):
                     entered = True
-                    self.enter()
+                    self._sit(me)
         except BaseException:
             if entered:
                 self.end_turn(me)
             raise
         return entered
 
-    def finish_section(self) -> None:
-        """What the section wrote may be committed."""
-        if self.written and self.hold is not None:
-            self.hold.copies.finish_section()
-            if self.writer is not self.caller:
-                self.note_writer()
-
     def note_writer(self) -> None:
-        """Something is finished by another task than before. After it is finished, so that no commit overlooks it."""
-        with self._mutex:
-            self.writer = self.caller
-            self._writers.add(self.caller.id if self.caller else None)
+        """The section that runs is about to write, and its task, unless it is noted, would not be told of a loss."""
+        if not self.keeper.noted:
+            with self._mutex:
+                self._writers.setdefault(self.keeper.task, self.section)
+                self.keeper.noted = True
+
+    def unsent(self) -> dict[Key, Any]:
+        """What finished sections wrote and Redis has not stored; all of a section or nothing."""
+        hold = self.hold
+        return {} if hold is None else self.at_rest(hold.copies.unsent)[0]
 
     @property
     def token(self) -> int:
-        """The fencing token of the section that is run, or was last: one of the block that came with the grant."""
+        """The token of the section that runs, of the block that came with the grant; used when it is asked for."""
         assert self.hold is not None
-        return self.hold.token + max(0, self.uses - self._first_use)
+        with self._mutex:
+            section = self.section
+            if self._token_of is not section is not None:
+                self._token_of = section
+                self._tokens += 1
+        return self.last_token
+
+    @property
+    def last_token(self) -> int:
+        """The last one that was used of the hold's block."""
+        assert self.hold is not None
+        return self.hold.token + max(0, self._tokens - 1)
 
     def to_give_back(self) -> bool:
         """Whether the thread that leaves is to give the lock back: its lease is over, or another's time has come."""
@@ -159,12 +150,10 @@ class Station(Turns):
     def begin(self, hold: Hold, waiting: int, round_trip: float) -> None:
         """Redis has granted the lock to this process, while so many others wait for it."""
         now = monotonic()
-        copies = hold.copies
-        self.seen, self.written, self.finished = copies.seen, copies.written, copies.finished
         self.hold, self.asked, self.commits = hold, waiting > 0, 0
         linger = self.linger(round_trip)
         self.linger_until = now + linger
-        self._first_use, self._seen_uses, self.committed_at, self._begun = self.uses + 1, -1, now, now
+        self._seen, self._tokens, self.committed_at, self._begun = None, 0, now, now
         self.due = now + (min(linger, LOOK) if self.asked else IDLE)
         self.renewed()
 
@@ -182,39 +171,46 @@ class Station(Turns):
         """
         hold = self.hold
         if hold is not None:
-            self.deadline = 0.0 if hold.gone else hold.deadline
-            self.good_until = self.deadline - min(hold.lease, hold.deadline - monotonic()) / 3
-            self.stay_until = min(self.good_until, self.linger_until) if self.asked else self.good_until
+            deadline = 0.0 if hold.gone else hold.deadline
+            good_until = deadline - min(hold.lease, hold.deadline - monotonic()) / 3
+            self.limit(good_until, min(good_until, self.linger_until) if self.asked else good_until, deadline)
 
     def doubt(self) -> None:
         """It may be held no longer: who enters or leaves next asks first."""
-        self.good_until = self.stay_until = self.deadline = 0.0
+        self.limit(0.0, 0.0, 0.0)
 
     def ask(self) -> float:
         """Another process waits: when to look whether anybody uses the lock."""
         if not self.asked:
             self.asked = True
-            self.stay_until = min(self.good_until, self.linger_until)
-            self._seen_uses = self.uses
+            self.make_room(self.linger_until)
+            self._seen = self.keeper.entered
             self.due = min(self.due, monotonic() + ASKED)
         return self.due
 
     def forget(self) -> None:
         """In a child made by fork: what was held is the parent's."""
         self.reset()
-        self.hold, self.good_until, self._io = None, 0.0, {}
+        self.hold, self._io = None, {}
 
-    def end(self) -> Hold | None:
-        """It is kept no longer; what is to be released."""
-        if self.hold is not None:
-            self.hold.last_token = self.token
-        hold, self.hold = self.hold, None
-        if hold is not None:
-            self.wants = hold.copies.wanted(WANTED_MAX)
-        self.good_until = self.stay_until = self.deadline = 0.0
-        self.seen, self.written, self.finished = {}, {}, {}
+    def end(self) -> None:
+        """It is kept no longer. The hold goes last: who is interrupted before may do it again."""
+        self.doubt()
         self.asked = False
-        return hold
+        if self.hold is not None:
+            self.hold.last_token = self.last_token
+            self.wants = self.hold.copies.wanted()
+            self.hold = None
+
+    def close(self) -> dict[Key, Any]:
+        """The process ends, and with it whatever section runs; what the others wrote and Redis has not stored."""
+        hold = self.hold
+        assert hold is not None
+        with self._mutex:
+            unsent, _ = self._held_up(hold.copies.unsent)
+            self._vacate()
+        self.end()
+        return unsent
 
     # --- the heartbeat ---
 
@@ -227,18 +223,18 @@ class Station(Turns):
             return False
         late = self.asked and monotonic() >= self.linger_until
         stale = monotonic() - self._begun > hold.copies.shortest_ttl / 3  # what is only read here, Redis would forget
-        many = self.uses - self._first_use > tokens(hold.lease) // 2 or len(hold.copies.finished) > FINISHED_MAX
-        return late or stale or many or self._seen_uses == self.uses
+        many = self._tokens > tokens(hold.lease) // 2 or len(hold.copies.written) > WRITTEN_MAX
+        return late or stale or many or self._seen is self.keeper.entered
 
     def uncommitted(self) -> bool:
         """Whether something finished has waited long enough."""
         hold = self.hold
-        return hold is not None and monotonic() >= self.committed_at + COMMIT and bool(hold.copies.unsent())
+        return hold is not None and monotonic() >= self.committed_at + COMMIT and bool(self.unsent())
 
     def plan(self) -> None:
         """When to look again."""
         now = monotonic()
-        self._seen_uses = self.uses
+        self._seen = self.keeper.entered
         if self.hold is None and self.returning is None:
             self.due = float("inf")
         elif self.asked and now < self.linger_until:
@@ -251,17 +247,26 @@ class Station(Turns):
     def committed(self) -> None:
         """All that was finished before is stored."""
         with self._mutex:
-            self.writer = NOBODY  # first: who finishes from now on notes itself, after this
-            if self.hold is None or not self.hold.copies.unsent():
-                self._writers.clear()
+            self.keeper.noted = False  # first: who writes from now on notes itself, after this
+            hold = self.hold or self.returning
+            if hold is None:
+                self._writers = {}
+                return
+            look = hold.copies.unsent
+            unsent, running = self._looked(look) or self._held_up(look)
+            if not unsent:
+                self._writers = dict([running]) if running and running[0] in self._writers else {}
 
     def lose(self, error: InterlockError) -> None:
         """What was finished and not committed is discarded: who wrote it is told when it next asks."""
         with self._mutex:
+            self.keeper.noted = False  # first, as there
+            section, task = self.section, self.keeper.task
+            amid = section is not None and self._writers.get(task) is section  # it has not finished what it wrote
             for writer in self._writers:
-                self._losses.setdefault(writer, error)
-            self._writers.clear()
-            self.writer = NOBODY
+                if not (amid and writer == task):
+                    self._losses.setdefault(writer, error)
+            self._writers = {task: section} if section is not None and task in self._writers else {}
 
     @property
     def loses(self) -> bool:

@@ -10,49 +10,125 @@ The fast paths of who has a seat stand in `lock.py`. Everybody else takes the tu
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
+from typing import Any, TypeAlias, TypeVar
 
 from interlock._steps import Rest, Signal, Steps
+from interlock.caller import Caller, Owner, current
 
 TURN = 0.001  # seconds that a thread keeps its turn while others of its process wait: each change costs a switch
 HANDED = -2  # in place of a thread: the turn is on its way to one
+NOBODY: Any = threading.RLock()  # which nobody owns
 SEATS = getattr(sys, "_is_gil_enabled", lambda: True)()  # without it, what one thread does another may see out of order
 
 
 class Seat:
-    """The right of one thread to enter again, for which it keeps the turn while it is outside."""
+    """The right of one thread, in one task, to enter again, for which it keeps the turn while it is outside.
 
-    __slots__ = ("taken", "thread")
+    It has all that the fast paths read and write, for each attribute costs. Its thread alone says that it is inside;
+    until when that may be, others say, under the mutex.
+    """
 
-    def __init__(self, thread: int, *, taken: bool) -> None:
-        self.thread = thread
-        self.taken = taken  # it is inside, or about to be: only that thread writes it
+    __slots__ = (
+        *("caller", "deadline", "entered", "good_until", "inside"),
+        *("noted", "sitter", "stay_until", "taken", "thread"),
+    )
+
+    def __init__(self, thread: int = 0, entered: float | None = None) -> None:
+        self.thread = thread  # 0: nobody's
+        self.sitter: Any = threading.RLock()  # owned by that thread: to ask it is faster than to compare `get_ident()`
+        if thread:
+            self.sitter.acquire()
+        self.taken = False  # its thread is inside, or about to be
+        self.inside = NOBODY  # the sitter, if its thread is inside
+        self.entered = entered  # when, on time.monotonic(): that object stands for the section that runs or ran last
+        self.caller: Caller | None = None  # the task
+        self.noted = False  # that the task has written
+        self.good_until = 0.0  # on time.monotonic(): until then its thread may enter without asking
+        self.stay_until = 0.0  # until then who leaves has nothing to give back, and nobody to make room for
+        self.deadline = 0.0  # until then who is inside may write
+
+    @property
+    def task(self) -> str | None:
+        """The task's id."""
+        return self.caller.id if self.caller else None
 
 
-NO_SEAT = Seat(0, taken=False)
+NO_SEAT = Seat()
+Found = TypeVar("Found")
+Running: TypeAlias = tuple[str | None, float | None] | None
+"""The task of the section that runs, and what stands for that section; None: none runs."""
 
 
 class Turns:
     """Which thread of this process is inside a lock, and who is next."""
 
-    __slots__ = ("_handed", "_mutex", "_turn_until", "arriving", "keeper", "queue", "seat", "thread", "turn")
-
     HEARTBEAT = -1  # in place of a thread
 
     def __init__(self) -> None:
+        self.keeper = Seat()  # of the thread that keeps the turn; nobody's: it is entering, or gives the lock back
         self.reset()
 
     def reset(self) -> None:
         """Nobody is inside, nobody waits."""
-        self.thread = 0  # who is inside; 0: nobody
+        self._vacate()
         self.turn = 0  # who has the turn, inside or not; 0: nobody. Written under the mutex
-        self.keeper = NO_SEAT  # with which its thread keeps the turn; none: it is entering, or gives the lock back
-        self.seat = NO_SEAT  # the same, as long as its fast paths may use it
         self.arriving: dict[int, bool] = {}  # threads that are about to enter, and may have the turn
         self.queue: deque[Signal] = deque()  # threads that wait for their turn; the first tries each TURN
+        self.good_until = self.stay_until = self.deadline = 0.0  # what a seat has of it, unless it is taken away
+        self._offered = False  # the keeper's seat has its times
         self._handed: Signal | None = None  # to whom the turn was given
         self._turn_until = 0.0
         self._mutex = threading.Lock()
+
+    @property
+    def thread(self) -> int:
+        """Who is inside; 0: nobody."""
+        keeper = self.keeper
+        return 0 if keeper.inside is NOBODY else keeper.thread
+
+    @property
+    def section(self) -> float | None:
+        """What stands for the section that runs; None: none does."""
+        keeper = self.keeper
+        return None if keeper.inside is NOBODY else keeper.entered
+
+    @property
+    def owner(self) -> Owner | None:
+        """Who is inside: the thread, and the task that it runs."""
+        keeper = self.keeper
+        return None if keeper.inside is NOBODY else (keeper.thread, keeper.task)
+
+    def limit(self, good_until: float, stay_until: float, deadline: float) -> None:
+        """Until when threads may enter, leave and write by themselves."""
+        with self._mutex:
+            self.good_until, self.stay_until, self.deadline = good_until, stay_until, deadline
+            self._show()
+
+    def make_room(self, until: float) -> None:
+        """From then on, who leaves is not to stay."""
+        with self._mutex:
+            self.stay_until = min(self.stay_until, until)
+            self._show()
+
+    def _show(self) -> None:
+        keeper = self.keeper
+        keeper.deadline = self.deadline
+        if self._offered:
+            keeper.good_until, keeper.stay_until = self.good_until, self.stay_until
+
+    def _withdraw(self) -> None:
+        """Who keeps the turn is to enter and leave by way of the mutex."""
+        self._offered = False
+        self.keeper.good_until = self.keeper.stay_until = 0.0
+
+    def _vacate(self) -> None:
+        """The keeper's seat is worth nothing any more."""
+        seat, self.keeper = self.keeper, Seat(0, self.keeper.entered)
+        seat.inside, seat.taken = NOBODY, False
+        seat.good_until = seat.stay_until = seat.deadline = 0.0
+        self._offered = False
 
     def take(self, who: int) -> bool:
         """Try to take the turn, also from a thread that keeps it and is outside."""
@@ -62,15 +138,23 @@ class Turns:
     def _take(self, who: int) -> bool:
         if self.thread:
             return False
-        keeper = self.keeper
-        if keeper is not NO_SEAT:
-            self.seat = NO_SEAT  # first; then look whether it was taken before
-            if keeper.taken and keeper.thread != who:  # its own, taken: it was interrupted amid entering
+        if self.keeper.thread:
+            if not self._freed():
                 return False
-            self.keeper, self.turn = NO_SEAT, 0
+            self.turn = 0
         if self.turn not in (0, who):
             return False
         self.turn = who
+        return True
+
+    def _freed(self) -> bool:
+        """Take the keeper's seat away; False: it is inside, or about to be."""
+        keeper = self.keeper
+        self._withdraw()  # first; then look whether it was taken before
+        amid = keeper.thread == threading.get_ident() and keeper.inside is NOBODY  # interrupted amid entering
+        if keeper.taken and not amid:
+            return False
+        self._vacate()
         return True
 
     def take_turn(self, timeout: float | None) -> Steps[bool]:
@@ -97,7 +181,7 @@ class Turns:
                     elif first and self._handed is None:
                         mine = self._take(me)
                         if not mine and monotonic() >= self._turn_until:
-                            self.seat = NO_SEAT  # who is inside is to hand the turn on when it leaves
+                            self._withdraw()  # who is inside is to hand the turn on when it leaves
                 left = None if until is None else until - monotonic()
                 if mine or (left is not None and left <= 0):
                     return mine
@@ -114,27 +198,72 @@ class Turns:
                 if self.queue:
                     self.queue[0].wake()
 
-    def sit(self, me: int) -> None:
-        """The thread that has the turn is inside, and has a seat from now on."""
-        self.thread = me
-        if SEATS:
-            self.keeper = self.seat = Seat(me, taken=True)
+    def enter(self) -> None:
+        """The thread that has the turn is inside."""
+        with self._mutex:
+            self._sit(threading.get_ident())
+
+    def _sit(self, me: int) -> None:
+        """It has a seat from now on."""
+        self._vacate()
+        seat = Seat(me, monotonic())
+        seat.caller = current.get()
+        seat.taken, seat.inside = True, seat.sitter
+        self.keeper = seat
+        self._offered = SEATS
+        self._show()
 
     def nest(self, deeper: bool) -> None:
         """The thread that is inside has entered an RLock once more: the fast paths know of one time only."""
-        self.seat = NO_SEAT if deeper else self.keeper
+        with self._mutex:
+            if deeper:
+                self._withdraw()
+            else:
+                self._offered = SEATS
+                self._show()
+
+    def at_rest(self, look: Callable[[float | None], Found]) -> tuple[Found, Running]:
+        """What a look shows within which no section begins or ends.
+
+        Args:
+            look: called, again if one does, with what stands for the section that runs; None: none does.
+
+        Returns:
+            What it showed, and which section of which task runs.
+        """
+        shown = self._looked(look)
+        if shown is None:  # a long look, or bad luck
+            with self._mutex:
+                shown = self._held_up(look)
+        return shown
+
+    def _held_up(self, look: Callable[[float | None], Found]) -> tuple[Found, Running]:
+        """As `at_rest`, under the mutex: the section that runs may end meanwhile, and the next one waits to begin."""
+        self._withdraw()
+        while (shown := self._looked(look)) is None:
+            pass
+        return shown
+
+    def _looked(self, look: Callable[[float | None], Found]) -> tuple[Found, Running] | None:
+        seat = self.keeper
+        entered = seat.entered  # first: if a section begins after this, it is not the same when it is looked at again
+        inside = seat.inside
+        found = look(None if inside is NOBODY else entered)
+        if self.keeper is seat and seat.inside is inside and seat.entered is entered:
+            return found, None if inside is NOBODY else (seat.task, entered)
+        return None
 
     def end_turn(self, who: int) -> None:
         """Its turn is over: the next may enter, at once or when the last one's time is over."""
-        if self.thread == who != 0:
-            self.keeper = self.seat = NO_SEAT
-            self.thread = 0
+        seat = self.keeper
+        if self.thread == who != 0:  # perhaps another thread, which may take its turn again at any time
+            seat.inside = NOBODY
+            seat.taken = False  # if this is interrupted now, it has left as by the fast path, and the turn can be taken
         with self._mutex:
-            if self.turn == who:
+            if self.turn == who and self.keeper is seat and self._freed():
                 self._end_turn()
 
     def _end_turn(self) -> None:
-        self.keeper = self.seat = NO_SEAT
         self.turn = 0
         if self.queue and self._handed is None and monotonic() >= self._turn_until:
             self.turn, self._handed = HANDED, self.queue[0]
@@ -143,5 +272,5 @@ class Turns:
     def end_orphaned(self) -> None:
         """End the turn of a thread that has it and went: an exception of a signal handler struck amid entering."""
         with self._mutex:
-            if self.turn > 0 and not self.thread and self.keeper is NO_SEAT and self.turn not in self.arriving:
+            if self.turn > 0 and not self.keeper.thread and self.turn not in self.arriving:
                 self._end_turn()

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 from interlock import _scripts
-from interlock._copies import Key
+from interlock._copies import MISSING
 from interlock._ctypes import CTYPES, converted, decode, encode, zero
 from interlock._primitive import blocking, steps_of
 from interlock._shared import Guarded, Shared
@@ -223,12 +223,12 @@ class Array(Guarded, RawArray):
 
     @blocking
     def _read(self, first: int, count: int) -> Steps[list[Any]]:
-        copies = yield from self._copies()
-        if copies is None:
+        hold = yield from self._held()
+        if hold is None:
             kept, found = self._kept(), (yield from steps_of(super()._read)(first, count))
             return [kept.get((self.name, first + i), value) for i, value in enumerate(found)]
-        seen, wanted = copies.seen, [(self.name, index) for index in range(first, first + count)]
-        if not all(key in seen for key in wanted):
+        values = [hold.copies.read((self.name, index)) for index in range(first, first + count)]
+        if any(value is MISSING for value in values):
             whole = self._length <= WHOLE_MAX
             if not whole and not self._told:
                 self._told = True
@@ -237,23 +237,23 @@ class Array(Guarded, RawArray):
                     self.name, f"{self._length:,}", f"{WHOLE_MAX:,}",
                 )  # fmt: skip
             if whole:  # it is read once, and comes with later grants
-                first, count = 0, self._length
-            found = yield from steps_of(super()._read)(first, count)
-            read: dict[Key, Any] = {(self.name, first + i): value for i, value in enumerate(found)}
-            if not whole:
-                return [seen.get(key, read[key]) for key in wanted]
-            copies.know_whole(self.name, read)
-        return [seen[key] for key in wanted]
+                stored = yield from steps_of(super()._read)(0, self._length)
+                hold.copies.know_whole(self.name, {(self.name, index): value for index, value in enumerate(stored)})
+                stored = stored[first : first + count]
+            else:
+                stored = yield from steps_of(super()._read)(first, count)
+            values = [theirs if ours is MISSING else ours for ours, theirs in zip(values, stored, strict=True)]
+        return values
 
     @blocking
     def _write(self, elements: dict[int, Any]) -> Steps[None]:
-        copies = yield from self._copies()
-        if copies is None:
+        hold = yield from self._held()
+        if hold is None:
             yield from self._locked(steps_of(self._write)(elements))
             return
         held = {index: converted(self.typecode, value) for index, value in elements.items()}
         for index, value in held.items():
-            copies.write((self.name, index), value)
+            hold.write((self.name, index), value)
 
     @property
     def raw(self) -> bytes:

@@ -1,7 +1,6 @@
 """`Lock` and `RLock`: mutual exclusion between threads, processes and machines."""
 
 from dataclasses import replace
-from threading import get_ident
 from time import monotonic
 from types import TracebackType
 from typing import Any
@@ -13,6 +12,7 @@ from interlock._scripts import Identity
 from interlock._standing import Hold, lost_text
 from interlock._station import LEASE_MIN, Station
 from interlock._steps import Steps
+from interlock._turns import NO_SEAT, NOBODY
 from interlock._wire import Client
 from interlock.errors import LeaseLostError, NotHeldError
 
@@ -21,8 +21,6 @@ current = caller.current.get
 
 class _BaseLock(Primitive):
     """What both locks share."""
-
-    _station: Station | None = None  # this process's, if it lingers and was used: what the fast paths look at
 
     def __init__(
         self,
@@ -35,6 +33,9 @@ class _BaseLock(Primitive):
         super().__init__(name, client)
         self.lease = checked_lease(lease)
         self.linger = checked_linger(linger)
+        self._wants = ""  # the values that were used in the last section that it ended
+        self._station: Station | None = None  # this process's, if it lingers and was used
+        self._seat = NO_SEAT  # there, the one that this object heard of last: what the fast paths look at
 
     def parameters(self) -> dict[str, Any]:
         return {"name": self.name, "lease": self.lease, "linger": self.linger}
@@ -66,8 +67,10 @@ class _BaseLock(Primitive):
         if self._lingers():
             self._station = station = session.lingering.station(self._of, self.lease, self.linger)
             if station.lingers(session.round_trip):
-                return (yield from session.lingering.acquire(station, wait))
-        hold = yield from session.acquire(self._of, lease=self.lease, timeout=wait)
+                entered = yield from session.lingering.acquire(station, wait)
+                self._seat = station.keeper
+                return entered
+        hold = yield from session.acquire(self._of, lease=self.lease, timeout=wait, wants=self._wants)
         return hold is not None
 
     @blocking
@@ -82,9 +85,12 @@ class _BaseLock(Primitive):
         yield from self._release(None)
 
     def _release(self, owner: caller.Owner | None) -> Steps[None]:
-        if not (yield from self._session.leave(self._of, owner)):
+        hold = yield from self._session.leave(self._of, owner)
+        if hold is None:
             holder = "the caller" if owner else "this process"
             raise NotHeldError(f"cannot release the {self.kind} {self.name!r}: {holder} does not hold it")
+        if hold.station is None:  # else the next one may be inside already
+            self._wants = hold.copies.wanted()
         if self._station is not None:
             self._station.left()
 
@@ -151,48 +157,47 @@ class _BaseLock(Primitive):
         return self._session.standing.mine(self._of, caller.owner())
 
     def __enter__(self) -> bool:
+        seat = self._seat
+        sitter = seat.sitter
+        if not seat.taken and sitter._is_owned():
+            # Announce, then look. Who takes the seat away (`Turns._freed`) ends its time, then looks whether it is
+            # taken: one of both sees the other. After the look nothing is called, so that no handler of a signal that
+            # uses this lock itself comes between.
+            seat.taken = True
+            try:
+                if current() is seat.caller and (now := monotonic()) < seat.good_until:
+                    seat.entered = now
+                    seat.inside = sitter
+                    return True
+            except BaseException:
+                seat.taken = False
+                raise
+            seat.taken = False
+        return self._enter()
+
+    def _enter(self) -> bool:
+        """Enter by a seat that another object of this name was given, by a new one, or by asking."""
         station = self._station
         if station is not None:
-            me = get_ident()
-            seat = station.seat
-            if seat.thread == me and not seat.taken:
-                # Announce, then look again. Who takes the seat away (`Turns._take`) removes it, then looks whether it
-                # is taken: one of both sees the other. After the second look nothing is called, so that no handler of
-                # a signal that uses this lock itself comes between.
-                seat.taken = True
-                try:
-                    task = current()
-                    if monotonic() < station.good_until and station.seat is seat:
-                        station.caller = task
-                        station.uses += 1
-                        station.thread = me
-                        return True
-                except BaseException:
-                    if station.thread == me:
-                        station.thread = 0
-                    seat.taken = False
-                    raise
-                seat.taken = False
+            if self._seat is not station.keeper:
+                self._seat = station.keeper
+                return _BaseLock.__enter__(self)
             if station.enter_at_once():
+                self._seat = station.keeper
                 return True
         return self.acquire()
+
+    def _sit_at(self, station: Station | None) -> None:
+        """The caller is inside by way of this station: the fast paths are to know."""
+        if station is not None and self._lingers():
+            self._station, self._seat = station, station.keeper
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        station = self._station
-        if (
-            station is not None
-            and station.thread == get_ident()
-            and monotonic() < station.stay_until
-            and (seat := station.seat).taken
-        ):
-            if station.written:
-                station.finished |= station.written
-                station.written.clear()
-                if station.writer is not station.caller:
-                    station.note_writer()
-            station.thread = 0
+        seat = self._seat
+        if seat.inside._is_owned() and monotonic() < seat.stay_until:
+            seat.inside = NOBODY
             seat.taken = False
         else:
             self.release()
@@ -227,9 +232,10 @@ class Lock(_BaseLock):
         lease: seconds that Redis keeps the lock for a holder that is silent, 0.1 to a day.
         linger: 0: strict, it is given up with each release; else the process keeps it after a release, and enters again
             without asking, for as long as no other process asks and it is in use, and for so many seconds, at most 10,
-            if another does. None: strict, until three sections have followed one another, 50 ms apart at most; then for
-            12 round trips, 10 to 250 ms. A lease of less than a second: strict. What that means for order, for the
-            dead, and for what is written under it: docs/guarantees.md.
+            if another does. None: strict, until three sections have followed one another, 50 ms apart at most, or two
+            within a round trip, if that takes more than 4 ms; then for 16 round trips, 10 to 250 ms. A lease of less
+            than a second: strict. What that means for order, for the dead, and for what is written under it:
+            docs/guarantees.md.
 
     Costs one round trip to acquire and one to release; the hand-over to a waiter is half a trip to Redis and half a
     trip on. While it lingers: none.
@@ -283,6 +289,9 @@ class RLock(_BaseLock):
             yield from self._release(caller.owner())
 
     def _nest(self, hold: Hold, change: int) -> None:
+        station = hold.station
+        if station is not None and change > 0:
+            station.nest(deeper=True)  # first: whatever interrupts this, nobody leaves by the fast path what is nested
         hold.count += change
-        if hold.station is not None:
-            hold.station.nest(hold.count > 1)
+        if station is not None and change < 0:
+            station.nest(deeper=hold.count > 1)

@@ -1,15 +1,16 @@
 """`Value` and `RawValue`: a C-typed value in Redis, with and without a lock of its own."""
 
-from threading import get_ident
 from time import monotonic
 from typing import Any
 
 import redis
 
 from interlock import _scripts
+from interlock._copies import MISSING, Cell
 from interlock._ctypes import CTYPES, converted, decode, encode, encode_step, zero
 from interlock._primitive import blocking, steps_of
 from interlock._shared import Guarded, Shared
+from interlock._standing import Hold
 from interlock._steps import Steps
 from interlock._wire import Client
 from interlock.errors import NameTakenError
@@ -138,10 +139,10 @@ class Value(Guarded, RawValue):
     1
 
     What is written under the lock is stored when the lock is released, in the same round trip, under the lock's token:
-    a holder whose lease is over writes nothing. Differs from `multiprocessing.Value`: it has a name; reading `.value`
-    without the lock takes no lock and shows what was committed last, or what this process wrote since; with a plain
-    `Lock`, `.value` under the lock works (there it deadlocks). Writing `.value` without the lock takes it for that
-    write.
+    a holder whose lease is over writes nothing. What a section used comes with the next grant. Differs from
+    `multiprocessing.Value`: it has a name; reading `.value` without the lock takes no lock and shows what was committed
+    last, or what this process wrote since; with a plain `Lock`, `.value` under the lock works (there it deadlocks).
+    Writing `.value` without the lock takes it for that write.
 
     Args:
         lock: True or None: an RLock of its own; an interlock.Lock or RLock: that one, which may guard several values,
@@ -179,48 +180,59 @@ class Value(Guarded, RawValue):
 
     @blocking
     def _load(self) -> Steps[Any]:
-        copies = yield from self._copies()
-        if copies is None:
+        hold = yield from self._held()
+        if hold is None:
             kept = self._kept()
             return kept[self.name] if self.name in kept else (yield from steps_of(super()._load)())
-        if self.name not in copies.seen:
-            copies.seen[self.name] = yield from self._read(copies.token)
-        return copies.seen[self.name]
+        cell = hold.copies.cell(self.name)
+        if cell.now is MISSING:
+            cell.now = yield from self._read(hold.token)
+        self._keep(hold, cell)
+        return cell.now
 
     @blocking
     def _store(self, value: Any) -> Steps[None]:
         held = converted(self.typecode, value)
-        copies = yield from self._copies()
-        if copies is None:
+        hold = yield from self._held()
+        if hold is None:
             yield from self._locked(steps_of(self._store)(value))
         else:
-            copies.write(self.name, held)
+            self._keep(hold, hold.write(self.name, held))
+
+    def _keep(self, hold: Hold, cell: Cell) -> None:
+        """This is the copy that the caller's hold has of it: the fast paths are to know."""
+        self._cell = cell
+        if hold.station is not None:
+            hold.copies.reach(self.name, cell, hold.station.keeper)
 
     @property
     def value(self) -> Any:
         """Under the lock: what the section sees. Else: what was committed last."""
-        station = self._lock._station
-        if station is not None and station.thread == get_ident():
-            try:
-                return station.seen[self.name]
-            except KeyError:  # not read under this lock yet
-                pass
+        cell = self._cell
+        if cell.seat.inside._is_owned():
+            return cell.now
         return self._load()
 
     @value.setter
     def value(self, value: Any) -> None:
-        station = self._lock._station
+        cell = self._cell
+        seat = cell.seat
         if (
-            station is not None
-            and station.thread == get_ident()
-            and type(value) is int
+            seat.inside._is_owned()
+            and type(value) is self._python
             and self._lowest <= value <= self._highest
-            and self._known is station.seen
-            and monotonic() < station.deadline
+            and monotonic() < seat.deadline
         ):
-            station.written[self.name] = station.seen[self.name] = value
-        else:
-            self._store(value)
+            section = seat.entered
+            if cell.section is section:
+                cell.now = value
+                return
+            if seat.noted:
+                cell.before = cell.now  # in this order: see Cell
+                cell.section = section
+                cell.now = value
+                return
+        self._store(value)
 
     @blocking
     def add(self, n: float) -> Steps[None]:
@@ -239,7 +251,7 @@ class Value(Guarded, RawValue):
             LeaseLostError: the caller is in a section whose lease is over.
         """
         step = encode_step(self.typecode, n)
-        if (yield from self._copies()) is not None:
+        if (yield from self._held()) is not None:
             yield from self._add_inside(n)
         elif self._lingered() and (yield from steps_of(self._lock.acquire)(False)):
             yield from self._then_release(self._add_inside(n))
@@ -261,7 +273,7 @@ class Value(Guarded, RawValue):
     @blocking
     def exchange(self, value: Any) -> Steps[Any]:
         """As `RawValue.exchange`, under the lock; without it, takes the lock for that."""
-        if (yield from self._copies()) is None:
+        if (yield from self._held()) is None:
             return (yield from self._locked(steps_of(self.exchange)(value)))
         replaced = yield from steps_of(self._load)()
         yield from steps_of(self._store)(value)

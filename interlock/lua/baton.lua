@@ -246,11 +246,9 @@ local function advance()
       if shared and not fits(id) then return false end
       redis.call('ZREM', queue, id)
       local waiting, values = 0, ''
-      if lingers(id) then
-        waiting = redis.call('ZCARD', queue)
-        local wants = redis.call('HGET', state, 'w:' .. id)
-        if wants then values = '\n' .. ship(wants) end
-      end
+      local wants = redis.call('HGET', state, 'w:' .. id)
+      if wants then values = '\n' .. ship(wants) end
+      if lingers(id) then waiting = redis.call('ZCARD', queue) end
       local token = grant(id, CLAIM_MS, '?')
       if tell(id, token, string.format('%.0f', now + CLAIM_MS), waiting, values) == 0 then
         pass_on(id)          -- nobody listens: it is gone, or will re-ask and get its place back
@@ -259,6 +257,7 @@ local function advance()
       end
     else                     -- of an RWLock, also when it could not hold: a dead writer would keep readers from readers
       redis.call('ZREM', queue, id)
+      redis.call('HDEL', state, 'w:' .. id)
       pass_on(id)
     end
   end

@@ -234,7 +234,7 @@ def test_time_out_of_asyncio_ends_the_wait():
 
 def test_waiter_whose_loop_was_closed_passes_the_lock_on():
     """Its turn comes, and nobody is there to enter: a thread takes the steps that are left."""
-    before, lock, other = standing(), interlock.Lock(lease=20), []
+    before, lock, other = standing(), interlock.Lock(lease=20, linger=0), []
     lock.acquire()
     loop = asyncio.new_event_loop()
     other.append(loop.create_task(aio.Lock.of(lock).acquire()))

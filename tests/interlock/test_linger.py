@@ -12,6 +12,7 @@ import twins
 from peers import joined, peers, plain, wait_until
 
 import interlock
+from bench.proxy import proxy
 from interlock import _scripts, _station
 from interlock._session import session
 from interlock._station import Station
@@ -91,6 +92,21 @@ def test_lock_that_is_used_often_lingers(client):
     assert 2 * _station.OFTEN < scripts_called(client) - before < 100, "a strict one calls 200"
 
 
+def test_lock_behind_a_slow_network_lingers_as_soon_as_somebody_comes_back(client):
+    """There, a strict section would be nothing but waiting."""
+    with proxy(client.connection_pool.connection_kwargs["port"], 0.01) as far:
+        own = redis.Redis(port=far)
+        lock = interlock.Lock(client=own)
+        with lock:
+            pass
+        before = scripts_called(client)
+        for _ in range(10):
+            with lock:
+                pass
+        assert scripts_called(client) - before < 4
+        session(own).close()
+
+
 def test_lock_that_is_used_often_no_more_is_strict_again():
     lock = interlock.Lock()
     other = lock_of_its_own(lock.name, linger=0)
@@ -147,6 +163,27 @@ def test_other_process_that_asks_has_it_soon_though_it_is_used_all_the_time():
     finally:
         over.set()
         thread.join()
+
+
+def test_lock_that_others_wait_for_from_the_start_is_given_back_as_soon_as_nobody_uses_it():
+    """Though its linger time is not over."""
+    first = interlock.Lock(linger=10)
+    second, third = (lock_of_its_own(first.name, linger=10) for _ in range(2))
+    threads, left = [], []
+
+    def use(lock):
+        with lock:
+            pass
+        left.append(time.monotonic())
+
+    with first:
+        for lock in (second, third):
+            threads.append(threading.Thread(target=use, args=(lock,)))
+            threads[-1].start()
+            wait_until(lambda: len(first.statistics().waiters) == len(threads))
+    for thread in threads:
+        thread.join()
+    assert left[1] - left[0] < 3, "a quarter of the lease, 7.5 s, is how long it may linger"
 
 
 def test_other_process_that_only_tries_has_it_in_the_end():
@@ -717,7 +754,7 @@ def test_grant_does_not_grow_with_the_values_that_were_used_before():
             counter.value += 1
             progress.value += 1
     session(None).run(session(None).lingering.commit(lock._station))
-    assert len(lock._station.hold.copies.wanted(_station.WANTED_MAX)) < 8 * 60
+    assert len(lock._station.hold.copies.wanted()) < 8 * 60
     assert counter.value == 50
 
 

@@ -16,16 +16,18 @@ from peers import wait_until
 
 import interlock
 from interlock import _turns
+from interlock._copies import Copies
 from interlock._lingering import Lingering
 from interlock._station import Station
-from interlock._turns import Turns
+from interlock._turns import NOBODY, Seat, Turns
 from interlock.lock import _BaseLock
 
 HANDSHAKE = {  # name: (class, method, what stands there, what the twin has)
-    "enters_without_a_second_look": (_BaseLock, "__enter__", " and station.seat is seat", ""),
-    "takes_the_seat_though_it_is_taken": (Turns, "_take", "if keeper.taken and", "if False and"),
+    "enters_without_a_look": (_BaseLock, "__enter__", "< seat.good_until", "< float('inf')"),
+    "takes_the_seat_of_who_enters": (Turns, "_freed", "if keeper.taken and not amid:", "if False:"),
     "never_asks_who_is_inside": (Turns, "take_turn", "if not mine and monotonic() >=", "if False and monotonic() >="),
     "ends_turns_of_who_arrives": (Turns, "end_orphaned", " and self.turn not in self.arriving", ""),
+    "ends_the_turn_of_who_came_back": (Turns, "end_turn", "and self.keeper is seat ", ""),
     "loses_its_own_section": (Lingering, "acquire", "if not entered and not inside:", "if not entered:"),
 }
 
@@ -59,8 +61,15 @@ def switching():
 def switching_anywhere():
     """And also where today's interpreter does not let them: at what the handshake reads and writes."""
     with switching(), pytest.MonkeyPatch.context() as patch:
-        for owner, name in ((_turns.Seat, "taken"), (Turns, "seat"), (Turns, "thread"), (Station, "uses")):
-            patch.setattr(owner, name, called(vars(owner)[name]))
+        for name in ("taken", "inside", "entered", "good_until"):
+            patch.setattr(Seat, name, called(vars(Seat)[name]))
+        withdraw = Turns._withdraw
+
+        def withdraw_late(turns):
+            time.sleep(random.choice((0, 1e-4)))  # others run
+            withdraw(turns)
+
+        patch.setattr(Turns, "_withdraw", withdraw_late)
         yield
 
 
@@ -128,7 +137,7 @@ def plus_one(number):
     return number + 1
 
 
-@pytest.mark.parametrize("twin", [None, "enters_without_a_second_look", "takes_the_seat_though_it_is_taken"])
+@pytest.mark.parametrize("twin", [None, "enters_without_a_look", "takes_the_seat_of_who_enters"])
 def test_threads_that_take_each_others_seats_exclude_each_other(twin):
     crowd = Crowd(interlock.Lock(linger=None))
     with switching_anywhere(), broken(twin):
@@ -136,7 +145,7 @@ def test_threads_that_take_each_others_seats_exclude_each_other(twin):
     assert exact == (twin is None)
 
 
-@pytest.mark.parametrize("twin", [None, "enters_without_a_second_look", "takes_the_seat_though_it_is_taken"])
+@pytest.mark.parametrize("twin", [None, "enters_without_a_look", "takes_the_seat_of_who_enters"])
 def test_heartbeat_that_takes_a_seat_away_excludes_who_enters(twin):
     crowd = Crowd(interlock.Lock(linger=None))
     with switching_anywhere(), broken(twin):
@@ -150,29 +159,30 @@ def test_threads_exclude_each_other_without_seats(monkeypatch):
     crowd = Crowd(interlock.RLock(linger=None))
     with switching_anywhere():
         assert crowd.run([crowd.use] * 4, 1)
-    assert crowd.lock._station.seat is _turns.NO_SEAT
+    assert crowd.lock._station.keeper.good_until == 0.0
 
 
 def test_who_enters_again_keeps_its_seat():
     for kind in (interlock.Lock, interlock.RLock):
         lock = kind(linger=10)
         with lock:
-            seat = lock._station.seat
-            assert seat.taken
+            seat = lock._station.keeper
+            assert seat.inside is seat.sitter
         with lock:
             pass
-        assert lock._station.seat is seat
-        assert not seat.taken
+        assert lock._station.keeper is seat
+        assert seat.inside is NOBODY
 
 
 def test_nested_sections_leave_the_seat_to_their_thread():
     lock = interlock.RLock(linger=10)
     with lock:
-        seat = lock._station.seat
+        seat = lock._station.keeper
+        assert seat.good_until
         with lock:
-            assert lock._station.seat is _turns.NO_SEAT
-        assert lock._station.seat is seat
-    assert lock._station.seat is seat
+            assert not seat.good_until
+        assert seat.good_until
+    assert lock._station.keeper is seat
 
 
 @pytest.mark.parametrize("ended", [True, False])
@@ -187,7 +197,7 @@ def test_thread_that_keeps_the_turn_outside_is_in_nobodys_way(ended):
 
     thread = threading.Thread(target=use)
     thread.start()
-    wait_until(lambda: lock._station and lock._station.seat.thread == thread.ident and not lock.locked())
+    wait_until(lambda: lock._station and lock._station.keeper.thread == thread.ident and not lock.locked())
     if ended:
         thread.join()
     assert lock.acquire(blocking=False)
@@ -208,7 +218,7 @@ def test_thread_that_waits_has_its_turn_though_another_is_inside_nearly_all_the_
     thread = threading.Thread(target=use)
     with broken(twin):
         thread.start()
-        wait_until(lambda: lock._station and lock._station.uses > 2)
+        wait_until(lambda: lock._station and lock._station.thread)
         served = []
         for _ in range(4):
             served.append(lock.acquire(timeout=1))
@@ -248,6 +258,84 @@ def test_thread_that_is_slow_to_enter_is_no_orphan(monkeypatch, twin):
         for thread in threads:
             thread.join(30)
     assert (most == [1, 1]) == (twin is None)
+
+
+@pytest.mark.parametrize("twin", [None, "ends_the_turn_of_who_came_back"])
+def test_who_takes_a_lock_again_that_another_thread_releases_is_alone(monkeypatch, twin):
+    """The other one has let it go, and not ended its turn yet."""
+    lock, inside, overlaps = interlock.Lock(linger=10), threading.Event(), []
+    first, released, again, entering = (threading.Event() for _ in range(4))
+    with lock:
+        station = lock._station
+    mutex, enter = station._mutex, Station.enter
+
+    class Late:
+        def __enter__(self):
+            if threading.current_thread().name == "releases" and not released.is_set():
+                released.set()
+                entering.wait(10)
+            mutex.acquire()
+
+        def __exit__(self, *_):
+            mutex.release()
+
+    def enter_late(station):
+        if threading.current_thread().name == "comes back" and first.is_set():
+            entering.set()
+            again.wait(1)
+        enter(station)
+
+    def come_back():
+        lock.acquire()
+        first.set()
+        released.wait(10)
+        lock.acquire()
+        overlaps.append(inside.is_set())
+        with suppress(interlock.NotHeldError):  # of the twin
+            lock.release()
+
+    def release():
+        first.wait(10)
+        lock.release()
+
+    def come_third():
+        with suppress(interlock.NotHeldError), lock:
+            inside.set()
+            again.set()
+            time.sleep(0.3)  # that another may come meanwhile is what is tested
+            inside.clear()
+
+    station._mutex = Late()
+    monkeypatch.setattr(Station, "enter", enter_late)
+    with broken(twin):
+        threads = [
+            threading.Thread(target=body, name=name, daemon=True)
+            for name, body in (("comes back", come_back), ("releases", release), ("comes third", come_third))
+        ]
+        for thread in threads[:2]:
+            thread.start()
+        threads[1].join(15)
+        threads[2].start()
+        for thread in threads:
+            thread.join(15)
+    assert overlaps == [twin is not None]
+
+
+def test_release_that_is_interrupted_is_made_by_the_heartbeat(monkeypatch):
+    """Also if the station was about to let its hold go."""
+    lock = interlock.Lock(linger=10)
+    other = interlock.Lock(name=lock.name, client=redis.Redis.from_url(os.environ["REDIS_URL"]))
+    lock.acquire()
+    waiter = threading.Thread(target=other.acquire)
+    waiter.start()
+    wait_until(lambda: lock._station.asked)
+    lock._station.linger_until = 0.0
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Copies, "wanted", lambda _: strike(0, None))
+        lock.release()
+    waiter.join(10)
+    assert not waiter.is_alive()
+    other.release()
 
 
 @contextmanager

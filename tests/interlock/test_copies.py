@@ -1,0 +1,306 @@
+"""What finished sections wrote, looked at by another thread amid the next one: whole sections, and the last of them."""
+
+import contextlib
+import inspect
+import os
+import random
+import sys
+import textwrap
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+import redis
+from peers import wait_until
+from test_linger import nothing_lost_is_left_to_be_told  # noqa: F401  (used by itself)
+from test_turns import called, switching
+
+import interlock
+from interlock._copies import Cell
+from interlock._session import session
+from interlock._station import Station
+from interlock._turns import Seat, Turns
+
+REST = "if self.keeper is seat and seat.inside is inside and seat.entered is entered:"
+GUARDS = {  # name: (class, method, what stands there, what the twin has)
+    "looks_once": (Turns, "_looked", REST, "if True:"),
+    "reads_what_is_new_last": (Cell, "finished", "else now", "else self.now"),
+    "knows_of_no_section_that_runs": (Cell, "finished", "running is not None", "False"),
+}
+CLOSES = "self._held_up(hold.copies.unsent)"
+END = {"ends_amid_sections": (Station, "close", CLOSES, "(hold.copies.unsent(None), None)")}
+
+
+@contextmanager
+def broken(twin):
+    """The method without its guard; None: as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        if twin is not None:
+            owner, method, guard, instead = (GUARDS | END)[twin]
+            source = textwrap.dedent(inspect.getsource(getattr(owner, method)))
+            assert source.count(guard) == 1
+            names = dict(vars(sys.modules[owner.__module__]))
+            exec(source.replace(guard, instead), names)
+            patch.setattr(owner, method, names[method])
+        yield
+
+
+@contextmanager
+def switching_anywhere():
+    """Threads change as often as they can, at whatever a look reads and a section writes."""
+    slots = ((Seat, "inside"), (Seat, "entered"), (Cell, "now"), (Cell, "before"))
+    with switching(), pytest.MonkeyPatch.context() as patch:
+        for owner, name in slots:
+            patch.setattr(owner, name, called(vars(owner)[name]))
+        patch.setattr(Cell, "section", called_late(Cell.section))
+        yield
+
+
+def called_late(slot):
+    """As `called`; and who has read it may come late."""
+
+    def read(self):
+        found = slot.__get__(self)
+        time.sleep(random.choice((0, 1e-4)))  # others run
+        return found
+
+    return property(read, lambda self, value: slot.__set__(self, value))
+
+
+@pytest.mark.parametrize("twin", [None, *GUARDS])
+def test_look_amid_sections_shows_whole_ones(twin):
+    lock, over, torn = interlock.Lock(linger=10), threading.Event(), []
+    values = [interlock.Value("q", 0, lock=lock) for _ in range(3)]
+
+    def count():
+        while not over.is_set():
+            with lock:
+                for value in values:
+                    value.value += 1
+
+    def look():
+        station, before, looks = lock._station, 0, 0
+        while not over.is_set() and not torn:
+            found, _ = station.at_rest(station.hold.copies.finished)
+            numbers = [found[value.name] for value in values]
+            if len(set(numbers)) > 1 or numbers[0] < before:
+                torn.append(numbers)
+            before, looks = numbers[0], looks + 1
+
+    with lock:
+        for value in values:
+            value.value = 1
+    with broken(twin), switching_anywhere():
+        threads = [threading.Thread(target=each) for each in (count, look)]
+        for thread in threads:
+            thread.start()
+        threads[1].join(2)
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert bool(torn) == (twin is not None)
+    interlock.flush()
+
+
+def elsewhere():
+    """Another process's client, as far as locks can tell."""
+    return redis.Redis.from_url(os.environ["REDIS_URL"])
+
+
+def commands(client):
+    """How many Redis has heard of, but for those that scripts call; and how many of them read a value."""
+    stats = client.info("commandstats")
+    return tuple(int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in ("evalsha", "getex"))
+
+
+@pytest.mark.parametrize("kind", ["Value", "Array"])
+def test_strict_section_costs_two_round_trips(client, kind):
+    """What the section before used comes with the grant."""
+    shared = interlock.Value("i", 0, linger=0) if kind == "Value" else interlock.Array("i", 3, linger=0)
+
+    def add():
+        with shared.get_lock():
+            if kind == "Value":
+                shared.value += 1
+            else:
+                shared[1] += 1
+
+    add()
+    scripts, reads = commands(client)
+    for _ in range(10):
+        add()
+    more_scripts, more_reads = commands(client)
+    assert more_scripts - scripts < 25, "two a section, and the heartbeat's, perhaps"
+    assert more_reads == reads
+    assert (shared.value if kind == "Value" else shared[1]) == 11
+
+
+def test_what_a_section_did_not_use_does_not_come_with_the_next_grant():
+    lock = interlock.Lock(linger=0)
+    first, second = (interlock.Value("i", 0, lock=lock) for _ in range(2))
+    with lock:
+        first.value, second.value = 1, 1
+    assert first.name in lock._wants
+    assert second.name in lock._wants
+    with lock:
+        second.value += 1
+    assert first.name not in lock._wants
+    assert second.name in lock._wants
+    with lock:
+        assert (first.value, second.value) == (1, 2)
+
+
+def test_values_that_came_with_a_strict_grant_are_those_of_its_moment():
+    value = interlock.Value("i", 0, linger=0)
+    other = interlock.Value("i", 0, name=value.name, client=elsewhere(), linger=0)
+    for number in range(6):
+        with (value, other)[number % 2].get_lock():
+            (value, other)[number % 2].value += 1
+    assert value.value == 6
+    value.add(5)
+    with other.get_lock():
+        other.value += 1
+    assert value.value == 12
+
+
+def connected(outbox):
+    return any(posted.connection.is_connected for posted in outbox._posted.values())
+
+
+def test_grant_that_is_waited_for_finds_a_connection_for_its_confirmation():
+    """Else the first hand-over over a slow network would cost the round trips of a new one."""
+    holder, client = interlock.Lock(linger=0), elsewhere()
+    lock = interlock.Lock(name=holder.name, client=client, linger=0)
+    with holder:
+        thread = threading.Thread(target=lambda: (lock.acquire(), lock.release()))
+        thread.start()
+        wait_until(lambda: connected(session(client)._outbox))
+    thread.join()
+
+
+def counted_until(over, lock, values):
+    while not over.is_set():
+        with lock:
+            for value in values:
+                value.value += 1
+
+
+@pytest.mark.parametrize("held_up", [True, False])
+def test_look_that_takes_long_comes_to_rest_all_the_same(monkeypatch, held_up):
+    """As one at many elements does: longer than the interpreter lets a thread run."""
+    lock, over = interlock.Lock(linger=10), threading.Event()
+    with lock:
+        station = lock._station
+    if not held_up:
+        monkeypatch.setattr(Turns, "_withdraw", lambda _: None)
+    counter = threading.Thread(target=counted_until, args=(over, lock, [interlock.Value("q", 0, lock=lock)]))
+    looker = threading.Thread(target=station.at_rest, args=(lambda _: time.sleep(0.02),))
+    counter.start()
+    looker.start()
+    looker.join(3 if held_up else 1)
+    assert looker.is_alive() != held_up
+    over.set()
+    for thread in (counter, looker):
+        thread.join()
+
+
+@pytest.mark.parametrize("twin", [None, "ends_amid_sections"])
+def test_end_of_a_session_amid_sections_commits_whole_ones(client, twin):
+    torn = 0
+    with broken(twin), switching():
+        for _ in range(25):
+            own, over = elsewhere(), threading.Event()
+            lock = interlock.Lock(client=own, linger=10)
+            values = [interlock.Value("q", 0, client=own, lock=lock) for _ in range(3)]
+
+            def count(over=over, lock=lock, values=values):
+                with contextlib.suppress(interlock.NotHeldError):  # the section amid which it ended
+                    counted_until(over, lock, values)
+
+            thread = threading.Thread(target=count)
+            thread.start()
+            wait_until(lambda v=values[0]: v.value > 0)
+            interlock.close()
+            over.set()
+            thread.join()
+            torn += len({client.get(value._key) for value in values}) > 1
+    assert (torn > 0) == (twin is not None)
+
+
+def test_section_amid_which_its_session_ends_reads_no_old_copy(client):
+    own = elsewhere()
+    value = interlock.Value("q", 5, client=own, linger=10)
+    other = interlock.Value("q", 5, name=value.name, client=elsewhere(), linger=0)
+    with pytest.raises(interlock.NotHeldError), value.get_lock():
+        value.value += 1
+        interlock.close()
+        with other.get_lock():
+            other.value = 100
+        assert value.value == 100
+    with value.get_lock():
+        value.value += 1
+    interlock.flush()
+    assert other.value == 101
+
+
+def test_task_amid_its_section_is_not_told_of_what_another_has_lost(client):
+    lock = interlock.Lock(linger=10)
+    gone, kept = (interlock.Value("q", 0, lock=lock) for _ in range(2))
+    with lock:
+        kept.value = 0
+    interlock.flush()
+    client.delete(gone._key)
+    finished, inside, told = threading.Event(), threading.Event(), {}
+
+    def run(task, body):
+        try:
+            with interlock.acting_for(task, "task"):
+                body()
+        except interlock.InterlockError as error:
+            told[task] = type(error)
+
+    def lose():
+        with lock:
+            gone.value = 1
+        finished.set()
+        inside.wait()  # the commit at the end of the task finds another inside
+
+    def write():
+        with lock:
+            kept.value = 1
+            inside.set()
+            threads[0].join()
+            kept.value = 2
+
+    threads = [threading.Thread(target=run, args=args) for args in (("loses", lose), ("writes", write))]
+    threads[0].start()
+    finished.wait()
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    assert told == {"loses": interlock.GoneError}
+    assert client.get(kept._key) == "q:2"
+
+
+@pytest.mark.parametrize("amid", ["section", "between"])
+def test_read_after_an_unlink_by_another_thread_finds_nothing(amid):
+    value = interlock.Value("q", 1, linger=10)
+    lock = value.get_lock()
+    unlink = threading.Thread(target=value.unlink)
+    with lock:
+        value.value += 1
+    with lock:
+        assert value.value == 2
+        if amid == "section":
+            unlink.start()
+            unlink.join()
+            with pytest.raises(interlock.GoneError):
+                _ = value.value
+    if amid == "between":
+        unlink.start()
+        unlink.join()
+    with pytest.raises(interlock.GoneError):
+        _ = value.value
+    with lock, pytest.raises(interlock.GoneError):
+        _ = value.value
