@@ -123,6 +123,10 @@ class Copies:
                 found[key] = value
         return found
 
+    def wrote(self, section: Section) -> bool:
+        """Whether that section wrote anything."""
+        return any(cell.section is section for cell in self.written.copy().values())
+
     def unsent(self, running: Section) -> dict[Key, Any]:
         """What finished sections wrote and Redis has not stored; all of a section or nothing."""
         found = self.finished(running)

@@ -183,7 +183,7 @@ class Lingering:
                 self._session.standing.forget([hold], lost=False)
                 error = raised
             station.returning = None
-            if error is None:
+            if error is None or not hold.copies.unsent(None):
                 station.committed()
             else:
                 self._lose(station, error)

@@ -255,7 +255,7 @@ class Station(Turns):
             look = hold.copies.unsent
             unsent, running = self._looked(look) or self._held_up(look)
             if not unsent:
-                self._writers = dict([running]) if running and running[0] in self._writers else {}
+                self._writers = dict([running]) if running and hold.copies.wrote(running[1]) else {}
 
     def lose(self, error: InterlockError) -> None:
         """What was finished and not committed is discarded: who wrote it is told when it next asks."""
@@ -266,7 +266,8 @@ class Station(Turns):
             for writer in self._writers:
                 if not (amid and writer == task):
                     self._losses.setdefault(writer, error)
-            self._writers = {task: section} if section is not None and task in self._writers else {}
+            wrote = self.hold is not None and section is not None and self.hold.copies.wrote(section)
+            self._writers = {task: section} if wrote else {}
 
     @property
     def loses(self) -> bool:

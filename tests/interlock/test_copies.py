@@ -1,11 +1,8 @@
 """What finished sections wrote, looked at by another thread amid the next one: whole sections, and the last of them."""
 
 import contextlib
-import inspect
 import os
 import random
-import sys
-import textwrap
 import threading
 import time
 from contextlib import contextmanager
@@ -14,7 +11,7 @@ import pytest
 import redis
 from peers import wait_until
 from test_linger import nothing_lost_is_left_to_be_told  # noqa: F401  (used by itself)
-from test_turns import called, switching
+from test_turns import called, switching, without
 
 import interlock
 from interlock._copies import Cell
@@ -32,18 +29,9 @@ CLOSES = "self._held_up(hold.copies.unsent)"
 END = {"ends_amid_sections": (Station, "close", CLOSES, "(hold.copies.unsent(None), None)")}
 
 
-@contextmanager
 def broken(twin):
     """The method without its guard; None: as it is."""
-    with pytest.MonkeyPatch.context() as patch:
-        if twin is not None:
-            owner, method, guard, instead = (GUARDS | END)[twin]
-            source = textwrap.dedent(inspect.getsource(getattr(owner, method)))
-            assert source.count(guard) == 1
-            names = dict(vars(sys.modules[owner.__module__]))
-            exec(source.replace(guard, instead), names)
-            patch.setattr(owner, method, names[method])
-        yield
+    return without(GUARDS | END, twin)
 
 
 @contextmanager
@@ -194,9 +182,11 @@ def test_look_that_takes_long_comes_to_rest_all_the_same(monkeypatch, held_up):
         station = lock._station
     if not held_up:
         monkeypatch.setattr(Turns, "_withdraw", lambda _: None)
-    counter = threading.Thread(target=counted_until, args=(over, lock, [interlock.Value("q", 0, lock=lock)]))
+    value = interlock.Value("q", 0, lock=lock)
+    counter = threading.Thread(target=counted_until, args=(over, lock, [value]))
     looker = threading.Thread(target=station.at_rest, args=(lambda _: time.sleep(0.02),))
     counter.start()
+    wait_until(lambda: value.value > 100)
     looker.start()
     looker.join(3 if held_up else 1)
     assert looker.is_alive() != held_up
@@ -304,3 +294,18 @@ def test_read_after_an_unlink_by_another_thread_finds_nothing(amid):
         _ = value.value
     with lock, pytest.raises(interlock.GoneError):
         _ = value.value
+
+
+def test_section_that_only_reads_amid_a_commit_has_nothing_to_lose():
+    lock = interlock.Lock(linger=10)
+    value = interlock.Value("q", 0, lock=lock)
+    with lock:
+        value.value = 1
+    with lock:
+        flush = threading.Thread(target=interlock.flush)
+        flush.start()
+        flush.join()
+        assert value.value == 1
+    assert interlock.Lock(name=lock.name, client=elsewhere()).break_lock()
+    with lock:
+        assert value.value == 1

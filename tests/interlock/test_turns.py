@@ -32,12 +32,17 @@ HANDSHAKE = {  # name: (class, method, what stands there, what the twin has)
 }
 
 
-@contextmanager
 def broken(twin):
     """The method without one of its guards; None: as it is."""
+    return without(HANDSHAKE, twin)
+
+
+@contextmanager
+def without(guards, twin):
+    """As `broken`, with other guards."""
     with pytest.MonkeyPatch.context() as patch:
         if twin is not None:
-            owner, method, guard, instead = HANDSHAKE[twin]
+            owner, method, guard, instead = guards[twin]
             source = textwrap.dedent(inspect.getsource(getattr(owner, method)))
             assert source.count(guard) == 1
             names = dict(vars(sys.modules[owner.__module__]))
