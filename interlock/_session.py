@@ -41,6 +41,7 @@ from interlock.errors import GoneError, InterlockError, LeaseLostError, Unreacha
 CLAIM = 1.0  # seconds that a grant waits to be confirmed: CLAIM_MS in attempt.lua
 MARGIN = 0.05  # seconds that a lease must have to run at least, for the caller to enter without asking again
 LISTEN_WITHIN = 5.0  # seconds for the first subscription
+OPEN_WITHIN = 1.0  # seconds that a waiter must have left to open the connection for its confirmation: some round trips
 ASKED_MAX = 5  # grants that came too late, until the lease is called too short
 WAKE, ASKED, BROKEN = "0", "-1", "-2"  # messages in place of a token: tell in attempt.lua
 LOCKS = ("Lock", "RLock", "RWLock")  # kinds that a task must not keep beyond its end
@@ -62,7 +63,7 @@ class Session:
         self.heartbeat.stations, self.heartbeat.look = self.lingering.stations, self.lingering.look
         self.round_trip = 0.0  # seconds, as measured
         self._checked = False
-        self._checking = threading.Lock()
+        self._checking, self._looking = threading.Lock(), threading.Lock()
         self._runs: frozenset[str] = frozenset()  # of the servers' processes
         self._listener: Listener | None = None
         self._outbox = Outbox(self.wire)
@@ -111,15 +112,21 @@ class Session:
 
     def _look_at_runs(self) -> None:
         """After a lost connection: a server that was restarted, or replaced, may have forgotten grants."""
-        self.wire.cut = False
-        try:
-            found = _client.runs(self.wire)
-        except BaseException:
-            self.wire.cut = True
-            raise
-        if found != self._runs:
-            self._runs, self.standing.restarted = found, time.monotonic()
-            log.warning("%s was restarted: for one lease, nobody here asks for a lock", _client.where(self.wire))
+        with self._looking:
+            self.wire.cut = False
+            try:
+                found = _client.runs(self.wire)
+            except BaseException:
+                self.wire.cut = True
+                raise
+            if found != self._runs:
+                self._runs, self.standing.restarted = found, time.monotonic()
+                log.warning("%s was restarted: for one lease, nobody here asks for a lock", _client.where(self.wire))
+
+    @property
+    def _doubtful(self) -> bool:
+        """Whether a server may have been restarted: a connection was lost, or somebody looks at that moment."""
+        return self.wire.cut or self._looking.locked()
 
     def call(self, *command: str | float) -> Any:
         """One command, one round trip."""
@@ -148,10 +155,9 @@ class Session:
         while (yield from self._calm(lease, until)):
             left = None if until is None else 0 if timeout == 0 else max(0.001, until - time.monotonic())
             hold = yield from self._acquire(of, lease, left, station, wants)
-            if hold is None or not self.wire.cut:
-                return hold
-            yield Blocking(self._look_at_runs)
-            if self.standing.quiet(lease) <= 0:
+            if hold is not None and self._doubtful:
+                yield Blocking(self._look_at_runs)
+            if hold is None or self.standing.quiet(lease) <= 0:
                 return hold
             if station is not None:  # it was granted by a server that may have forgotten who holds it
                 with self.standing.mutex:
@@ -162,7 +168,7 @@ class Session:
 
     def _calm(self, lease: float, until: float | None) -> Steps[bool]:
         """Wait as long as Redis may have forgotten who holds a lock; whether that is over in time."""
-        if self.wire.cut:
+        if self._doubtful:
             yield Blocking(self._look_at_runs)
         while (quiet := self.standing.quiet(lease)) > 0:
             left = quiet if until is None else min(quiet, until - time.monotonic())
@@ -472,7 +478,8 @@ class Session:
                     wait.arrival, wait.sample = asked.token, (sent, asked.now_ms)
                     self.heartbeat.plan(wait, asked.ms)
                 confirmation = self._confirmation(wait, 0)
-                if not self._outbox.opened(confirmation):
+                at_leisure = until is None or until - time.monotonic() > OPEN_WITHIN
+                if at_leisure and not self._outbox.opened(confirmation):
                     yield Blocking(partial(self._outbox.open, confirmation))
             left = None if until is None else until - time.monotonic()
             if not (yield Rest(wait.signal, left)):
