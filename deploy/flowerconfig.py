@@ -1,15 +1,17 @@
 """Flower's settings, for the local stack and for compose: names of Flower's options (`celery flower --help`).
 
-Flower has no plugin interface, so two of its pages are extended here: the page of the workers says each one's pool and
-concurrency, the page of the tasks is as live as the other, and shows
-arguments whole. Written for Flower 2.2, to which pyproject.toml keeps us.
+Flower has no plugin interface, so three of its pages are extended here: the page of the workers says each one's pool
+and concurrency, the page of the tasks is as live as the other and shows arguments whole, and `/metrics` asks for the
+login that all other pages ask for. Written for Flower 2.2, to which pyproject.toml keeps us.
 """
 
 from typing import Any
 
 from flower.urls import handlers
+from flower.views.monitor import Metrics
 from flower.views.tasks import TasksView
 from flower.views.workers import WorkersView
+from tornado.web import authenticated, url
 
 persistent = True  # a history that survives a restart; --db says where
 state_save_interval = 10_000  # ms: saved as it goes, for a Flower that is killed saves nothing more
@@ -69,7 +71,19 @@ class LiveTasks(TasksView):  # type: ignore[misc]
         return super().finish(chunk.replace(b"</body>", LIVE) if isinstance(chunk, bytes) else chunk)
 
 
-for spec in handlers:
-    view = getattr(spec, "handler_class", None)
-    if view in (WorkersView, TasksView):
-        spec.target = spec.handler_class = WorkersWithPools if view is WorkersView else LiveTasks
+class MetricsBehindLogin(Metrics):  # type: ignore[misc]
+    """The metrics, which name every task and worker: Flower itself shows them to everybody."""
+
+    @authenticated
+    async def get(self) -> None:
+        """Write the metrics, if whoever asks has logged in or Flower has no login."""
+        await super().get()
+
+
+OURS = {WorkersView: WorkersWithPools, TasksView: LiveTasks, Metrics: MetricsBehindLogin}
+
+for number, route in enumerate(handlers):
+    pattern, view = (route.regex.pattern, route.handler_class) if not isinstance(route, tuple) else route[:2]
+    if view in OURS:
+        name = None if isinstance(route, tuple) else route.name
+        handlers[number] = url(pattern, OURS[view], name=name)

@@ -156,8 +156,9 @@ def test_flower_shows_both_workers_with_pool_and_concurrency_at_once(compose):
 
 
 def test_flower_wants_a_login_and_changes_nothing(compose):
-    with pytest.raises(urllib.error.HTTPError, match="401"):
-        compose.flower("/workers", user=None)
+    for path in ("/workers", "/metrics"):
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            compose.flower(path, user=None)
     with pytest.raises(urllib.error.HTTPError, match="401"):
         compose.flower("/workers", user="somebody")
     name = next(iter(compose.workers()))
