@@ -5,8 +5,9 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -16,7 +17,8 @@ from interlock import address
 from workers.children import ROOT, Child
 
 NAMES = {"valkey-server": (7, 2), "redis-server": (6, 2)}  # and the oldest version that will do
-READY_WITHIN = 15.0  # seconds
+READY_WITHIN = 15.0  # seconds until a server answers, or has read more of its data
+LOOK_EVERY = 0.02  # seconds
 ANSWERS_WITHIN = 1.0  # seconds, on a network that is any good
 
 
@@ -80,37 +82,114 @@ def start(folder: Path, port: int, path: str | None = None) -> Child:
 
     Raises StackError if there is no server, or it does not start.
     """
-    command = [
-        path or binary(), str(ROOT / "deploy" / "redis.conf"),
-        "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--daemonize", "no",
-    ]  # fmt: skip
-    child = Child("redis", command, folder / "redis.log", {})
+    child = launched(folder, port, path)
     try:
-        _wait_until_ready(child, port)
+        wait_until_ready(child, port)
     except BaseException:
         child.stop(0)
         raise
     return child
 
 
+def launched(folder: Path, port: int, path: str | None = None) -> Child:
+    """As `start`, without the wait."""
+    command = [
+        path or binary(), str(ROOT / "deploy" / "redis.conf"),
+        "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--daemonize", "no",
+    ]  # fmt: skip
+    return Child("redis", command, folder / "redis.log", {})
+
+
 def check(url: str, remedy: str = "start one with `make up`, or set REDIS_URL") -> None:
-    """One round trip, without patience. Raises StackError if no Redis answers there, or it refuses."""
-    once = Retry(NoBackoff(), 0)
-    with redis.Redis.from_url(url, retry=once, socket_timeout=ANSWERS_WITHIN) as client:
+    """One round trip, without patience. Raises StackError if no Redis answers, it refuses, or reads its data."""
+    with _impatient(url) as client:
         try:
             client.ping()
+        except redis.BusyLoadingError as error:
+            raise StackError(f"Redis at {address.masked(url)} still reads its data: try again later") from error
         except redis.RedisError as error:
             raise StackError(address.unreachable(address.masked(url), error, remedy)) from error
 
 
-def _wait_until_ready(child: Child, port: int) -> None:
-    until = time.monotonic() + READY_WITHIN
-    with redis.Redis(port=port, retry=Retry(NoBackoff(), 0), socket_timeout=1) as client:
-        while child.running and time.monotonic() < until:
+def wait_until_loaded(url: str, working: Callable[[], None] = lambda: None) -> None:
+    """Wait while a server reads its data, for as long as it reads on.
+
+    Args:
+        url: where it is. If it refuses, the wait ends at once: `check` says why.
+        working: called between two looks; it may raise.
+
+    Raises:
+        StackError: for READY_WITHIN seconds the server has read no more.
+    """
+    progress = _Progress()
+    with _impatient(url) as client:
+        while True:
             try:
-                if client.info("server")["process_id"] == child.process.pid:
+                if progress.loaded(client.info("persistence")):
                     return
+            except redis.TimeoutError:  # it answers seldom while it reads
+                pass
+            except redis.RedisError:
+                return
+            if progress.stalled:
+                raise StackError(f"Redis at {address.masked(url)} does not go on reading its data: {progress}")
+            working()
+            time.sleep(LOOK_EVERY)
+
+
+def _impatient(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=ANSWERS_WITHIN)
+
+
+class _Progress:
+    """How far a server has come with reading its data, and when it came on last."""
+
+    def __init__(self) -> None:
+        self._bytes, self._since, self._percent = -1, time.monotonic(), ""
+
+    def loaded(self, persistence: Mapping[str, Any]) -> bool:
+        """Note what INFO says; whether all is read."""
+        if not persistence["loading"]:
+            return True
+        if persistence["loading_loaded_bytes"] > self._bytes:
+            self._bytes, self._since = persistence["loading_loaded_bytes"], time.monotonic()
+            self._percent = str(persistence["loading_loaded_perc"])
+        return False
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it has not come on for READY_WITHIN seconds."""
+        return time.monotonic() - self._since > READY_WITHIN
+
+    @property
+    def begun(self) -> bool:
+        """Whether the server was seen reading."""
+        return self._bytes >= 0
+
+    def __str__(self) -> str:
+        return f"{self._percent} % is read"
+
+
+def wait_until_ready(child: Child, port: int, tell: Callable[[str], None] = lambda _: None) -> None:
+    """Wait until a server that was just started answers and has read its data, for as long as it reads on.
+
+    Raises StackError if it ends, does not answer, or reads no more for READY_WITHIN seconds.
+    """
+    progress = _Progress()
+    with redis.Redis(port=port, retry=Retry(NoBackoff(), 0), socket_timeout=ANSWERS_WITHIN) as client:
+        while child.running and not progress.stalled:
+            try:
+                found = client.info("everything")
+            except (redis.ConnectionError, redis.TimeoutError):  # it does not listen yet, or is busy reading
+                time.sleep(LOOK_EVERY)
+                continue
+            if found["process_id"] != child.process.pid:
                 break  # another server has this port
-            except redis.ConnectionError:
-                time.sleep(0.02)
+            if progress.loaded(found):
+                return
+            tell("Redis reads its data ...")
+            tell = lambda _: None  # noqa: E731 - once
+            time.sleep(LOOK_EVERY)
+    if child.running and progress.begun:
+        raise StackError(f"the Redis server on port {port} does not go on reading its data: {progress}")
     raise StackError(f"the Redis server did not start on port {port}: {child.last_words()}")

@@ -117,7 +117,11 @@ class Stack:
         if not os.environ.get("REDIS_URL"):
             self.tell("starting Redis ...")
             with uninterrupted():
-                self.children.append(redis_server.start(self._kept("redis"), self.ports.redis))
+                server = redis_server.launched(self._kept("redis"), self.ports.redis)
+                self.children.append(server)
+            redis_server.wait_until_ready(server, self.ports.redis, self.tell)
+        else:
+            redis_server.wait_until_loaded(self.variables["REDIS_URL"], self.check)
         redis_server.check(self.variables["REDIS_URL"], "start it, or unset REDIS_URL")
         self._reached = True
         self.tell("starting the workers ...")
