@@ -52,14 +52,23 @@ def decrement_unlocked(shared: RawValue, times: int = 100_000) -> dict[str, Any]
     return _update_unlocked(shared, -1, times)
 
 
-def update_exactly(shared: Value, lock: Lock | RLock, step: int, times: int, id: str) -> None:
+def done_by(id: str | None, lock: Lock | RLock) -> Value:
+    """How much the task of that id has done, stored under a lock; without an id, what this one call has done.
+
+    A task has no id when it is called as a function, by a program or by Celery's `map`, `starmap` and `chunks`: nobody
+    delivers such a call again under the same id, so each is a call of its own.
+    """
+    return Value("q", 0, name=f"{id} done" if id else None, lock=lock, ttl=DONE_SECONDS)
+
+
+def update_exactly(shared: Value, lock: Lock | RLock, step: int, times: int, id: str | None) -> None:
     """Add the step so many times, each under the lock; run again, or twice at once, under one id, it makes none twice.
 
     How many are done stands in a second value under the same lock: both are stored in one script, or neither is. Each
     section looks at it, so it does not matter who made the ones before, nor whether that one still runs. It outlives
     the task: a message may be delivered again after its end.
     """
-    done = Value("q", 0, name=f"{id} done", lock=lock, ttl=DONE_SECONDS)
+    done = done_by(id, lock)
     while True:
         with lock:
             if done.value >= times:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from interlock import Array, Value
+from interlock import Array
 from tasks import checks
 from tasks.app import app
 from tasks.base import Task
-from tasks.counting import DONE_SECONDS
+from tasks.counting import done_by
 from tasks.output import place
 
 DIGITS = 10
@@ -21,13 +21,13 @@ def _check(histogram: Array, start: int, stop: int) -> None:
     checks.whole_number("stop", stop, 0 if start is checks.LATER else start, SQUARES_MAX)
 
 
-def count_exactly(histogram: Array, start: int, stop: int, id: str) -> None:
+def count_exactly(histogram: Array, start: int, stop: int, id: str | None) -> None:
     """Count the last digits; run again, or twice at once, under one id, each square is counted once.
 
     As `tasks.counting.update_exactly` does it: what is done stands in a value under the same lock.
     """
     lock = histogram.get_lock()
-    done = Value("q", 0, name=f"{id} done", lock=lock, ttl=DONE_SECONDS)
+    done = done_by(id, lock)
     while True:
         with lock:
             number = start + done.value
