@@ -83,9 +83,10 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
 
 STORE = """
 -- Keeps a task's state and publishes it; once a task has succeeded, a second run of it changes nothing.
--- KEYS: 1 the task's key, which is the channel too.  ARGV: 1 the state as JSON, 2 seconds until it expires (0: never)
-local kept = redis.call('GET', KEYS[1])
-if kept and cjson.decode(kept).status == 'SUCCESS' then
+-- KEYS: 1 the task's key, which is the channel too.
+-- ARGV: 1 the state as JSON, 2 seconds until it expires (0: never), 3 what the JSON of a success begins with
+-- The JSON is not parsed: Python writes what this parser refuses, half a surrogate pair or a deeply nested list.
+if redis.call('GETRANGE', KEYS[1], 0, #ARGV[3] - 1) == ARGV[3] then
     return 0
 end
 if ARGV[2] == '0' then
@@ -104,17 +105,21 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
     ResultConsumer: Any = PatientConsumer
 
     _script: Any = None
+    _success = ""  # what the JSON of a success begins with
 
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any
     ) -> Any:
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
-        encoded = self.encode({**meta, "task_id": task_id})
+        encoded = self.encode(
+            {"status": state, **meta, "task_id": task_id}
+        )  # the state first: STORE looks for it there
         if len(encoded) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("the result is too large for Redis", state=state, task_id=task_id)
         if self._script is None:
             self._script = self.client.register_script(STORE)
+            self._success = self.encode({"status": states.SUCCESS}).rstrip("}")
         expires = self.failure_expires if state == states.FAILURE else self.expires
-        arguments = {"keys": [self.get_key_for_task(task_id)], "args": [encoded, int(expires or 0)]}
+        arguments = {"keys": [self.get_key_for_task(task_id)], "args": [encoded, int(expires or 0), self._success]}
         self.ensure(lambda: self._script(**arguments), ())
         return result
