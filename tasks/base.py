@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import celery
+from celery.exceptions import Reject
 from kombu.exceptions import OperationalError
 
 import interlock
@@ -51,25 +52,43 @@ class Task(celery.Task):  # type: ignore[misc]
         return bound
 
     def signature(self, args: Any = None, *starargs: Any, **starkwargs: Any) -> Any:
-        """As Celery's, with the arguments checked, so that a group with a wrong member enqueues none.
+        """As Celery's. What no further argument could make right is an error now, so that a group enqueues no member.
 
-        A chain may add one more argument in front: what is right with or without it is let through, and checked again
-        when it is enqueued.
+        A signature may be completed later: a chain, a link or `delay` adds arguments in front or by name. The complete
+        one is checked when it is enqueued.
+
+        Raises:
+            TypeError, ValueError: an argument is wrong or one too many; in an immutable signature, also one is missing.
         """
         made = super().signature(args, *starargs, **starkwargs)
         try:
             self.checked(made.args, made.kwargs)
         except (TypeError, ValueError) as error:
-            if made.immutable or not self._fits((checks.LATER, *made.args), made.kwargs):
+            if made.immutable or self._hopeless(made.args, made.kwargs):
                 raise error from None
         return made
 
-    def _fits(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-        try:
-            self.checked(args, kwargs)
-        except (TypeError, ValueError):
-            return False
+    def _hopeless(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Whether the arguments are wrong whatever is added in front of them or by name."""
+        signature = inspect.signature(self.run)
+        for added in range(len(signature.parameters) + 1):
+            try:
+                bound = signature.bind_partial(*[checks.LATER] * added, *args, **kwargs)
+            except TypeError:  # too many: still more do not help
+                return True
+            if self._may_be_right(bound):
+                return False
         return True
+
+    def _may_be_right(self, bound: inspect.BoundArguments) -> bool:
+        """Whether the check lets the arguments through that are there. One that does not know LATER cannot tell."""
+        check = type(self).check
+        if check is None:
+            return True
+        wanted = inspect.signature(check).parameters
+        if _refuses(check, dict.fromkeys(wanted, checks.LATER)):
+            return True
+        return not _refuses(check, {name: bound.arguments.get(name, checks.LATER) for name in wanted})
 
     subtask = signature
 
@@ -91,6 +110,21 @@ class Task(celery.Task):  # type: ignore[misc]
             reason = error.__cause__ or error
             raise OperationalError(address.unreachable(address.masked(address.url()), reason)) from error
 
+    def retry(self, *args: Any, **options: Any) -> Any:
+        """As Celery's, with the reason if no retry can be sent.
+
+        Raises:
+            TypeError, ValueError: wrong arguments, or a retry too far ahead: the task fails with that. Celery's would
+                drop the message without a result.
+            celery.exceptions.Reject: the retry could not be sent; the message goes back to its queue.
+        """
+        try:
+            return super().retry(*args, **options)
+        except Reject as rejected:
+            if isinstance(rejected.reason, TypeError | ValueError):
+                raise rejected.reason from None
+            raise Reject(rejected.reason, requeue=True) from rejected.reason
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body.
 
@@ -103,3 +137,11 @@ class Task(celery.Task):  # type: ignore[misc]
             return super().__call__(*args, **kwargs)
         with interlock.acting_for(request.id, self.name), awaiting.executing():
             return super().__call__(*args, **kwargs)
+
+
+def _refuses(check: Callable[..., None], arguments: Mapping[str, Any]) -> bool:
+    try:
+        check(**arguments)
+    except Exception:  # whatever it is: a check may do anything with what it does not know
+        return True
+    return False

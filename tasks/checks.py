@@ -10,7 +10,7 @@ PAUSE_MAX = 60.0  # seconds
 
 
 class Later:
-    """Stands for an argument that a chain adds in front when the result before it is there."""
+    """Stands for an argument that a chain, a link or `delay` adds to a signature later: every check lets it through."""
 
 
 LATER: Any = Later()
