@@ -505,7 +505,7 @@ class Session:
         if now >= deadline - min(MARGIN, wait.lease / 4):
             return None
         task = caller.current.get()
-        label = f"{task.name}[{task.id}]" if task else ""
+        label = task.label if task else ""
         due = now + (deadline - now) / 3
         hold = Hold(wait.of, wait.id, token, wait.lease, deadline, caller.owner(), label, due)
         hold.copies.receive(wait.wants, texts)
@@ -675,7 +675,7 @@ def release_owned() -> list[Exception]:
     """Releases the locks that the running task holds, with a warning for each; what went wrong, one by one."""
     owner, running = caller.owner(), caller.current.get()
     owners = {owner, *((number, running.id) for number in running.coroutines)} if running else {owner}
-    task = f"{running.name}[{running.id}]" if running else "that ran"
+    task = running.label if running else "that ran"
     errors: list[Exception] = []
     for each in list(_sessions.values()):
         standing = each.standing

@@ -64,7 +64,7 @@ class RawArray(Shared):
     def _sized(self, size_or_initializer: int | Sequence[Any]) -> dict[str, str]:
         """Take its length; the elements that it holds at first."""
         if isinstance(size_or_initializer, int):
-            self._length, first = int(size_or_initializer), {}
+            self._length, first = int.__int__(size_or_initializer), {}
         else:
             self._length = len(size_or_initializer)
             first = {str(i): encode(self.typecode, value) for i, value in enumerate(size_or_initializer)}

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from interlock import _scripts
-from interlock._arguments import checked_ttl, checked_wait
+from interlock._arguments import checked_count, checked_ttl, checked_wait
 from interlock._heartbeat import REASK
 from interlock._listener import said
 from interlock._primitive import Primitive, blocking, who
@@ -87,16 +87,14 @@ class Barrier(Primitive):
         ttl: float | None = None,
     ) -> None:
         super().__init__(name, client)
-        if isinstance(parties, bool) or not isinstance(parties, int):
-            raise TypeError(f"parties must be an int, not {type(parties).__name__}")
+        parties = checked_count("parties", parties)
         if parties < 1:
             raise ValueError(f"parties must be 1 or more, not {parties}")
         if action is not None and not callable(action):
             raise TypeError(f"action must be callable or None, not {type(action).__name__}")
-        checked_wait(True, timeout, forever=None)
         self._parties = parties
         self._action = action
-        self._timeout = timeout
+        self._timeout = checked_wait(True, timeout, forever=None)
         self.ttl = checked_ttl(ttl, named=name is not None)
 
     def parameters(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from interlock import _scripts, caller
-from interlock._arguments import checked_lease, checked_linger, checked_wait
+from interlock._arguments import checked_count, checked_lease, checked_linger, checked_wait
 from interlock._primitive import Primitive, blocking, steps_of, who
 from interlock._scripts import Identity
 from interlock._standing import Hold, lost_text
@@ -149,8 +149,7 @@ class Condition(Primitive):
             LeaseLostError: its lease is over; nobody is notified.
             UnreachableError: Redis did not answer until the lease was over.
         """
-        if not isinstance(n, int):
-            raise TypeError(f"n must be an int, not {type(n).__name__}")
+        n = int(n) if isinstance(n, bool) else checked_count("n", n)
         yield from self._notify(max(0, n))
 
     @blocking

@@ -25,7 +25,7 @@ from interlock._cluster import ClusterWire
 from interlock._primitive import Primitive
 from interlock._session import Session
 from interlock._steps import Rest, Steps
-from interlock._wire import CONNECTIONS_MAX, Wire
+from interlock._wire import CONNECTIONS_MAX, OURS, Wire
 from interlock._wire import Client as BlockingClient
 
 Parameters = ParamSpec("Parameters")
@@ -284,9 +284,10 @@ def _made(wire: Wire, source: Client | None) -> Client:
     limits = {"max_connections": CONNECTIONS_MAX, "timeout": None}
     if isinstance(source, redis.asyncio.Redis):
         pool = source.connection_pool
-        options = {**pool.connection_kwargs, **limits}
+        options = {**pool.connection_kwargs, **OURS, **limits}
         pool = redis.asyncio.BlockingConnectionPool(connection_class=pool.connection_class, **options)
     else:
         retry = redis.asyncio.retry.Retry(ExponentialBackoff(cap=0.5, base=0.05), 3)
         pool = redis.asyncio.BlockingConnectionPool.from_url(address.url(), retry=retry, **limits)
+        pool.connection_kwargs.update(OURS)  # the URL's own would go first
     return redis.asyncio.Redis.from_pool(pool)

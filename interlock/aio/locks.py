@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from interlock import condition, lock, rwlock, semaphore
+from interlock._arguments import checked_name
 from interlock.aio._driver import Client, Coroutines, Twin, awaiting, blocking_client
 
 Found = TypeVar("Found")
@@ -202,8 +203,9 @@ class Condition(_Entered[condition.Condition]):
         client: Client | None = None,
         lease: float = 30.0,
     ) -> None:
+        name = checked_name(name)
         if lock is None:
-            lock = RLock(client=client, lease=lease)
+            lock = RLock(name=name, client=client, lease=lease)
         elif not isinstance(lock, Lock | RLock):
             raise TypeError(f"lock must be None, an interlock.aio.Lock or an interlock.aio.RLock, not {lock!r}")
         twin = condition.Condition(lock._twin, name=name)  # type: ignore[arg-type]
