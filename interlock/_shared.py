@@ -5,6 +5,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from interlock import _client
 from interlock._arguments import checked_lease, checked_linger, checked_ttl
 from interlock._copies import NO_CELL, Key, redis_key
 from interlock._ctypes import held_as_they_are, typecode_of
@@ -56,7 +57,10 @@ class Shared(Primitive):
         yield ("DEL", self._key)
 
     def _gone(self) -> GoneError:
-        return GoneError(f"the {self.noun} {self.name!r} exists no longer: it was unlinked, or its ttl ran out")
+        place = _client.where(self._session.wire)
+        return GoneError(
+            f"the {self.noun} {self.name!r} exists no longer at {place}: it was unlinked, or its ttl ran out"
+        )
 
     def __repr__(self) -> str:
         return f"<interlock.{self.kind} {self.name!r} {self.typecode!r}>"

@@ -39,7 +39,7 @@ class RawArray(Shared):
         size_or_initializer: how many zeros, 0 to 250,000, or what it holds at first; if the name exists already, it
             keeps what it has.
         name: None: a fresh unique one.
-        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         ttl: seconds that it outlives its last use; None: for ever if it has a name, else a day.
 
     Raises:

@@ -66,7 +66,7 @@ class Barrier(Primitive):
         action: called with no arguments by one party of each round.
         timeout: how long `wait` waits if it is not told, in seconds; None: for ever.
         name: None: a fresh unique one.
-        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         ttl: seconds that it stays broken without being used, 1 to a year; None: for ever, until `reset` or `unlink`,
             if it has a name, else a day. One that is not broken leaves Redis after a day without use.
 

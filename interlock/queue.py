@@ -171,7 +171,7 @@ class Queue(_BaseQueue):
     Args:
         maxsize: how many items it may hold; 0 or less: no bound.
         name: None: a fresh unique one.
-        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         ttl: seconds without use after which items are forgotten, 1 to a year; None: never if it has a name (until
             `unlink`), else a day. An empty queue leaves Redis after a day.
         pickle: True: pickle what is put, and unpickle what is got.

@@ -32,7 +32,7 @@ class Semaphore(Primitive):
     Args:
         value: how many permits there are, 0 to a million.
         name: None: a fresh unique one.
-        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         lease: seconds that Redis keeps a permit for a holder that is silent, 0.1 to a day.
         ttl: seconds without use after which added permits are forgotten; None: never if it has a name, else a day.
 

@@ -33,7 +33,7 @@ class RawValue(Shared):
         typecode_or_type: 'i', 'q', 'd', ... as in `multiprocessing`, or a ctypes type.
         value: what it holds at first; if the name exists already, it keeps what it has.
         name: None: a fresh unique one.
-        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         ttl: seconds that it outlives its last use; None: for ever if it has a name, else a day.
 
     Raises:

@@ -64,6 +64,7 @@ class Lock(_Lock):
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         name, lease: as in `interlock.Lock`.
     """
 
@@ -145,6 +146,7 @@ class Semaphore(_Entered[semaphore.Semaphore]):
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         value, name, lease, ttl: as in `interlock.Semaphore`.
     """
 

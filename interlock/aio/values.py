@@ -23,6 +23,11 @@ class _Shared(Coroutines[Twin]):
         self._create = create
         self._creating = asyncio.Lock()
 
+    def __copy__(self) -> Self:
+        made = super().__copy__()
+        made._creating = asyncio.Lock()  # of the loop that uses it
+        return made
+
     def __await__(self) -> Generator[Any, None, Self]:
         return self._itself().__await__()
 
@@ -59,6 +64,7 @@ class RawValue(_Shared[value.RawValue]):
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         typecode_or_type, value, name, ttl: as in `interlock.RawValue`.
     """
 
@@ -101,6 +107,7 @@ class Value(_Guarded[value.Value]):
     Args:
         lock: True or None: an RLock of its own; an `interlock.aio.Lock` or `RLock`: that one.
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         typecode_or_type, value, name, lease, ttl: as in `interlock.Value`.
     """
 
@@ -137,6 +144,7 @@ class RawArray(_Shared[array.RawArray]):
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         typecode_or_type, size_or_initializer, name, ttl: as in `interlock.RawArray`.
     """
 
@@ -170,6 +178,7 @@ class Array(_Guarded[array.Array]):
     Args:
         lock: True or None: an RLock of its own; an `interlock.aio.Lock` or `RLock`: that one.
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         typecode_or_type, size_or_initializer, name, lease, ttl: as in `interlock.Array`.
     """
 
