@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import redis
 
 from interlock._arguments import checked_prefix
+from interlock._text import one_line
 
 DEFAULT_URL = "redis://127.0.0.1:6390/0"
 SCHEMES = ("redis", "rediss", "unix")
@@ -38,7 +39,7 @@ def _checked_url(value: str) -> str:
     if not good:
         raise ValueError(
             "REDIS_URL must be redis://, rediss:// or unix:// and an address, as redis://127.0.0.1:6379/0, "
-            f"not {masked(value)}"
+            f"not {one_line(masked(value))}"
         )
     return value
 

@@ -13,6 +13,7 @@ from pymysql.constants import CLIENT
 from pymysql.err import InterfaceError, OperationalError
 
 from interlock import address
+from interlock._text import one_line
 from tasks import environment, schema
 
 CONNECTIONS_MAX = 10  # of a process: a server allows all its clients 151, unless it is told otherwise
@@ -56,7 +57,7 @@ async def connection() -> AsyncIterator[Any]:
                         database.migrated = True
             yield connected
     except (OperationalError, InterfaceError, TimeoutError) as error:
-        reason = error.args[-1] if error.args else f"no answer within {ANSWERED_WITHIN:.0f} s"
+        reason = one_line(str(error.args[-1])) if error.args else f"no answer within {ANSWERED_WITHIN:.0f} s"
         where = address.masked(database.url)
         raise ConnectionError(f"MariaDB at {where}: {reason}; does it run, is INTERLOCK_MARIADB_URL right?") from error
 
