@@ -37,10 +37,15 @@ def default_client() -> redis.Redis:
     return _clients[url]
 
 
-def checked(wire: Wire) -> Wire:
+def given(client: Client) -> bool:
+    """Whether a user passed this client, and it was not made from REDIS_URL."""
+    return not any(client is each for each in _clients.values())
+
+
+def checked(wire: Wire, *, given: bool = False) -> Wire:
     """At first use, without patience: is anybody there, new enough, and set not to forget locks?
 
-    The wire itself, or the wire to the Cluster to which its server turns out to belong.
+    The wire itself, or the wire to the Cluster to which its server turns out to belong; `given`: as the function says.
 
     Raises:
         UnreachableError: nobody answers.
@@ -49,16 +54,16 @@ def checked(wire: Wire) -> Wire:
     try:
         servers = wire.servers()
     except UNANSWERED as error:
-        raise UnreachableError(address.unreachable(where(wire), error)) from error
+        raise UnreachableError(address.unreachable(where(wire), error, given=given)) from error
     for server in servers:
-        if _check(server) == "cluster" and not isinstance(wire, ClusterWire):
+        if _check(server, given) == "cluster" and not isinstance(wire, ClusterWire):
             if "path" in server.connection_pool.connection_kwargs:
                 raise InterlockError(f"{where_of(server)} is a node of a Cluster: use its redis:// address")
-            return checked(cluster_of(server))
+            return checked(cluster_of(server), given=given)
     return wire
 
 
-def _check(server: redis.Redis) -> str:
+def _check(server: redis.Redis, given: bool) -> str:
     """Its mode: "cluster", "sentinel" or "standalone"."""
     pool = server.connection_pool
     once = {**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0)}  # redis-py tries to connect in each of its tries
@@ -68,7 +73,7 @@ def _check(server: redis.Redis) -> str:
             said = asked.info("server")
             memory = asked.info("memory")
     except (*UNANSWERED, redis.ResponseError) as error:
-        raise UnreachableError(address.unreachable(where_of(server), error)) from error
+        raise UnreachableError(address.unreachable(where_of(server), error, given=given)) from error
     flavour = "valkey" if "valkey_version" in said else "redis"
     text = str(said[f"{flavour}_version"])
     version = tuple(int(part) for part in text.split(".")[:2])

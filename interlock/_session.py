@@ -55,6 +55,7 @@ class Session:
 
     def __init__(self, client: Client) -> None:
         self.wire = wire_for(client)
+        self._given = _client.given(client)
         self.prefix = address.prefix()
         self._id = uuid.uuid4().hex[:12]
         self.standing = Standing(self.id)
@@ -104,7 +105,8 @@ class Session:
     def _check(self) -> None:
         with self._checking:
             if not self._checked:
-                self.wire = self.heartbeat.wire = _client.checked(self.wire)  # another one, if it is a Cluster's
+                wire = _client.checked(self.wire, given=self._given)  # another one, if it is a Cluster's
+                self.wire = self.heartbeat.wire = wire
                 self._outbox = Outbox(self.wire)
                 self._runs = _client.runs(self.wire)
                 self.standing.session = self.id

@@ -78,12 +78,14 @@ class RawArray(Shared):
         yield from self._session.checked()
         found = _scripts.text((yield from _scripts.run("array_create", [self._key], argv)))
         if found == "value":
-            raise NameTakenError(f"{self.name!r} is a value already, not an array: choose another name")
+            raise NameTakenError(
+                f"{self.name!r} is a value already, not an array: choose another name, or unlink() the value"
+            )
         if found != wanted:
             code, _, length = found.partition(":")
             raise NameTakenError(
                 f"the array {self.name!r} has {length} elements of type code {code!r}, not {self._length} of "
-                f"{self.typecode!r}: choose another name"
+                f"{self.typecode!r}: {_scripts.CHANGED}"
             )
 
     @property

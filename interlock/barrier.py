@@ -197,7 +197,7 @@ class Barrier(Primitive):
         if int(reply[0]) == _scripts.OTHER_PERMITS:
             raise NameTakenError(
                 f"the {self.kind} {self.name!r} is for {text(reply[1])} parties, not {self._parties}: "
-                "make it for as many, or unlink it"
+                f"{_scripts.CHANGED}"
             )
         session.identity(self.kind, self.name).raise_mismatch(reply)
         return reply

@@ -27,7 +27,7 @@ class Semaphore(Primitive):
     Differs from `threading.Semaphore`: who asks first gets first; permits are *leased*: a process that dies gives back
     what it had when the lease is over. Permits are anonymous, as there: `release` by a process that holds none ends the
     lease that runs out soonest, and only if there is none does the count grow. All semaphores of one name are one, and
-    must be made with one value.
+    must be made with one value: to change it, choose a new name, or `unlink` it when no process uses the old one.
 
     Args:
         value: how many permits there are, 0 to a million.

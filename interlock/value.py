@@ -63,12 +63,16 @@ class RawValue(Shared):
         except redis.ResponseError as error:
             if not str(error).startswith("WRONGTYPE"):
                 raise
-            raise NameTakenError(f"{self.name!r} is an array already, not a value: choose another name") from None
+            raise NameTakenError(
+                f"{self.name!r} is an array already, not a value: choose another name, or unlink() the array"
+            ) from None
         if reply is None:
             raise self._gone()
         text = _scripts.text(reply)
         if CTYPES[text[0]] is not CTYPES[self.typecode]:
-            raise NameTakenError(f"the value {self.name!r} has the type code {text[0]!r}, not {self.typecode!r}")
+            raise NameTakenError(
+                f"the value {self.name!r} has the type code {text[0]!r}, not {self.typecode!r}: {_scripts.CHANGED}"
+            )
 
     def _encoded(self, value: Any) -> str:
         """Type code and value: 'i:42'."""

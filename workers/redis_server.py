@@ -93,7 +93,7 @@ def start(folder: Path, port: int, path: str | None = None) -> Child:
     return child
 
 
-def check(url: str, remedy: str = "start one with `make up`, or set REDIS_URL") -> None:
+def check(url: str, remedy: str = "") -> None:
     """One round trip, without patience. Raises StackError if no Redis answers there, or it refuses."""
     once = Retry(NoBackoff(), 0)
     with redis.Redis.from_url(url, retry=once, socket_timeout=ANSWERS_WITHIN) as client:
