@@ -6,7 +6,7 @@ import threading
 import uuid
 from typing import Any
 
-from interlock._text import plain
+from interlock._text import one_line, plain
 
 NAME_BYTES_MAX = 512
 LEASE_MAX = 86_400.0  # seconds: a day, after which idle keys expire
@@ -78,6 +78,11 @@ def checked_lease(lease: float) -> float:
 def checked_linger(linger: float | None) -> float | None:
     """How long a released lock is kept at least while it is used, in seconds; None: as the network says."""
     return None if linger is None else checked_seconds("linger", linger, 0.0, LINGER_MAX)
+
+
+def foreign_lock(lock: object, allowed: str, why: str) -> TypeError:
+    """The error about a lock of another making: what is allowed, and why no other lock will do."""
+    return TypeError(f"lock must be {allowed}, not {one_line(repr(lock))}: {why}, and only these can")
 
 
 def checked_ttl(ttl: float | None, *, named: bool) -> float | None:

@@ -182,7 +182,7 @@ class Array(Guarded, RawArray):
     with all other values that share the lock, or not at all. Differs from `multiprocessing.Array` as `Value` does from
     its twin: it has a name and at most 250,000 elements; reading without the lock takes no lock and shows what was
     committed last. Writing without the lock takes it for that write. An array of 'c' has `.value` (up to the first zero
-    byte) and `.raw`.
+    byte) and `.raw`. `get_obj` raises `TypeError`, as does `numpy.frombuffer`: there is no shared memory.
 
     Under the lock, an array of up to 1,000 elements is read once, whole, and comes with later grants to a process that
     lingers; of a larger one, what is read is read from Redis each time, which the log says once, and

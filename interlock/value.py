@@ -146,7 +146,7 @@ class Value(Guarded, RawValue):
     a holder whose lease is over writes nothing. What a section used comes with the next grant. Differs from
     `multiprocessing.Value`: it has a name; reading `.value` without the lock takes no lock and shows what was committed
     last, or what this process wrote since; with a plain `Lock`, `.value` under the lock works (there it deadlocks).
-    Writing `.value` without the lock takes it for that write.
+    Writing `.value` without the lock takes it for that write. `get_obj` raises `TypeError`: there is no shared memory.
 
     Args:
         lock: True or None: an RLock of its own; an interlock.Lock or RLock: that one, which may guard several values,

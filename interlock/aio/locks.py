@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from interlock import condition, lock, rwlock, semaphore
-from interlock._arguments import checked_name
+from interlock._arguments import checked_name, foreign_lock
 from interlock.aio._driver import Client, Coroutines, Twin, awaiting, blocking_client
 
 Found = TypeVar("Found")
@@ -209,7 +209,7 @@ class Condition(_Entered[condition.Condition]):
         if lock is None:
             lock = RLock(name=name, client=client, lease=lease)
         elif not isinstance(lock, Lock | RLock):
-            raise TypeError(f"lock must be None, an interlock.aio.Lock or an interlock.aio.RLock, not {lock!r}")
+            raise foreign_lock(lock, "None, an interlock.aio.Lock or an interlock.aio.RLock", condition.WHY)
         twin = condition.Condition(lock._twin, name=name)  # type: ignore[arg-type]
         super().__init__(twin, lock._source)
 

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 from interlock import _shared, array, value
+from interlock._arguments import foreign_lock
 from interlock._steps import Steps
 from interlock.aio._driver import Client, Coroutines, Twin, awaiting, blocking_client
 from interlock.aio.locks import Lock, RLock, _Entered, around
@@ -50,6 +51,10 @@ class _Guarded(_Shared[GuardedTwin], _Entered[GuardedTwin]):
     acquire = awaiting(_shared.Guarded.acquire)
     release = awaiting(_shared.Guarded.release, whole=True)
     unlink = awaiting(_shared.Guarded.unlink)
+
+    def get_obj(self) -> NoReturn:
+        """As `interlock.Value.get_obj`: raise TypeError."""
+        self._twin.get_obj()
 
     def get_lock(self) -> Lock | RLock:
         """The lock that guards it."""
@@ -216,4 +221,4 @@ def _guard(lock: bool | Lock | RLock | None, client: Client | None) -> tuple[Any
         return lock._twin, lock._source
     if lock is True or lock is None:
         return True, client
-    raise TypeError(f"lock must be True, an interlock.aio.Lock or an interlock.aio.RLock, not {lock!r}")
+    raise foreign_lock(lock, "True, an interlock.aio.Lock or an interlock.aio.RLock", _shared.WHY)
