@@ -25,6 +25,7 @@ from redis.sentinel import Sentinel
 
 import interlock
 import interlock.aio
+from interlock import _client, _primitive
 from interlock.inspection import inspect
 from workers import redis_server
 
@@ -83,6 +84,20 @@ def test_copy_of_a_lock_is_the_same_lock_at_its_clients_address(other, make, cop
         assert not twin.acquire(False)
     with copied(lock):
         assert not lock.acquire(False)
+
+
+def test_two_hold_at_once_if_copies_go_by_the_pickle(other, monkeypatch):
+    """The broken twin: copies that leave their client behind, as a pickle does, and do not say so."""
+    monkeypatch.delattr(_primitive.Primitive, "__copy__")
+    monkeypatch.delattr(_primitive.Primitive, "__deepcopy__")
+    monkeypatch.setattr(_client, "apart", lambda client: None)
+    lock = interlock.Lock(client=other.client(), linger=0)
+    with lock:
+        for copied in COPIES.values():
+            twin = copied(lock)
+            if twin is not lock:
+                assert twin.acquire(False)
+                twin.release()
 
 
 def test_copies_of_an_rlock_and_of_rwlocks_are_the_same_at_their_clients_address(other):

@@ -16,6 +16,7 @@ from peers import wait_until
 
 import interlock
 import interlock.aio
+from interlock import _arguments
 
 
 class Named(str, enum.Enum):  # noqa: UP042 - a StrEnum formats as its value
@@ -109,6 +110,15 @@ def test_lock_named_by_a_kind_of_str_excludes_the_one_named_by_a_str(make, name)
     for each in (first, second):
         if hasattr(each, "unlink"):
             each.unlink()
+
+
+def test_two_hold_at_once_if_names_are_not_made_plain(monkeypatch):
+    """The broken twin: what the test above would see without the guard."""
+    monkeypatch.setattr(_arguments, "plain", lambda name: name)
+    first, second = interlock.Lock(name=Named.REPORT, linger=0), interlock.Lock(name="report", client=another_client())
+    with first:
+        assert second.acquire(False)
+        second.release()
 
 
 @pytest.mark.parametrize("name", SPELLED, ids=["enum", "loud"])
