@@ -1,8 +1,12 @@
 """Checks of what callers pass: names, leases, times. An error says what is wrong and what is allowed."""
 
 import math
+import operator
 import threading
 import uuid
+from typing import Any
+
+from interlock._text import one_line, plain
 
 NAME_BYTES_MAX = 512
 LEASE_MAX = 86_400.0  # seconds: a day, after which idle keys expire
@@ -12,12 +16,23 @@ DAY = 86_400.0  # seconds: how long an unnamed object outlives its last use
 
 
 def checked_name(name: str | None) -> str:
-    """The name itself, or a fresh unique one for None."""
+    """The name as a plain `str`, or a fresh unique one for None.
+
+    Two names are one if they have the same bytes in UTF-8. What Unicode calls equivalent, such as a letter with its
+    accent and the letter followed by the accent, are two.
+    """
     if name is None:
         return uuid.uuid4().hex
     if not isinstance(name, str):
         raise TypeError(f"name must be a str or None, not {type(name).__name__}")
-    size = len(name.encode())
+    name = plain(name)
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"name must be text that UTF-8 can hold, not {name[:60]!r}: of the name of a file, use "
+            "os.fsencode(name).hex()"
+        ) from None
     if not 1 <= size <= NAME_BYTES_MAX or "{" in name or "}" in name:
         raise ValueError(f"name must have 1 to {NAME_BYTES_MAX} bytes and no braces, not {name[:60]!r} of {size} bytes")
     return name
@@ -25,15 +40,31 @@ def checked_name(name: str | None) -> str:
 
 def checked_prefix(prefix: str) -> str:
     """A prefix for keys; braces would spoil Redis Cluster's hash tags."""
-    if "{" in prefix or "}" in prefix or any(c.isspace() for c in prefix):
-        raise ValueError(f"INTERLOCK_PREFIX must hold no braces and no white space, not {prefix!r}")
+    if "{" in prefix or "}" in prefix or any(c.isspace() or "\ud800" <= c <= "\udfff" for c in prefix):
+        raise ValueError(f"INTERLOCK_PREFIX must hold no braces and no white space, and be UTF-8, not {prefix!r}")
     return prefix
+
+
+def checked_count(what: str, value: Any) -> int:
+    """A whole number as a plain `int`: a member of an `IntEnum`, and an integer of numpy, stand for their numbers."""
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise TypeError(f"{what} must be an int, not {type(value).__name__}")
+
+
+def _number(value: float) -> float:
+    """An int or a float as a plain one, whatever a subclass makes of it."""
+    return int.__int__(value) if isinstance(value, int) else float.__float__(value)
 
 
 def checked_seconds(what: str, value: float, low: float, high: float) -> float:
     """A finite number of seconds within [low, high]."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{what} must be a number of seconds, not {type(value).__name__}")
+    value = _number(value)
     if not math.isfinite(value) or not low <= value <= high:
         raise ValueError(f"{what} must be {low:g} to {high:g} seconds, not {value}")
     return float(value)
@@ -47,6 +78,11 @@ def checked_lease(lease: float) -> float:
 def checked_linger(linger: float | None) -> float | None:
     """How long a released lock is kept at least while it is used, in seconds; None: as the network says."""
     return None if linger is None else checked_seconds("linger", linger, 0.0, LINGER_MAX)
+
+
+def foreign_lock(lock: object, allowed: str, why: str) -> TypeError:
+    """The error about a lock of another making: what is allowed, and why no other lock will do."""
+    return TypeError(f"lock must be {allowed}, not {one_line(repr(lock))}: {why}, and only these can")
 
 
 def checked_ttl(ttl: float | None, *, named: bool) -> float | None:
@@ -68,6 +104,7 @@ def checked_wait(blocking: bool, timeout: float | None, *, forever: float | None
         return None
     if not isinstance(timeout, int | float):
         raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
+    timeout = _number(timeout)
     if math.isnan(timeout) or (timeout < 0 and forever is not None):
         raise ValueError("timeout value must be a non-negative number of seconds, or the default to wait for ever")
     if timeout > threading.TIMEOUT_MAX:

@@ -1,17 +1,22 @@
 """The client that is used when none is given, and the look at servers before they are trusted."""
 
+import os
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 import redis
 from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.cluster import RedisCluster
 from redis.retry import Retry
 
 from interlock import address
 from interlock._cluster import ClusterWire, cluster_of
-from interlock._wire import UNANSWERED, Wire
+from interlock._wire import UNANSWERED, Client, Wire
 from interlock.errors import InterlockError, UnreachableError
 
 OLDEST = {"redis": (6, 2), "valkey": (7, 2)}
+LOOPBACK = ("localhost", "127.0.0.1", "::1")  # names of one address
 
 
 _clients: dict[str, redis.Redis] = {}  # by address; kept, for a session lives as long as its client
@@ -32,10 +37,15 @@ def default_client() -> redis.Redis:
     return _clients[url]
 
 
-def checked(wire: Wire) -> Wire:
+def given(client: Client) -> bool:
+    """Whether a user passed this client, and it was not made from REDIS_URL."""
+    return not any(client is each for each in _clients.values())
+
+
+def checked(wire: Wire, *, given: bool = False) -> Wire:
     """At first use, without patience: is anybody there, new enough, and set not to forget locks?
 
-    The wire itself, or the wire to the Cluster to which its server turns out to belong.
+    The wire itself, or the wire to the Cluster to which its server turns out to belong; `given`: as the function says.
 
     Raises:
         UnreachableError: nobody answers.
@@ -44,16 +54,16 @@ def checked(wire: Wire) -> Wire:
     try:
         servers = wire.servers()
     except UNANSWERED as error:
-        raise UnreachableError(address.unreachable(where(wire), error)) from error
+        raise UnreachableError(address.unreachable(where(wire), error, given=given)) from error
     for server in servers:
-        if _check(server) == "cluster" and not isinstance(wire, ClusterWire):
+        if _check(server, given) == "cluster" and not isinstance(wire, ClusterWire):
             if "path" in server.connection_pool.connection_kwargs:
                 raise InterlockError(f"{where_of(server)} is a node of a Cluster: use its redis:// address")
-            return checked(cluster_of(server))
+            return checked(cluster_of(server), given=given)
     return wire
 
 
-def _check(server: redis.Redis) -> str:
+def _check(server: redis.Redis, given: bool) -> str:
     """Its mode: "cluster", "sentinel" or "standalone"."""
     pool = server.connection_pool
     once = {**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0)}  # redis-py tries to connect in each of its tries
@@ -63,7 +73,7 @@ def _check(server: redis.Redis) -> str:
             said = asked.info("server")
             memory = asked.info("memory")
     except (*UNANSWERED, redis.ResponseError) as error:
-        raise UnreachableError(address.unreachable(where_of(server), error)) from error
+        raise UnreachableError(address.unreachable(where_of(server), error, given=given)) from error
     flavour = "valkey" if "valkey_version" in said else "redis"
     text = str(said[f"{flavour}_version"])
     version = tuple(int(part) for part in text.split(".")[:2])
@@ -84,6 +94,35 @@ def runs(wire: Wire) -> frozenset[str]:
     if isinstance(wire, ClusterWire):
         return frozenset()
     return frozenset(str(server.info("server")["run_id"]) for server in wire.servers())
+
+
+def apart(client: Client) -> tuple[str, str] | None:
+    """The address of a client, and what REDIS_URL says, if they differ as far as is known without asking anybody.
+
+    A client of Sentinel has no address. One of a Cluster has those of all nodes that it knows.
+    """
+    if isinstance(client, RedisCluster):
+        nodes = client.nodes_manager
+        known = [*nodes.startup_nodes.values(), *nodes.nodes_cache.values()]
+        places = {_place({"host": node.host, "port": node.port}) for node in known}
+    else:
+        places = {_place(client.connection_pool.connection_kwargs)}
+    there = _place(default_client().connection_pool.connection_kwargs)
+    if there in places or None in places:
+        return None
+    ours = f"REDIS_URL to {there}" if os.environ.get("REDIS_URL") else f"REDIS_URL is not set, which means {there}"
+    return min(filter(None, places)), ours
+
+
+def _place(settings: Mapping[str, Any]) -> str | None:
+    """The server and the database of a connection with these settings; None: only Sentinel knows."""
+    if "connection_pool" in settings:
+        return None
+    database = int(settings.get("db") or 0)
+    if "path" in settings:
+        return f"unix://{settings['path']}?db={database}"
+    host = str(settings.get("host") or "localhost")
+    return f"{'127.0.0.1' if host in LOOPBACK else host}:{int(settings.get('port') or 6379)}/{database}"
 
 
 def where(wire: Wire) -> str:

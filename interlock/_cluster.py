@@ -17,7 +17,7 @@ from redis.cluster import ClusterNode, RedisCluster, cleanup_kwargs
 from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, ClusterError, RedisClusterException, TryAgainError
 
-from interlock._wire import CONNECTIONS_MAX, UNANSWERED, Command, Line, Wire
+from interlock._wire import CONNECTIONS_MAX, OURS, UNANSWERED, Command, Line, Wire
 
 ELSEWHERE = (AskError, TryAgainError, ClusterDownError)  # answers that say: not here, or not now
 NOWHERE = (*ELSEWHERE, ClusterError, RedisClusterException)  # what redis-py says when it has given up
@@ -81,6 +81,7 @@ class ClusterWire(Wire):
 
     def _connected(self) -> _Nodes:
         settings = {key: value for key, value in self._settings.items() if key not in ("db", "max_connections")}
+        settings.update(OURS)
         kind = settings.pop("connection_class", None)
         if kind is not None and issubclass(kind, redis.SSLConnection):
             settings["ssl"] = True

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from interlock._text import plain
+
 # The type codes of multiprocessing, and that of struct for what it has no code for.
 CTYPES: dict[str, Any] = {
     "c": ctypes.c_char, "u": ctypes.c_wchar, "b": ctypes.c_byte, "B": ctypes.c_ubyte, "h": ctypes.c_short,
@@ -26,8 +28,8 @@ def held_as_they_are(typecode: str) -> tuple[Any, float, float]:
 
 def typecode_of(typecode_or_type: Any) -> str:
     """The type code of a type code or of a ctypes type."""
-    if isinstance(typecode_or_type, str) and typecode_or_type in CTYPES:
-        return typecode_or_type
+    if isinstance(typecode_or_type, str) and plain(typecode_or_type) in CTYPES:
+        return plain(typecode_or_type)
     for code, ctype in CTYPES.items():
         if typecode_or_type is ctype:
             return code

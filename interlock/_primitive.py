@@ -1,12 +1,13 @@
 """What all primitives share: a name in Redis, a way to travel, a look inside."""
 
+import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
-from interlock import _scripts
+from interlock import _client, _scripts
 from interlock._arguments import checked_name
 from interlock._session import Session, session
 from interlock._steps import Steps
@@ -42,7 +43,12 @@ class Primitive:
 
     It may be made before a fork and used after it, pickled, and passed to a Celery task through JSON
     (`interlock.register_with_kombu`). What travels is kind, name and parameters, never an address or a password: on
-    arrival it uses the Redis that `REDIS_URL` names there.
+    arrival it uses the Redis that `REDIS_URL` names there. So an object with a `client=` of another address than
+    `REDIS_URL` gives does not travel: `TypeError`, for it would be another thing there. (A client of Sentinel has no
+    address to compare.)
+
+    A copy in the same process (`copy.copy`, `copy.deepcopy`, `dataclasses.asdict`) keeps the client, and so is the
+    same thing.
     """
 
     kinds: ClassVar[dict[str, type["Primitive"]]] = {}
@@ -73,8 +79,41 @@ class Primitive:
         """The object that these parameters name. Creates nothing in Redis."""
         return cls(**parameters)
 
+    def travelling(self) -> dict[str, Any]:
+        """Return kind and parameters, as they leave the process in a pickle or in JSON.
+
+        Raises:
+            TypeError: its client goes to another address than REDIS_URL gives, where it would be looked for.
+        """
+        client = self._given_client
+        if client is not None and (places := _client.apart(client)):
+            theirs, ours = places
+            raise TypeError(
+                f"the {self.kind} {self.name!r} would be another one on arrival: its name travels, its client does "
+                f"not, which goes to {theirs}, and {ours}. Set REDIS_URL to that address, or make it anew there by name"
+            )
+        return {"kind": self.kind, **self.parameters()}
+
+    @property
+    def _given_client(self) -> Client | None:
+        return self._client
+
     def __reduce__(self) -> tuple[Callable[[dict[str, Any]], "Primitive"], tuple[dict[str, Any]]]:
-        return attach, ({"kind": self.kind, **self.parameters()},)
+        return attach, (self.travelling(),)
+
+    def __copy__(self) -> Self:
+        """Another object for the same thing, with the same client."""
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """As `__copy__`, with copies of the primitives that it has, such as its lock: what shared one still does."""
+        made = memo[id(self)] = copy.copy(self)
+        for attribute, part in vars(self).items():
+            if isinstance(part, Primitive) or isinstance(getattr(part, "__self__", None), Primitive):
+                made.__dict__[attribute] = copy.deepcopy(part, memo)
+        return made
 
 
 def attach(parameters: dict[str, Any]) -> Primitive:
@@ -82,7 +121,7 @@ def attach(parameters: dict[str, Any]) -> Primitive:
     rest = dict(parameters)
     kind = rest.pop("kind")
     if kind.startswith("aio."):
-        pass  # which needs asyncio, and few need it
+        import interlock.aio  # noqa: F401 - here: it needs asyncio, and few need it
     return Primitive.kinds[kind].attached(**rest)
 
 

@@ -90,6 +90,9 @@ def _run(of: Identity, name: str, *argv: str | int) -> Steps[Any]:
 def _answer(of: Identity, reply: Sequence[Any]) -> Answer:
     code, said = int(reply[0]), text(reply[1]) if len(reply) > 1 else ""
     if code == _scripts.OTHER_PERMITS:
-        raise NameTakenError(f"the {of.kind} {of.name!r} has maxsize {said}, not {of.permits}: ask for the same")
+        raise NameTakenError(
+            f"the {of.kind} {of.name!r} has maxsize {said}, not {of.permits}: {_scripts.CHANGED}; "
+            "unlink() deletes its items"
+        )
     of.raise_mismatch(reply)
     return Answer(code, said)

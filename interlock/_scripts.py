@@ -22,6 +22,8 @@ from interlock.errors import InterlockError, NameTakenError
 # The codes that scripts return first; interlock/lua/attempt.lua has the same list, and a test compares them.
 GRANTED, BUSY, QUEUED, DONE, ENDED = 1, 0, 2, 3, 4
 LOST, STALE, OTHER_KIND, OTHER_PERMITS, FULL, GONE, BROKEN = -1, -2, -3, -4, -5, -6, -7
+LOCK_KINDS = ("Lock", "RLock", "RWLock")  # no `unlink`: what they hold is forgotten a day after its last use
+CHANGED = "pass the same; to change it, unlink() it when no process uses the old one any more, or choose a new name"
 # What stands before a script, by the first word of its name: the state that it works on.
 STATES = {"baton": "baton", "semaphore": "baton", "condition": "baton", "queue": "queue"}
 
@@ -85,13 +87,17 @@ class Identity:
         """Raises NameTakenError if the reply says that the name stands for something else."""
         code = int(reply[0])
         if code == OTHER_KIND:
-            raise NameTakenError(f"{self.name!r} is a {text(reply[1])} already, not a {self.kind}: choose another name")
+            kind = text(reply[1])
+            free = "wait a day after its last use" if kind in LOCK_KINDS else f"unlink() the {kind} if nobody uses it"
+            raise NameTakenError(
+                f"{self.name!r} is a {kind} already, not a {self.kind}: choose another name, or {free}"
+            )
         if code == OTHER_PERMITS:
             raise NameTakenError(
-                f"the {self.kind} {self.name!r} has {text(reply[1])} permits, not {self.permits}: ask for as many"
+                f"the {self.kind} {self.name!r} has {text(reply[1])} permits, not {self.permits}: {CHANGED}"
             )
         if code == STALE:
-            raise InterlockError(f"this attempt at {self.kind} {self.name!r} has ended already")
+            raise InterlockError(f"this attempt at {self.kind} {self.name!r} has ended already: call it again")
 
 
 @dataclass(frozen=True)

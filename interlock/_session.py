@@ -55,6 +55,7 @@ class Session:
 
     def __init__(self, client: Client) -> None:
         self.wire = wire_for(client)
+        self._given = _client.given(client)
         self.prefix = address.prefix()
         self._id = uuid.uuid4().hex[:12]
         self.standing = Standing(self.id)
@@ -104,7 +105,8 @@ class Session:
     def _check(self) -> None:
         with self._checking:
             if not self._checked:
-                self.wire = self.heartbeat.wire = _client.checked(self.wire)  # another one, if it is a Cluster's
+                wire = _client.checked(self.wire, given=self._given)  # another one, if it is a Cluster's
+                self.wire = self.heartbeat.wire = wire
                 self._outbox = Outbox(self.wire)
                 self._runs = _client.runs(self.wire)
                 self.standing.session = self.id
@@ -505,7 +507,7 @@ class Session:
         if now >= deadline - min(MARGIN, wait.lease / 4):
             return None
         task = caller.current.get()
-        label = f"{task.name}[{task.id}]" if task else ""
+        label = task.label if task else ""
         due = now + (deadline - now) / 3
         hold = Hold(wait.of, wait.id, token, wait.lease, deadline, caller.owner(), label, due)
         hold.copies.receive(wait.wants, texts)
@@ -675,7 +677,7 @@ def release_owned() -> list[Exception]:
     """Releases the locks that the running task holds, with a warning for each; what went wrong, one by one."""
     owner, running = caller.owner(), caller.current.get()
     owners = {owner, *((number, running.id) for number in running.coroutines)} if running else {owner}
-    task = f"{running.name}[{running.id}]" if running else "that ran"
+    task = running.label if running else "that ran"
     errors: list[Exception] = []
     for each in list(_sessions.values()):
         standing = each.standing

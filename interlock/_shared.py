@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
-from interlock._arguments import checked_lease, checked_linger, checked_ttl
+from interlock import _client
+from interlock._arguments import checked_lease, checked_linger, checked_ttl, foreign_lock
 from interlock._copies import NO_CELL, Key, redis_key
 from interlock._ctypes import held_as_they_are, typecode_of
 from interlock._primitive import Primitive, blocking, steps_of
@@ -16,6 +17,7 @@ from interlock.errors import GoneError, InterlockError, LeaseLostError
 from interlock.lock import Lock, RLock
 
 Result = TypeVar("Result")
+WHY = "what is written under the lock is stored with its release, in one step in Redis"
 
 
 class Shared(Primitive):
@@ -56,7 +58,10 @@ class Shared(Primitive):
         yield ("DEL", self._key)
 
     def _gone(self) -> GoneError:
-        return GoneError(f"the {self.noun} {self.name!r} exists no longer: it was unlinked, or its ttl ran out")
+        place = _client.where(self._session.wire)
+        return GoneError(
+            f"the {self.noun} {self.name!r} exists no longer at {place}: it was unlinked, or its ttl ran out"
+        )
 
     def __repr__(self) -> str:
         return f"<interlock.{self.kind} {self.name!r} {self.typecode!r}>"
@@ -84,7 +89,7 @@ class Guarded(Shared):
             checked_linger(linger)
             self._lock, self._client = lock, lock._client
         else:
-            raise TypeError(f"lock must be True, False, an interlock.Lock or an interlock.RLock, not {lock!r}")
+            raise foreign_lock(lock, "True, False, an interlock.Lock or an interlock.RLock", WHY)
 
     @property
     def _key(self) -> str:
@@ -113,6 +118,13 @@ class Guarded(Shared):
     def get_lock(self) -> Lock | RLock:
         """The lock that guards it."""
         return self._lock
+
+    def get_obj(self) -> NoReturn:
+        """Raise TypeError: the ctypes object that `multiprocessing` returns lies in shared memory, and here is none."""
+        raise TypeError(
+            f"the {self.noun} {self.name!r} has no ctypes object to get: it is kept in Redis, not in shared memory; "
+            "read and write it by itself, under get_lock()"
+        )
 
     def _held(self) -> Steps[Hold | None]:
         """The caller's, with copies of what the lock guards; None if it has none. LeaseLostError if that is over."""

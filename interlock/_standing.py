@@ -13,6 +13,7 @@ from interlock import caller
 from interlock._copies import Cell, Copies, Key, Section
 from interlock._scripts import Identity
 from interlock._steps import Signal
+from interlock._text import one_line
 
 if TYPE_CHECKING:
     from interlock._station import Station
@@ -117,7 +118,7 @@ class Standing:
         self._numbers = itertools.count(1)
         self._slots: list[int] = []  # free ones; a slot has one attempt at a time
         self._slots_made = 0
-        self._where = f"{socket.gethostname()}:{os.getpid()}"
+        self._where = one_line(f"{socket.gethostname()}:{os.getpid()}")
 
     def quiet(self, lease: float) -> float:
         """Seconds for which nobody asks for a lock with such a lease: Redis may have forgotten who holds it."""
@@ -133,7 +134,7 @@ class Standing:
                 slot = self._slots_made
             number = next(self._numbers)
         task = caller.current.get()
-        label = f"{self._where} {task.name}[{task.id}]" if task else self._where
+        label = f"{self._where} {task.label}" if task else self._where
         return f"{self.session}/{slot}/{number}{mode} {label}"
 
     def end_id(self, id: str) -> None:

@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError
 CONNECTIONS_MAX = 16  # a process and server; who comes later waits for one to be free, a round trip or so
 RESENDING_MAX = 64  # threads that send again at once: fewer than the 100 connections that redis-py allows a pool
 UNANSWERED = (redis.ConnectionError, redis.TimeoutError, OSError)
+OURS: dict[str, Any] = {"encoding": "utf-8", "encoding_errors": "strict"}  # whatever the client's: so spelt are keys
 
 Client: TypeAlias = redis.Redis | RedisCluster
 Command = tuple[str | float, ...]
@@ -48,7 +49,9 @@ class Line:
 
     def __init__(self, pool: redis.ConnectionPool) -> None:
         self.client = redis.Redis(
-            connection_pool=redis.ConnectionPool(connection_class=pool.connection_class, **pool.connection_kwargs)
+            connection_pool=redis.ConnectionPool(
+                connection_class=pool.connection_class, **{**pool.connection_kwargs, **OURS}
+            )
         )
         self.left = 0  # how often its server turned out to be a replica by now
         self._free: deque[Any] = deque()

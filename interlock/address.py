@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import redis
 
 from interlock._arguments import checked_prefix
+from interlock._text import one_line
 
 DEFAULT_URL = "redis://127.0.0.1:6390/0"
 SCHEMES = ("redis", "rediss", "unix")
@@ -38,7 +39,7 @@ def _checked_url(value: str) -> str:
     if not good:
         raise ValueError(
             "REDIS_URL must be redis://, rediss:// or unix:// and an address, as redis://127.0.0.1:6379/0, "
-            f"not {masked(value)}"
+            f"not {one_line(masked(value))}"
         )
     return value
 
@@ -53,14 +54,39 @@ def masked(address: str) -> str:
     return f"{scheme}{slashes}{user}{colon}{'***' if colon else ''}@{tail}"
 
 
-def unreachable(where: str, error: object, remedy: str = "start one with `make up`, or set REDIS_URL") -> str:
-    """One line: what does not answer, why, and what to do."""
-    source = "from REDIS_URL" if os.environ.get("REDIS_URL") else "REDIS_URL is not set"
+REMEDIES = {  # what a server says that cannot serve as it is -> what to do about it; no other address helps
+    r"'maxmemory'|^OOM": "it is full: raise its maxmemory, or delete what nobody needs",
+    r"loading the dataset": "wait until it has read its data",
+    r"max number of clients": "raise its maxclients, or end some of its clients",
+    r"^MISCONF": "it cannot write to its disk: its log says why",
+    r"^NOREPLICAS": "start its replicas, or lower its min-replicas-to-write",
+    r"read only replica|^READONLY": "it is a replica: use its master's address",
+    r"Link with MASTER is down": "it is a replica without its master: start that one",
+    r"^CLUSTERDOWN|cluster is down|slot not served": "start the missing nodes: `redis-cli --cluster check` names them",
+    r"busy running a script|^BUSY": "a script keeps it: wait for its end, or send SCRIPT KILL",
+    r"no permissions|^NOPERM": "give its user that right with ACL SETUSER, or use another user",
+}
+
+
+def unreachable(where: str, error: object, remedy: str = "", *, given: bool = False) -> str:
+    """Return one line: what does not answer, why, and what to do.
+
+    Args:
+        where: the address, without a password.
+        error: what redis-py raised.
+        remedy: what to do if nobody answers; '': what the user of a local stack does.
+        given: whether the address comes from a `client=`, and not from REDIS_URL.
+    """
+    source = "from client=" if given else "from REDIS_URL" if os.environ.get("REDIS_URL") else "REDIS_URL is not set"
     reason = " ".join(str(error).partition(" : <")[0].split()).rstrip(".")  # Sentinel's go on with how it was asked
     if "HELLO must be called" in reason or reason == "Authentication required":
         reason = "it wants a password"
-    if isinstance(error, redis.ResponseError | redis.AuthenticationError):
-        return f"Redis at {where} ({source}) refuses: {reason}; set REDIS_URL to what it allows"
+    known = next((remedy for said, remedy in REMEDIES.items() if re.search(said, reason)), None)
+    if known or isinstance(error, redis.ResponseError | redis.AuthenticationError):
+        allowed = "pass a client that it allows" if given else "set REDIS_URL to what it allows"
+        return f"Redis at {where} ({source}) refuses: {reason}; {known or allowed}"
+    if not remedy:
+        remedy = "start it, or pass another client" if given else "start one with `make up`, or set REDIS_URL"
     return f"no Redis answers at {where} ({source}): {reason}; {remedy}"
 
 

@@ -39,7 +39,7 @@ class RawArray(Shared):
         size_or_initializer: how many zeros, 0 to 250,000, or what it holds at first; if the name exists already, it
             keeps what it has.
         name: None: a fresh unique one.
-        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         ttl: seconds that it outlives its last use; None: for ever if it has a name, else a day.
 
     Raises:
@@ -64,7 +64,7 @@ class RawArray(Shared):
     def _sized(self, size_or_initializer: int | Sequence[Any]) -> dict[str, str]:
         """Take its length; the elements that it holds at first."""
         if isinstance(size_or_initializer, int):
-            self._length, first = int(size_or_initializer), {}
+            self._length, first = int.__int__(size_or_initializer), {}
         else:
             self._length = len(size_or_initializer)
             first = {str(i): encode(self.typecode, value) for i, value in enumerate(size_or_initializer)}
@@ -78,12 +78,14 @@ class RawArray(Shared):
         yield from self._session.checked()
         found = _scripts.text((yield from _scripts.run("array_create", [self._key], argv)))
         if found == "value":
-            raise NameTakenError(f"{self.name!r} is a value already, not an array: choose another name")
+            raise NameTakenError(
+                f"{self.name!r} is a value already, not an array: choose another name, or unlink() the value"
+            )
         if found != wanted:
             code, _, length = found.partition(":")
             raise NameTakenError(
                 f"the array {self.name!r} has {length} elements of type code {code!r}, not {self._length} of "
-                f"{self.typecode!r}: choose another name"
+                f"{self.typecode!r}: {_scripts.CHANGED}"
             )
 
     @property
@@ -180,7 +182,7 @@ class Array(Guarded, RawArray):
     with all other values that share the lock, or not at all. Differs from `multiprocessing.Array` as `Value` does from
     its twin: it has a name and at most 250,000 elements; reading without the lock takes no lock and shows what was
     committed last. Writing without the lock takes it for that write. An array of 'c' has `.value` (up to the first zero
-    byte) and `.raw`.
+    byte) and `.raw`. `get_obj` raises `TypeError`, as does `numpy.frombuffer`: there is no shared memory.
 
     Under the lock, an array of up to 1,000 elements is read once, whole, and comes with later grants to a process that
     lingers; of a larger one, what is read is read from Redis each time, which the log says once, and

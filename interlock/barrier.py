@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from interlock import _scripts
-from interlock._arguments import checked_ttl, checked_wait
+from interlock._arguments import checked_count, checked_ttl, checked_wait
 from interlock._heartbeat import REASK
 from interlock._listener import said
 from interlock._primitive import Primitive, blocking, who
@@ -66,7 +66,7 @@ class Barrier(Primitive):
         action: called with no arguments by one party of each round.
         timeout: how long `wait` waits if it is not told, in seconds; None: for ever.
         name: None: a fresh unique one.
-        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         ttl: seconds that it stays broken without being used, 1 to a year; None: for ever, until `reset` or `unlink`,
             if it has a name, else a day. One that is not broken leaves Redis after a day without use.
 
@@ -87,16 +87,14 @@ class Barrier(Primitive):
         ttl: float | None = None,
     ) -> None:
         super().__init__(name, client)
-        if isinstance(parties, bool) or not isinstance(parties, int):
-            raise TypeError(f"parties must be an int, not {type(parties).__name__}")
+        parties = checked_count("parties", parties)
         if parties < 1:
             raise ValueError(f"parties must be 1 or more, not {parties}")
         if action is not None and not callable(action):
             raise TypeError(f"action must be callable or None, not {type(action).__name__}")
-        checked_wait(True, timeout, forever=None)
         self._parties = parties
         self._action = action
-        self._timeout = timeout
+        self._timeout = checked_wait(True, timeout, forever=None)
         self.ttl = checked_ttl(ttl, named=name is not None)
 
     def parameters(self) -> dict[str, Any]:
@@ -199,7 +197,7 @@ class Barrier(Primitive):
         if int(reply[0]) == _scripts.OTHER_PERMITS:
             raise NameTakenError(
                 f"the {self.kind} {self.name!r} is for {text(reply[1])} parties, not {self._parties}: "
-                "make it for as many, or unlink it"
+                f"{_scripts.CHANGED}"
             )
         session.identity(self.kind, self.name).raise_mismatch(reply)
         return reply

@@ -4,12 +4,15 @@ A task queue wraps each task in `acting_for`. The task's id and name then ride a
 read, and the locks that the task forgot to release are released, with a warning, when it ends.
 """
 
+import functools
 import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+
+from interlock._text import one_line, plain
 
 log = logging.getLogger("interlock")
 
@@ -22,6 +25,14 @@ class Caller:
     name: str
     coroutines: set[int] = field(default_factory=set, compare=False, repr=False)
     """Those that acted for it, by the numbers under which they own."""
+    label: str = field(init=False, compare=False, repr=False)
+    """Name and id on one line: whatever they hold, they go into ids, messages and logs as this."""
+
+    def __post_init__(self) -> None:
+        set_once = functools.partial(object.__setattr__, self)
+        set_once("id", plain(self.id) if isinstance(self.id, str) else str(self.id))
+        set_once("name", plain(self.name) if isinstance(self.name, str) else str(self.name))
+        set_once("label", one_line(f"{self.name}[{self.id}]"))
 
 
 Owner = tuple[int, str | None]
@@ -59,13 +70,14 @@ def acting_for(id: str, name: str) -> Iterator[None]:
     """
     from interlock._session import flush, release_owned
 
-    mark = current.set(Caller(id, name))
+    acting = Caller(id, name)
+    mark = current.set(acting)
     try:
         try:
             yield
         except BaseException:
             for error in _ended(release_owned, flush):
-                log.warning("and at the end of task %s: %s", name, error)
+                log.warning("and at the end of task %s: %s", acting.label, error)
             raise
         for error in _ended(release_owned, flush):
             raise error

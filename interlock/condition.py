@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from interlock import _scripts, caller
-from interlock._arguments import checked_lease, checked_linger, checked_wait
+from interlock._arguments import checked_count, checked_lease, checked_linger, checked_wait, foreign_lock
 from interlock._primitive import Primitive, blocking, steps_of, who
 from interlock._scripts import Identity
 from interlock._standing import Hold, lost_text
@@ -17,6 +17,7 @@ from interlock.errors import LeaseLostError, NotHeldError
 from interlock.lock import Lock, RLock
 
 Found = TypeVar("Found")
+WHY = "to wait is to release the lock and to queue, in one step in Redis"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Condition(Primitive):
     passed over; one that was notified and dies before it has the lock passes the notification on.
 
     Differs from `threading.Condition`: it has a name, and all of one name with one lock are one; the lock may be None,
-    an `interlock.Lock` or an `interlock.RLock`; the caller itself must hold it, as `threading` asks of an RLock. As
+    an `interlock.Lock` or an `interlock.RLock`, and no other object with `acquire` and `release` (`TypeError`): Redis
+    has to release it; the caller itself must hold it, as `threading` asks of an RLock. As
     there, test what you wait for again when `wait` returns (or use `wait_for`): who was silent for some seconds, or
     lost its connection, may have missed a notification, and is woken in any case. A lock that is lost meanwhile raises
     `LeaseLostError`.
@@ -77,7 +79,7 @@ class Condition(Primitive):
         if lock is None:
             lock = RLock(name=self.name, client=client, lease=lease, linger=linger)
         elif not isinstance(lock, Lock | RLock):
-            raise TypeError(f"lock must be None, an interlock.Lock or an interlock.RLock, not {lock!r}")
+            raise foreign_lock(lock, "None, an interlock.Lock or an interlock.RLock", WHY)
         else:
             checked_lease(lease)
             checked_linger(linger)
@@ -149,8 +151,7 @@ class Condition(Primitive):
             LeaseLostError: its lease is over; nobody is notified.
             UnreachableError: Redis did not answer until the lease was over.
         """
-        if not isinstance(n, int):
-            raise TypeError(f"n must be an int, not {type(n).__name__}")
+        n = int(n) if isinstance(n, bool) else checked_count("n", n)
         yield from self._notify(max(0, n))
 
     @blocking

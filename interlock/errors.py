@@ -30,4 +30,4 @@ class GoneError(InterlockError, LookupError):
 
 
 class UnreachableError(InterlockError, redis.ConnectionError):
-    """No Redis answers at the address that `REDIS_URL` gives."""
+    """No Redis answers at the address that `REDIS_URL`, or a `client=`, gives."""

@@ -44,7 +44,7 @@ class Event(Primitive):
 
     Args:
         name: None: a fresh unique one.
-        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         ttl: seconds that it stays set without being used, 1 to a year; None: for ever, until `unlink`, if it has a
             name, else a day.
 

@@ -36,10 +36,18 @@ def inspect(client: Client | None = None) -> list[Statistics]:
 
 def _scanned(state: Session, glob: str, pattern: str, type: str) -> list[tuple[str, str]]:
     """What the two groups of the pattern match in the keys of that type, each once."""
-    wanted = re.compile(re.escape(state.prefix) + pattern)
+    wanted = re.compile(re.escape(state.prefix) + pattern, re.DOTALL)
     match = re.sub(r"([*?\[\]\\])", r"\\\1", state.prefix) + glob
     keys = (key for server in state.wire.servers() for key in server.scan_iter(match=match, count=1000, _type=type))
-    return sorted({(found[1], found[2]) for key in keys if (found := wanted.fullmatch(_scripts.text(key)))})
+    return sorted({(found[1], found[2]) for key in keys if (found := wanted.fullmatch(_read(key)))})
+
+
+def _read(key: str | bytes) -> str:
+    """A key as text; '' for one that is not UTF-8, and so none of ours."""
+    try:
+        return _scripts.text(key)
+    except UnicodeDecodeError:
+        return ""
 
 
 def _with_waiters(state: Session, found: Statistics) -> Statistics:

@@ -226,9 +226,14 @@ class Lock(_BaseLock):
     `LeaseLostError`, and nothing that it writes under the lock afterwards takes effect (`interlock.Value` with
     `lock=`). For other resources, pass `lock.token`, which only grows, and let the resource refuse older ones.
 
+    A copy in the same process (`copy.copy`, `copy.deepcopy`, `dataclasses.asdict`) is the same lock, with the same
+    client. A pickle, and an argument of a task, carry the name alone, never an address or a password, and use the Redis
+    of `REDIS_URL` where they arrive: with a `client=` of another address, that would be another lock, so pickling it
+    raises `TypeError` and says both addresses. The same holds for all that have a name.
+
     Args:
         name: None: a fresh unique one.
-        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         lease: seconds that Redis keeps the lock for a holder that is silent, 0.1 to a day.
         linger: 0: strict, it is given up with each release; else the process keeps it after a release, and enters again
             without asking, for as long as no other process asks and it is in use, and for so many seconds, at most 10,

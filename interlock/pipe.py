@@ -63,7 +63,7 @@ def Pipe(  # noqa: N802 - the name that multiprocessing gives it
     Args:
         duplex: True: both ends send and receive; False: the first receives, the second sends.
         name: None: a fresh unique one.
-        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         ttl: seconds without use after which messages, and that an end was closed, are forgotten, 1 to a year; None:
             never if it has a name (until `unlink`), else a day. What is open and empty leaves Redis after a day, and so
             does a Pipe whose ends are both closed: its name is free again then.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from interlock import _codec, _queue_scripts, _scripts
-from interlock._arguments import checked_ttl, checked_wait
+from interlock._arguments import checked_count, checked_ttl, checked_wait
 from interlock._primitive import Primitive, blocking, steps_of, who
 from interlock._queue_scripts import Answer
 from interlock._scripts import Identity
@@ -171,7 +171,7 @@ class Queue(_BaseQueue):
     Args:
         maxsize: how many items it may hold; 0 or less: no bound.
         name: None: a fresh unique one.
-        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         ttl: seconds without use after which items are forgotten, 1 to a year; None: never if it has a name (until
             `unlink`), else a day. An empty queue leaves Redis after a day.
         pickle: True: pickle what is put, and unpickle what is got.
@@ -193,8 +193,7 @@ class Queue(_BaseQueue):
         pickle: bool = False,
     ) -> None:
         super().__init__(name, client, ttl, pickle)
-        if isinstance(maxsize, bool) or not isinstance(maxsize, int):
-            raise TypeError(f"maxsize must be an int, not {type(maxsize).__name__}")
+        maxsize = checked_count("maxsize", maxsize)
         if maxsize > MAXSIZE_MAX:
             raise ValueError(f"maxsize must be at most {MAXSIZE_MAX}, or 0 for no bound, not {maxsize}")
         self.maxsize = max(0, maxsize)

@@ -85,7 +85,7 @@ class RWLock(Primitive):
 
     Args:
         name: None: a fresh unique one.
-        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         lease: seconds that Redis keeps it for a holder that is silent, 0.1 to a day.
 
     Costs one round trip to acquire and one to release.

@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import Any
 
 from interlock import _scripts
-from interlock._arguments import checked_lease, checked_ttl, checked_wait
+from interlock._arguments import checked_count, checked_lease, checked_ttl, checked_wait
 from interlock._primitive import Primitive, Statistics, blocking, look
 from interlock._scripts import Identity
 from interlock._standing import lost_text
@@ -27,12 +27,12 @@ class Semaphore(Primitive):
     Differs from `threading.Semaphore`: who asks first gets first; permits are *leased*: a process that dies gives back
     what it had when the lease is over. Permits are anonymous, as there: `release` by a process that holds none ends the
     lease that runs out soonest, and only if there is none does the count grow. All semaphores of one name are one, and
-    must be made with one value.
+    must be made with one value: to change it, choose a new name, or `unlink` it when no process uses the old one.
 
     Args:
         value: how many permits there are, 0 to a million.
         name: None: a fresh unique one.
-        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         lease: seconds that Redis keeps a permit for a holder that is silent, 0.1 to a day.
         ttl: seconds without use after which added permits are forgotten; None: never if it has a name, else a day.
 
@@ -51,8 +51,7 @@ class Semaphore(Primitive):
         ttl: float | None = None,
     ) -> None:
         super().__init__(name, client)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"semaphore initial value must be an int, not {type(value).__name__}")
+        value = checked_count("semaphore initial value", value)
         if not 0 <= value <= PERMITS_MAX:
             raise ValueError(f"semaphore initial value must be >= 0 and at most {PERMITS_MAX}, not {value}")
         self.value = value
@@ -96,6 +95,7 @@ class Semaphore(Primitive):
         yield from self._release(n, bound=None)
 
     def _release(self, n: int, bound: int | None) -> Steps[None]:
+        n = int(n) if isinstance(n, bool) else checked_count("n", n)
         if n < 1:
             raise ValueError("n must be one or more")
         session, of = self._session, self._of

@@ -33,7 +33,7 @@ class RawValue(Shared):
         typecode_or_type: 'i', 'q', 'd', ... as in `multiprocessing`, or a ctypes type.
         value: what it holds at first; if the name exists already, it keeps what it has.
         name: None: a fresh unique one.
-        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`.
+        client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         ttl: seconds that it outlives its last use; None: for ever if it has a name, else a day.
 
     Raises:
@@ -63,12 +63,16 @@ class RawValue(Shared):
         except redis.ResponseError as error:
             if not str(error).startswith("WRONGTYPE"):
                 raise
-            raise NameTakenError(f"{self.name!r} is an array already, not a value: choose another name") from None
+            raise NameTakenError(
+                f"{self.name!r} is an array already, not a value: choose another name, or unlink() the array"
+            ) from None
         if reply is None:
             raise self._gone()
         text = _scripts.text(reply)
         if CTYPES[text[0]] is not CTYPES[self.typecode]:
-            raise NameTakenError(f"the value {self.name!r} has the type code {text[0]!r}, not {self.typecode!r}")
+            raise NameTakenError(
+                f"the value {self.name!r} has the type code {text[0]!r}, not {self.typecode!r}: {_scripts.CHANGED}"
+            )
 
     def _encoded(self, value: Any) -> str:
         """Type code and value: 'i:42'."""
@@ -142,7 +146,7 @@ class Value(Guarded, RawValue):
     a holder whose lease is over writes nothing. What a section used comes with the next grant. Differs from
     `multiprocessing.Value`: it has a name; reading `.value` without the lock takes no lock and shows what was committed
     last, or what this process wrote since; with a plain `Lock`, `.value` under the lock works (there it deadlocks).
-    Writing `.value` without the lock takes it for that write.
+    Writing `.value` without the lock takes it for that write. `get_obj` raises `TypeError`: there is no shared memory.
 
     Args:
         lock: True or None: an RLock of its own; an interlock.Lock or RLock: that one, which may guard several values,

@@ -98,6 +98,7 @@ class Task(celery.Task):  # type: ignore[misc]
         Raises:
             TypeError: an argument is missing or of the wrong type.
             ValueError: an argument is out of its range.
+            kombu.exceptions.EncodeError: an argument cannot be sent, such as a lock whose `client=` goes elsewhere.
             kombu.exceptions.OperationalError: Redis does not answer; heard of in about a second.
             interlock.InterlockError: what the caller wrote under a lock that lingers could not be committed.
         """

@@ -4,6 +4,9 @@ import inspect
 import reprlib
 from typing import Any
 
+from interlock._text import one_line
+
+DESCRIPTION_MAX = 2000  # characters: a value is cut to 60, and a call has few
 NAME_MAX = 20  # characters: names that people give are shorter, those that are made up are not
 
 
@@ -23,6 +26,7 @@ class _Brief(reprlib.Repr):
 
 
 def description(call: inspect.BoundArguments) -> str:
-    """The arguments of a call, each with its parameter's name."""
+    """The arguments of a call on one line, each with its parameter's name."""
     brief = _Brief()
-    return f"({', '.join(f'{name}={brief.repr(value)}' for name, value in call.arguments.items())})"
+    words = ", ".join(f"{name}={brief.repr(value)}" for name, value in call.arguments.items())
+    return one_line(f"({words})", DESCRIPTION_MAX)

@@ -13,6 +13,7 @@ from pymysql.constants import CLIENT
 from pymysql.err import InterfaceError, OperationalError
 
 from interlock import address
+from interlock._text import one_line
 from tasks import environment, schema
 
 CONNECTIONS_MAX = 10  # of a process: a server allows all its clients 151, unless it is told otherwise
@@ -56,9 +57,9 @@ async def connection() -> AsyncIterator[Any]:
                         database.migrated = True
             yield connected
     except (OperationalError, InterfaceError, TimeoutError) as error:
-        reason = error.args[-1] if error.args else f"no answer within {ANSWERED_WITHIN:.0f} s"
+        reason = one_line(str(error.args[-1])) if error.args else f"no answer within {ANSWERED_WITHIN:.0f} s"
         where = address.masked(database.url)
-        raise ConnectionError(f"MariaDB at {where}: {reason}; does it run, is INTERLOCK_MARIADB_URL right?") from error
+        raise ConnectionError(f"MariaDB at {where}: {reason}; {remedy(error)}") from error
 
 
 @asynccontextmanager
@@ -75,6 +76,18 @@ async def transaction(connected: Any) -> AsyncIterator[Any]:
     except BaseException:
         connected.close()
         raise
+
+
+def remedy(error: Exception) -> str:
+    """Return what helps against an error of the driver or of the server."""
+    code = error.args[0] if error.args else 0
+    if code in (1205, 1213):
+        return "another transaction was in the way: try again"
+    if code in (1040, 1203, 1226):
+        return "end some of its connections, or raise its max_connections"
+    if code in (1021, 1114):
+        return "free some space on its disk"
+    return "does it run, is INTERLOCK_MARIADB_URL right?"
 
 
 async def _database() -> _Database:

@@ -16,6 +16,8 @@ from weakref import WeakKeyDictionary
 from celery import current_task
 from celery.result import AsyncResult, GroupResult, ResultSet
 
+from interlock._text import one_line
+
 PRINTED = "PRINTED"  # the state that carries lines; Flower, which goes by events, does not see it
 BROUGHT_ALONG = 20  # lines a message
 
@@ -49,19 +51,28 @@ _printed: WeakKeyDictionary[Any, Printed] = WeakKeyDictionary()  # by request, w
 
 def place() -> dict[str, Any]:
     """Where the caller runs: host and process id."""
-    return {"host": socket.gethostname(), "pid": os.getpid()}
+    return {"host": one_line(socket.gethostname()), "pid": os.getpid()}
 
 
 def say(text: str) -> None:
-    """Print a line, here and where the task was enqueued."""
-    print(text, flush=True)
-    if current_task and not current_task.request.called_directly:
-        printed = _printed.setdefault(current_task.request, Printed())
-        printed.number += 1
-        printed.texts.append(text)
-        worker = current_task.request.hostname.partition("@")[0]
-        message = {"run": printed.run, "number": printed.number, "texts": list(printed.texts), **place()}
-        current_task.update_state(state=PRINTED, meta={**message, "worker": worker})
+    """Print a line, here and where the task was enqueued; each line, if there are ends of lines in it.
+
+    Half of a surrogate pair, as in the names of some files, is shown escaped: no stream could print it.
+    """
+    for line in str(text).encode("utf-8", "backslashreplace").decode().splitlines() or [""]:
+        print(line, flush=True)
+        if current_task and not current_task.request.called_directly:
+            _publish(line)
+
+
+def _publish(line: str) -> None:
+    """Send a line to where the running task was enqueued."""
+    printed = _printed.setdefault(current_task.request, Printed())
+    printed.number += 1
+    printed.texts.append(line)
+    worker = one_line(current_task.request.hostname.partition("@")[0])
+    message = {"run": printed.run, "number": printed.number, "texts": list(printed.texts), **place()}
+    current_task.update_state(state=PRINTED, meta={**message, "worker": worker})
 
 
 def watch(result: AsyncResult | GroupResult | ResultSet, timeout: float = 600) -> tuple[Any, list[Line]]:

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from interlock import Semaphore, address
+from interlock._text import plain
 from tasks import checks
 from tasks.app import app
 from tasks.clock import server_time
@@ -25,7 +26,7 @@ def _check_item(items: str, slots: Semaphore, item: Any, pause: float) -> None:
 
 
 def _key(items: str) -> str:
-    return f"{address.prefix()}list:{items}"
+    return f"{address.prefix()}list:{plain(items)}"
 
 
 def _inside(pause: float, began: float) -> dict[str, Any]:

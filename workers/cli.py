@@ -1,5 +1,6 @@
 """The command line: `python -m workers up | demo | run PROGRAM | status`."""
 
+import errno
 import os
 import shlex
 import sys
@@ -17,6 +18,9 @@ from workers.programs import PROGRAMS
 from workers.redis_server import StackError
 from workers.stack import Stack, fixed_ports
 from workers.stopping import Stopped
+
+# Errors of a folder that cannot be used, or is full.
+OF_FOLDERS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR}
 
 
 def main() -> None:
@@ -42,7 +46,8 @@ def _exit_code() -> int:
         said = address.unreachable(address.masked(address.url()), error)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        said = f"{error.strerror}{where}; TMPDIR names the folder for temporary files"
+        remedy = "; TMPDIR names the folder for temporary files" if error.errno in OF_FOLDERS else ""
+        said = f"{error.strerror or error}{where}{remedy}"
     click.echo(f"error: {said}", err=True)
     return 1
 

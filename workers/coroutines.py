@@ -16,6 +16,7 @@ from typing import Any
 from billiard.einfo import ExceptionInfo
 from celery.concurrency.base import BasePool
 
+from interlock._text import one_line
 from tasks import environment
 from workers.coroutine_job import CLEANUP_WITHIN, TIME_LIMIT, EndedError, Running
 from workers.event_loop import EventLoop
@@ -97,7 +98,7 @@ class TaskPool(BasePool):  # type: ignore[misc]
             if timeout_callback:
                 timeout_callback(True, soft)
 
-        job = Job(self._tracer, Running(f"{args[0]}[{args[1]}]", soft, hard, tell_soft), work)
+        job = Job(self._tracer, Running(one_line(f"{args[0]}[{args[1]}]"), soft, hard, tell_soft), work)
         self._tracer.submit(job)
         return job
 

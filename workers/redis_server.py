@@ -100,7 +100,7 @@ def launched(folder: Path, port: int, path: str | None = None) -> Child:
     return Child("redis", command, folder / "redis.log", {})
 
 
-def check(url: str, remedy: str = "start one with `make up`, or set REDIS_URL") -> None:
+def check(url: str, remedy: str = "") -> None:
     """One round trip, without patience. Raises StackError if no Redis answers, it refuses, or reads its data."""
     with _impatient(url) as client:
         try:

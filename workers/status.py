@@ -9,10 +9,12 @@ import redis
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 import interlock
 from interlock import address
 from interlock._primitive import Statistics
+from interlock._text import one_line
 from tasks.app import app
 from tasks.settings import AIO, CPU, IO
 from workers import redis_server
@@ -37,8 +39,9 @@ def _unserved(queues: Mapping[str, Any]) -> list[str]:
 def _known_workers(client: redis.Redis) -> set[str]:
     """The workers that listen for questions, or did until they were killed a moment ago."""
     members = client.smembers(f"{address.prefix()}_kombu.binding.celery.pidbox")
-    names = (member.decode() if isinstance(member, bytes) else member for member in members)
-    return {name.rpartition(":")[2].removesuffix(".celery.pidbox") for name in names}
+    texts = (member.decode(errors="replace") if isinstance(member, bytes) else member for member in members)
+    queues = (text.split(":", 2)[2] for text in texts)  # kombu's routing key, pattern and queue: a name may hold colons
+    return {queue.removesuffix(".celery.pidbox") for queue in queues}
 
 
 def _ask(method: str, known: set[str], **options: Any) -> dict[str, Any]:
@@ -65,7 +68,7 @@ def show() -> int:
     flavour = "valkey" if "valkey_version" in server else "redis"
     console.print(
         f"Redis     {escape(address.masked(address.url()))}, {flavour} {server[f'{flavour}_version']}, "
-        f"prefix {address.prefix() or '(none)'}"
+        f"prefix {escape(one_line(address.prefix())) or '(none)'}"
     )
     port = flower_port()
     answers = redis_server.port_taken(port)
@@ -81,6 +84,11 @@ def show() -> int:
     return 1 if missing else 0
 
 
+def _cell(*lines: str) -> Text:
+    """Text that others chose, as it is shown in a table: as many lines as are given, and no markup."""
+    return Text("\n".join(map(one_line, lines)))
+
+
 def _show_workers(
     console: Console, names: set[str], stats: Mapping[str, Any], active: Mapping[str, Any], queues: Mapping[str, Any]
 ) -> None:
@@ -90,11 +98,11 @@ def _show_workers(
     for name in sorted(names):
         stat = stats.get(name)
         if stat is None:
-            table.add_row(name, "no answer")
+            table.add_row(_cell(name), "no answer")
             continue
         pool = stat["pool"]
         table.add_row(
-            name, ", ".join(queue["name"] for queue in queues.get(name, ())),
+            _cell(name), _cell(", ".join(queue["name"] for queue in queues.get(name, ()))),
             pool["implementation"].partition(":")[0].rpartition(".")[2], str(len(active.get(name, ()))),
             str(pool["max-concurrency"]), str(stat["pid"]), str(sum(stat["total"].values())),
         )  # fmt: skip
@@ -111,7 +119,7 @@ def _show_running(console: Console, active: Mapping[str, Any]) -> None:
         table.add_column(heading, overflow="fold")
     for task, name in running[:SHOWN_MAX]:
         since = time.time() - task["time_start"] if task["time_start"] else 0.0
-        table.add_row(task["name"], escape(task["args"]), name, f"{since:.0f}")
+        table.add_row(_cell(task["name"]), _cell(task["args"]), _cell(name), f"{since:.0f}")
     console.print(table)
     if len(running) > SHOWN_MAX:
         console.print(f"... and {len(running) - SHOWN_MAX} more")
@@ -127,9 +135,7 @@ def _show_locks(console: Console, in_use: list[Statistics]) -> None:
     for each in sorted(in_use, key=lambda each: -len(each.waiters))[:SHOWN_MAX]:
         holders = [holder.who for holder in each.holders]
         more = [f"... and {len(holders) - 3} more"] if len(holders) > 3 else []
-        table.add_row(
-            each.kind, escape(each.name), escape("\n".join(holders[:3] + more) or "-"), str(len(each.waiters))
-        )
+        table.add_row(each.kind, _cell(each.name), _cell(*(holders[:3] + more or ["-"])), str(len(each.waiters)))
     console.print(table)
     if len(in_use) > SHOWN_MAX:
         console.print(f"... and {len(in_use) - SHOWN_MAX} more")

@@ -6,6 +6,7 @@ from a thread of its own, so that an event loop that is busy for long loses none
 
 import asyncio
 import contextlib
+import copy
 import inspect
 import itertools
 import threading
@@ -22,10 +23,10 @@ from redis.backoff import ExponentialBackoff
 
 from interlock import _steps, address, caller
 from interlock._cluster import ClusterWire
-from interlock._primitive import Primitive
+from interlock._primitive import Primitive, attach
 from interlock._session import Session
 from interlock._steps import Rest, Steps
-from interlock._wire import CONNECTIONS_MAX, Wire
+from interlock._wire import CONNECTIONS_MAX, OURS, Wire
 from interlock._wire import Client as BlockingClient
 
 Parameters = ParamSpec("Parameters")
@@ -69,11 +70,15 @@ class Coroutines(Primitive, Generic[Twin]):
 
     @classmethod
     def of(cls, twin: Twin) -> Self:
-        """The same thing in Redis for coroutines: `aio.Lock.of(lock)`. Uses the Redis of `REDIS_URL`."""
+        """The same thing in Redis for coroutines: `aio.Lock.of(lock)`. Uses the Redis of `REDIS_URL`.
+
+        Raises:
+            TypeError: it has a client of another address: make it by name, with a client of `redis.asyncio`.
+        """
         if type(twin) is not cls.blocking:
             raise TypeError(f"aio.{cls.__name__}.of takes an interlock.{cls.blocking.__name__}, not {twin!r}")
         self = cls.__new__(cls)
-        Coroutines.__init__(self, cls.blocking.attached(**twin.parameters()), None)
+        Coroutines.__init__(self, cast(Twin, attach(twin.travelling())), None)
         return self
 
     def parameters(self) -> dict[str, Any]:
@@ -86,6 +91,15 @@ class Coroutines(Primitive, Generic[Twin]):
     @property
     def _session(self) -> Session:
         return self._twin._session
+
+    @property
+    def _given_client(self) -> BlockingClient | None:
+        return self._twin._client
+
+    def __copy__(self) -> Self:
+        made = super().__copy__()
+        made._twin = copy.copy(self._twin)  # closing a copy closes no other
+        return made
 
     async def _first(self) -> None:
         """What is to be done before any other step."""
@@ -284,9 +298,10 @@ def _made(wire: Wire, source: Client | None) -> Client:
     limits = {"max_connections": CONNECTIONS_MAX, "timeout": None}
     if isinstance(source, redis.asyncio.Redis):
         pool = source.connection_pool
-        options = {**pool.connection_kwargs, **limits}
+        options = {**pool.connection_kwargs, **OURS, **limits}
         pool = redis.asyncio.BlockingConnectionPool(connection_class=pool.connection_class, **options)
     else:
         retry = redis.asyncio.retry.Retry(ExponentialBackoff(cap=0.5, base=0.05), 3)
         pool = redis.asyncio.BlockingConnectionPool.from_url(address.url(), retry=retry, **limits)
+        pool.connection_kwargs.update(OURS)  # the URL's own would go first
     return redis.asyncio.Redis.from_pool(pool)

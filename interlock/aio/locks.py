@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from interlock import condition, lock, rwlock, semaphore
+from interlock._arguments import checked_name, foreign_lock
 from interlock.aio._driver import Client, Coroutines, Twin, awaiting, blocking_client
 
 Found = TypeVar("Found")
@@ -63,6 +64,7 @@ class Lock(_Lock):
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         name, lease: as in `interlock.Lock`.
     """
 
@@ -144,6 +146,7 @@ class Semaphore(_Entered[semaphore.Semaphore]):
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         value, name, lease, ttl: as in `interlock.Semaphore`.
     """
 
@@ -202,10 +205,11 @@ class Condition(_Entered[condition.Condition]):
         client: Client | None = None,
         lease: float = 30.0,
     ) -> None:
+        name = checked_name(name)
         if lock is None:
-            lock = RLock(client=client, lease=lease)
+            lock = RLock(name=name, client=client, lease=lease)
         elif not isinstance(lock, Lock | RLock):
-            raise TypeError(f"lock must be None, an interlock.aio.Lock or an interlock.aio.RLock, not {lock!r}")
+            raise foreign_lock(lock, "None, an interlock.aio.Lock or an interlock.aio.RLock", condition.WHY)
         twin = condition.Condition(lock._twin, name=name)  # type: ignore[arg-type]
         super().__init__(twin, lock._source)
 

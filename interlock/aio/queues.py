@@ -30,6 +30,7 @@ class Queue(_BaseQueue[queue.Queue]):
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         maxsize, name, ttl, pickle: as in `interlock.Queue`.
     """
 
@@ -112,6 +113,7 @@ def Pipe(  # noqa: N802 - the name that multiprocessing gives it
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         duplex: as in `interlock.Pipe`, and so the others:
         name: of the Pipe.
         ttl: in seconds.

@@ -22,6 +22,7 @@ class Event(Coroutines[event.Event]):
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         name, ttl: as in `interlock.Event`.
     """
 
@@ -47,6 +48,7 @@ class Barrier(Coroutines[barrier.Barrier]):
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         parties, action, timeout, name, ttl: as in `interlock.Barrier`.
     """
 

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 from interlock import _shared, array, value
+from interlock._arguments import foreign_lock
 from interlock._steps import Steps
 from interlock.aio._driver import Client, Coroutines, Twin, awaiting, blocking_client
 from interlock.aio.locks import Lock, RLock, _Entered, around
@@ -22,6 +23,11 @@ class _Shared(Coroutines[Twin]):
         super().__init__(twin, client)
         self._create = create
         self._creating = asyncio.Lock()
+
+    def __copy__(self) -> Self:
+        made = super().__copy__()
+        made._creating = asyncio.Lock()  # of the loop that uses it
+        return made
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self._itself().__await__()
@@ -46,6 +52,10 @@ class _Guarded(_Shared[GuardedTwin], _Entered[GuardedTwin]):
     release = awaiting(_shared.Guarded.release, whole=True)
     unlink = awaiting(_shared.Guarded.unlink)
 
+    def get_obj(self) -> NoReturn:
+        """As `interlock.Value.get_obj`: raise TypeError."""
+        self._twin.get_obj()
+
     def get_lock(self) -> Lock | RLock:
         """The lock that guards it."""
         return around(self._twin.get_lock(), self._source)
@@ -59,6 +69,7 @@ class RawValue(_Shared[value.RawValue]):
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         typecode_or_type, value, name, ttl: as in `interlock.RawValue`.
     """
 
@@ -101,6 +112,7 @@ class Value(_Guarded[value.Value]):
     Args:
         lock: True or None: an RLock of its own; an `interlock.aio.Lock` or `RLock`: that one.
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         typecode_or_type, value, name, lease, ttl: as in `interlock.Value`.
     """
 
@@ -137,6 +149,7 @@ class RawArray(_Shared[array.RawArray]):
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         typecode_or_type, size_or_initializer, name, ttl: as in `interlock.RawArray`.
     """
 
@@ -170,6 +183,7 @@ class Array(_Guarded[array.Array]):
     Args:
         lock: True or None: an RLock of its own; an `interlock.aio.Lock` or `RLock`: that one.
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
+            Copies keep it, pickles cannot.
         typecode_or_type, size_or_initializer, name, lease, ttl: as in `interlock.Array`.
     """
 
@@ -207,4 +221,4 @@ def _guard(lock: bool | Lock | RLock | None, client: Client | None) -> tuple[Any
         return lock._twin, lock._source
     if lock is True or lock is None:
         return True, client
-    raise TypeError(f"lock must be True, an interlock.aio.Lock or an interlock.aio.RLock, not {lock!r}")
+    raise foreign_lock(lock, "True, an interlock.aio.Lock or an interlock.aio.RLock", _shared.WHY)

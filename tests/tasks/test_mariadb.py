@@ -266,3 +266,12 @@ def test_row_that_another_transaction_keeps_is_one_line(url, monkeypatch, reques
         cursor.execute(stock.WRITE, (item,))
         said = said_by(stock.sell(item, item, lambda: buyers.pause("")), ConnectionError)
     assert "Lock wait timeout exceeded" in said
+
+
+@pytest.mark.parametrize(
+    ("code", "helps"),
+    [(1205, "try again"), (1213, "try again"), (1040, "max_connections"), (1114, "space"), (2003, "does it run")],
+)
+def test_error_of_the_server_is_said_what_helps(code, helps):
+    """A lock that is waited for too long is not a server that is away."""
+    assert helps in mariadb.remedy(pymysql.err.OperationalError(code, "why"))

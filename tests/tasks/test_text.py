@@ -1,0 +1,40 @@
+"""What tasks say, and what they are called with, is shown line by line, whatever it holds."""
+
+import inspect
+
+import interlock
+from tasks import app, say
+from tasks.description import description
+from tasks.output import PRINTED
+
+
+@app.task(name="tests.say_all")
+def say_all():
+    for text in ("a\nb\r\nc", "", "caf\udce9.txt", "tab\t[/x]"):
+        say(text)
+
+
+def test_what_is_said_arrives_line_by_line_and_can_be_printed(capsys):
+    """One line is one line for whoever watches: also one with the name of a file that is not UTF-8."""
+    result = say_all.apply()
+    assert result.successful(), result.traceback
+    kept = app.backend.get_task_meta(result.id)
+    assert kept["status"] == PRINTED
+    assert kept["result"]["texts"] == ["a", "b", "c", "", "caf\\udce9.txt", "tab\t[/x]"]
+    assert kept["result"]["number"] == 6
+    assert capsys.readouterr().out.splitlines() == kept["result"]["texts"]
+    app.backend.forget(result.id)
+
+
+def test_arguments_are_described_on_one_line():
+    """What Flower, logs and `status` show of a call."""
+
+    class Wide:
+        def __repr__(self):
+            return "[[1 2]\n [3 4]]"
+
+    def task(lock, matrix):
+        """Only its parameters matter."""
+
+    call = inspect.signature(task).bind(interlock.Lock(name="two\nlines\0"), Wide())
+    assert description(call) == "(lock=Lock two\\nlines\\x00, matrix=[[1 2]\\n [3 4]])"
