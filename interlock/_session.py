@@ -691,7 +691,8 @@ def flush() -> None:
     """Commit what this process wrote under locks that it keeps (`linger`): others see it when this returns.
 
     Called before a task's result is stored, and by whatever another process may take as a signal: `Event.set`,
-    `Queue.put`, `Pipe.send`, `notify`, a barrier, `Semaphore.release`, the end of the process. One round trip a lock.
+    `Queue.put`, `Pipe.send`, `notify`, a barrier, `Semaphore.release`, what multiprocessing or billiard sends, the end
+    of the process. Call it before telling others in another way. One round trip a lock.
 
     Raises:
         LeaseLostError, GoneError: something that the calling thread, or its task, wrote was discarded, whole.
