@@ -10,7 +10,7 @@ from threading import get_ident
 from time import monotonic
 from typing import Any, Protocol
 
-from interlock import _scripts
+from interlock import _commit_points, _scripts
 from interlock._copies import Key
 from interlock._listener import said
 from interlock._scripts import Identity
@@ -60,6 +60,7 @@ class Lingering:
         """The one of that lock; the first to ask says how long it lingers."""
         found = self.stations.get(of.state)
         if found is None:
+            _commit_points.watch(self)
             with self._mutex:
                 found = self.stations.setdefault(of.state, Station(of, lease, linger))
         return found
@@ -249,14 +250,39 @@ class Lingering:
         Raises:
             LeaseLostError, GoneError, UnreachableError: something that the caller wrote is lost.
         """
-        with self._mutex:
-            stations = {*self.stations.values(), *self._losers}
+        stations = self._known()
         for station in stations:
             yield from self.commit(station)
         for station in stations:
             station.raise_loss()
         with self._mutex:
             self._losers = {station for station in self._losers if station.loses}
+
+    def _known(self) -> set[Station]:
+        with self._mutex:
+            return {*self.stations.values(), *self._losers}
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether anything may be unsent, or lost and not told. Takes no mutex."""
+        stations = [found() for found in self.stations.valuerefs()]
+        return bool(self._losers) or any(station is not None and station.unsettled for station in stations)
+
+    def settle(self) -> None:
+        """Commit all that is finished; what is lost is noted, for who wrote it.
+
+        Raises:
+            UnreachableError: Redis did not answer, and the lease still runs.
+        """
+        for station in self._known():
+            self._session.run(self.commit(station))
+
+    def forgive_all(self) -> list[InterlockError]:
+        """What the calling task has lost, of whichever lock: it is told now."""
+        losses = [station.forgive() for station in self._known()]
+        with self._mutex:
+            self._losers = {station for station in self._losers if station.loses}
+        return [loss for loss in losses if loss is not None]
 
     def _lose(self, station: Station, error: InterlockError) -> None:
         station.lose(error)

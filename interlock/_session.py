@@ -8,9 +8,7 @@ many threads wait, no key is left behind, the server says at once when nobody li
 a Redis Cluster. It may be lost; a waiter therefore asks again at least once a second. The price is a change of thread.
 """
 
-import atexit
 import logging
-import multiprocessing.util
 import os
 import threading
 import time
@@ -25,7 +23,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from interlock import _client, _scripts, _steps, address, caller
+from interlock import _at_end, _client, _scripts, _steps, address, caller
 from interlock._cluster import wire_for
 from interlock._copies import Key, Writes
 from interlock._heartbeat import REASK, Heartbeat, beat
@@ -651,8 +649,6 @@ def session(client: Client | None) -> Session:
     found = _sessions.get(chosen)
     if found is None:
         with _sessions_mutex:
-            if not _sessions:
-                _close_at_exit()
             found = _sessions.get(chosen)
             if found is None:
                 found = _sessions[chosen] = Session(chosen)
@@ -666,11 +662,6 @@ def _end(session: Session, process: int) -> None:
         if session.heartbeat.began:
             _ending.append(session)  # until its heartbeat has closed it, or the end of the process
         session.end()
-
-
-def _close_at_exit() -> None:
-    """Children of multiprocessing skip atexit but run their finalizers."""
-    multiprocessing.util.Finalize(None, close, exitpriority=0)
 
 
 def release_owned() -> list[Exception]:
@@ -702,7 +693,8 @@ def flush() -> None:
     """Commit what this process wrote under locks that it keeps (`linger`): others see it when this returns.
 
     Called before a task's result is stored, and by whatever another process may take as a signal: `Event.set`,
-    `Queue.put`, `Pipe.send`, `notify`, a barrier, `Semaphore.release`, the end of the process. One round trip a lock.
+    `Queue.put`, `Pipe.send`, `notify`, a barrier, `Semaphore.release`, what multiprocessing or billiard sends, the end
+    of the process. Call it before telling others in another way. One round trip a lock.
 
     Raises:
         LeaseLostError, GoneError: something that the calling thread, or its task, wrote was discarded, whole.
@@ -736,4 +728,4 @@ def close() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)
-atexit.register(close)
+_at_end.call_at_end(close)

@@ -270,6 +270,11 @@ class Station(Turns):
             self._writers = {task: section} if wrote else {}
 
     @property
+    def unsettled(self) -> bool:
+        """Whether anything may be unsent, or lost and not told. Takes no mutex."""
+        return bool(self._writers or self._losses) or self.returning is not None
+
+    @property
     def loses(self) -> bool:
         """Whether somebody is still to be told."""
         return bool(self._losses)

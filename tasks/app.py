@@ -5,7 +5,7 @@ from typing import Any
 from celery import Celery
 
 import interlock
-from tasks import environment
+from tasks import environment, forks
 from tasks.schedule import refuse_too_far
 from tasks.settings import settings
 
@@ -30,3 +30,4 @@ class App(Celery):  # type: ignore[misc]
 app = App("interlock", task_cls="tasks.base:Task")
 app.config_from_object(settings(environment.read()))
 app.set_default()
+forks.part_at_fork(app)

@@ -2,19 +2,23 @@
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from celery import states
 from celery.backends import redis
 from celery.backends.asynchronous import E_RETRY_LIMIT_EXCEEDED
+from celery.backends.base import MESSAGE_BUFFER_MAX, pending_results_t
 from celery.exceptions import BackendStoreError
+from celery.utils.collections import BufferMap
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from interlock import address
+from tasks import forks
 from tasks.outage import ATTEMPT_EVERY, OUTAGE_MAX
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,7 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
     outage in a second.
     """
 
+    _pubsub: Any = None
     _away_since: float | None = None  # on time.monotonic(); None: connected
 
     def drain_events(self, timeout: float | None = None) -> None:
@@ -70,6 +75,14 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
             reason = error.__cause__
             raise OperationalError(address.unreachable(address.masked(address.url()), reason)) from reason
 
+    def abandon(self) -> None:
+        """Close what a child has of its parent's socket. Nothing is sent, so the parent's subscriptions stay."""
+        pubsub, self._pubsub = self._pubsub, None
+        if pubsub is not None:
+            pubsub.subscribed_event = threading.Event()  # another thread may have had the old one's lock
+            with suppress(Exception):
+                pubsub.reset()
+
     def _wait(self, error: BaseException, timeout: float | None) -> None:
         now = time.monotonic()
         where = address.masked(address.url())
@@ -106,6 +119,22 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
 
     _script: Any = None
     _success = ""  # what the JSON of a success begins with
+    result_consumer: Any
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        forks.forked.add(self)
+
+    def begin_anew(self) -> None:
+        """In a child: receive results on a connection of its own, those that the parent waits for included."""
+        client, self._script = self.__dict__.pop("client", None), None
+        if client is not None:
+            client.connection_pool._lock = threading.RLock()  # another thread may have had the old one
+        self.result_consumer.abandon()
+        self._pending_results, self._pending_messages = pending_results_t({}, {}), BufferMap(MESSAGE_BUFFER_MAX)
+        self.result_consumer = self.ResultConsumer(
+            self, self.app, self.accept, self._pending_results, self._pending_messages
+        )
 
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any

@@ -1,0 +1,154 @@
+"""Commits before what `multiprocessing` sends leaves this process: no result overtakes the updates that it tells of.
+
+What finished sections wrote under a lock that lingers is stored a little later. A pool's worker may be killed before
+that, when its result has already arrived. So the methods by which such results leave commit first: those of the
+connections by which all that multiprocessing, concurrent.futures and billiard send goes, `Queue.put`, whose message a
+thread sends later, and `Event.set` and `Condition.notify`, whose message is a semaphore's.
+
+A send raises what the calling thread lost, so that a pool reports the call as failed. It must not where that would
+break the sender's machinery: then the commit is made, and who wrote hears of a loss as from any other commit.
+"""
+
+import logging
+import os
+import pickle
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from functools import wraps
+from types import FrameType, ModuleType
+from typing import Any, Protocol
+
+from interlock._listener import said
+from interlock.errors import InterlockError
+
+SENDERS = {  # by module, each a class and its method
+    "connection": [("_ConnectionBase", "send"), ("_ConnectionBase", "send_bytes")],
+    "queues": [("Queue", "put"), ("JoinableQueue", "put")],
+    "synchronize": [("Event", "set"), ("Condition", "notify")],
+}
+PACKAGES = ("multiprocessing", "billiard")
+FEEDER = "QueueFeederThread"  # what `Queue.put` has committed is sent by it; what it raises is printed and forgotten
+MANAGER = "_ExecutorManagerThread"  # of concurrent.futures and loky: if it ends, calls wait for ever
+NOTHING = (b"", pickle.dumps(None))  # what a pool sends to wake or to end, not to tell
+
+log = logging.getLogger("interlock")
+
+
+class Committing(Protocol):
+    """What can commit: the lingering locks of a session."""
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether anything may be unsent, or lost and not told. Takes no mutex."""
+
+    def settle(self) -> None:
+        """Commit all that is finished; what is lost is noted."""
+
+    def forgive_all(self) -> list[InterlockError]:
+        """What the calling task has lost: it is told now."""
+
+
+_watched: "weakref.WeakSet[Committing]" = weakref.WeakSet()
+_wrapped: set[tuple[str, str]] = set()  # packages and modules that are
+
+
+class _Thread(threading.local):
+    refused = False  # its last message was not sent: the next one says so
+
+
+_thread = _Thread()
+
+
+def watch(committing: Committing) -> None:
+    """Have it commit before a message leaves, from now on."""
+    _watched.add(committing)
+    for package in PACKAGES:
+        for module in SENDERS:
+            if (package, module) not in _wrapped:
+                found = _module(package, module)
+                if found is not None:
+                    _wrapped.add((package, module))
+                    _wrap(package, found, SENDERS[module])
+
+
+def _module(package: str, name: str) -> ModuleType | None:
+    """That of multiprocessing; that of billiard if something else has imported it."""
+    full = f"{package}.{name}"
+    if package == "multiprocessing":
+        try:
+            __import__(full)
+        except ImportError:  # a platform without semaphores between processes
+            return None
+    return sys.modules.get(full)
+
+
+def _wrap(package: str, module: ModuleType, methods: list[tuple[str, str]]) -> None:
+    for owner, method in methods:
+        kind = getattr(module, owner, None)
+        if method in vars(kind or object):
+            setattr(kind, method, _committing(getattr(kind, method), package))
+
+
+def _committing(method: Callable[..., Any], package: str) -> Callable[..., Any]:
+    @wraps(method)
+    def after_commit(self: Any, *arguments: Any, **options: Any) -> Any:
+        if _watched:
+            _commit(package, arguments)
+        return method(self, *arguments, **options)
+
+    return after_commit
+
+
+def _commit(package: str, arguments: tuple[Any, ...]) -> None:
+    committing = [each for each in list(_watched) if each.unsettled]
+    if not committing:
+        _thread.refused = False
+        return
+    if any(map(_is_ours, _callers())):  # what we log, or a signal's handler sends, amid our own bookkeeping
+        return
+    refused, _thread.refused = _thread.refused, False
+    quiet = refused or _must_not_raise(package, arguments)
+    try:
+        for each in committing:
+            each.settle()
+        errors = [] if quiet else [error for each in committing for error in each.forgive_all()]
+        for error in errors[1:]:
+            errors[0].add_note(f"and: {error}")
+        if errors:
+            raise errors[0]
+    except Exception as error:
+        if not quiet:
+            _thread.refused = True
+            raise
+        log.warning("could not commit before a message of %s was sent: %s", package, said(error))
+
+
+def _must_not_raise(package: str, arguments: tuple[Any, ...]) -> bool:
+    thread = threading.current_thread()
+    if thread.name == FEEDER or type(thread).__name__ == MANAGER:
+        return True
+    if package == "billiard" and "celery" in sys.modules:  # a worker: its tasks have committed, and told, by themselves
+        return True
+    message = arguments[0] if arguments else True
+    return message is None or (isinstance(message, bytes | memoryview) and message in NOTHING)
+
+
+def _callers() -> Iterator[FrameType]:
+    frame = sys._getframe(3)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back  # type: ignore[assignment]
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith("interlock.")
+
+
+def _forget_after_fork() -> None:
+    global _watched
+    _watched = weakref.WeakSet()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
