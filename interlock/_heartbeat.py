@@ -6,12 +6,13 @@ A thread, also for coroutines: an event loop that is busy for longer than a leas
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import redis
 
 from interlock import _client, _scripts
 from interlock._listener import said
+from interlock._mutex import OnceStarted
 from interlock._scripts import Beat, Heard
 from interlock._standing import Grant, Hold, Standing, Wait
 from interlock._station import Station
@@ -47,22 +48,24 @@ class Heartbeat:
         self.ended = False
         self.wire, self._standing = wire, standing
         self._granted, self._reconnected, self._done = granted, reconnected, done
-        self.stations: Mapping[str, Station] = {}  # locks that linger
+        self.stations: Callable[[], list[Station]] = list  # locks that linger
         self.look: Callable[[Station], None] = lambda _: None  # at one that is due
         self._pulse = threading.Condition(standing.mutex)
         self._wake_at = 0.0
-        self._thread: threading.Thread | None = None
+        self._thread = OnceStarted(self._run, "interlock-heartbeat")
 
     @property
     def began(self) -> bool:
         """Whether there has been anything to speak for."""
-        return self._thread is not None
+        return self._thread.started
+
+    def begin(self) -> None:
+        """There will be something to speak for. Not under the mutex."""
+        if not self._thread.started:
+            self._thread.start()
 
     def wake_by(self, due: float) -> None:
         """Let it beat at that time at the latest. Under the mutex."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="interlock-heartbeat", daemon=True)
-            self._thread.start()
         if due < self._wake_at:
             self._wake_at = due
             self._pulse.notify()
@@ -94,7 +97,7 @@ class Heartbeat:
                 if self.wire.cut:
                     self._reconnected()
                 self._beat()
-                for station in list(self.stations.values()):
+                for station in self.stations():
                     if station.due <= time.monotonic():
                         self.look(station)
             except Exception as error:  # whatever it is: leases depend on this thread, so it tries again
@@ -104,7 +107,7 @@ class Heartbeat:
         self._done()
 
     def _due(self) -> list[Hold | Wait | Station]:
-        return [*self._items(), *self.stations.values()]
+        return [*self._items(), *self.stations()]
 
     def _items(self) -> list[Hold | Wait]:
         return [*self._standing.holds.values(), *self._standing.waits.values()]

@@ -1,14 +1,15 @@
 """The thread that hears what is published for one session: grants, and wake-ups."""
 
 import logging
-import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 import redis
 from redis.client import PubSub
 
 from interlock import _client, _scripts
+from interlock._mutex import OnceStarted
 from interlock._steps import BACKOFF, Signal
 from interlock._wire import Wire
 
@@ -33,28 +34,25 @@ class Listener:
         self.ended = False
         self._wire, self._channel, self._hear, self._connected = wire, channel, hear, connected
         self._listening = False
-        self._resting: list[Signal] = []  # callers until then
-        self._mutex = threading.Lock()
-        threading.Thread(target=self._run, name="interlock-listener", daemon=True).start()
+        self._resting: deque[Signal] = deque()  # callers until then
+        self._thread = OnceStarted(self._run, "interlock-listener")
 
     def connecting(self) -> Signal | None:
         """None if messages are heard; else what is woken when they are."""
         if self._listening:
             return None
+        self._thread.start()
         signal = Signal()
-        with self._mutex:
-            self._resting.append(signal)
-            if self._listening:
-                signal.wake()
+        self._resting.append(signal)
+        if self._listening:
+            signal.wake()
         return signal
 
     def _on_subscribed(self) -> None:
         self._connected()
         self._listening = True
-        with self._mutex:
-            for signal in self._resting:
-                signal.wake()
-            self._resting.clear()
+        while self._resting:
+            self._resting.popleft().wake()
 
     def _run(self) -> None:
         while not self.ended:

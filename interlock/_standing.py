@@ -3,7 +3,6 @@
 import itertools
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from interlock import caller
 from interlock._copies import Cell, Copies, Key, Section
+from interlock._mutex import bookkeeping
 from interlock._scripts import Identity
 from interlock._steps import Signal
 
@@ -107,7 +107,7 @@ class Standing:
     """What one process holds and waits for, and the ids of its attempts."""
 
     def __init__(self, session: str) -> None:
-        self.mutex = threading.Lock()
+        self.mutex = bookkeeping()
         self.holds: dict[str, Hold] = {}
         self.waits: dict[str, Wait] = {}
         self.sleepers: dict[str, Signal] = {}  # who waits for something else, and asks again when woken
@@ -116,7 +116,7 @@ class Standing:
         self.session = session  # what ids begin with
         self._numbers = itertools.count(1)
         self._slots: list[int] = []  # free ones; a slot has one attempt at a time
-        self._slots_made = 0
+        self._new_slots = itertools.count(1)
         self._where = f"{socket.gethostname()}:{os.getpid()}"
 
     def quiet(self, lease: float) -> float:
@@ -125,13 +125,11 @@ class Standing:
 
     def new_id(self, mode: str = "") -> str:
         """The id of a new attempt: session / slot / number and mode, and for people host, process and task."""
-        with self.mutex:
-            if self._slots:
-                slot = self._slots.pop()
-            else:
-                self._slots_made += 1
-                slot = self._slots_made
-            number = next(self._numbers)
+        try:
+            slot = self._slots.pop()
+        except IndexError:
+            slot = next(self._new_slots)
+        number = next(self._numbers)
         task = caller.current.get()
         label = f"{self._where} {task.name}[{task.id}]" if task else self._where
         return f"{self.session}/{slot}/{number}{mode} {label}"
@@ -178,7 +176,7 @@ class Standing:
         me = caller.owner()
         mine = [
             hold
-            for hold in self.holds.values()
+            for hold in list(self.holds.values())
             if (hold.of.state, hold.of.mode) == (of.state, of.mode)
             and hold.owner is not None
             and (hold.releaser is None or (again and (hold.unanswered or hold.releaser == me[0])))

@@ -7,7 +7,7 @@ from typing import Any
 
 from interlock import _scripts, caller
 from interlock._arguments import checked_lease, checked_linger, checked_wait
-from interlock._primitive import Primitive, Statistics, blocking, look, steps_of
+from interlock._primitive import Primitive, Statistics, blocking, look, steps_of, without_result
 from interlock._scripts import Identity
 from interlock._standing import Hold, lost_text
 from interlock._station import LEASE_MIN, Station
@@ -73,6 +73,7 @@ class _BaseLock(Primitive):
         hold = yield from session.acquire(self._of, lease=self.lease, timeout=wait, wants=self._wants)
         return hold is not None
 
+    @without_result
     @blocking
     def release(self) -> Steps[None]:
         """Give the lock up: it lingers, or is handed to the first who waits, in one round trip.
@@ -277,6 +278,7 @@ class RLock(_BaseLock):
         self._nest(hold, 1)
         return True
 
+    @without_result
     @blocking
     def release(self) -> Steps[None]:
         """As `Lock.release`; the lock is given up when it was released as often as acquired."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from interlock import _scripts
 from interlock._arguments import checked_lease, checked_ttl, checked_wait
-from interlock._primitive import Primitive, Statistics, blocking, look
+from interlock._primitive import Primitive, Statistics, blocking, look, without_result
 from interlock._scripts import Identity
 from interlock._standing import lost_text
 from interlock._steps import Steps, patiently
@@ -86,6 +86,7 @@ class Semaphore(Primitive):
         hold = yield from self._session.acquire(self._of, lease=self.lease, timeout=wait)
         return hold is not None
 
+    @without_result
     @blocking
     def release(self, n: int = 1) -> Steps[None]:
         """Give n permits back, each handed to the first who waits. One round trip.
@@ -153,6 +154,7 @@ class BoundedSemaphore(Semaphore):
 
     kind = "BoundedSemaphore"
 
+    @without_result
     @blocking
     def release(self, n: int = 1) -> Steps[None]:
         """Give n permits back, or none.
