@@ -187,6 +187,12 @@ class ClusterWire(Wire):
             except UNANSWERED as error:  # its successor says that it does not know it
                 log.warning("a script was not loaded: %s", error)
 
+    def close(self) -> None:
+        for line in list(self._lines.values()):
+            line.close()
+        if self._nodes is not None:
+            self._nodes.disconnect_connection_pools()  # type: ignore[no-untyped-call]
+
     def pubsub(self) -> PubSub:
         """A subscription by way of one node, another one each time: what is published reaches the listeners of all."""
         servers = self.servers()

@@ -70,6 +70,12 @@ class Heartbeat:
             self._wake_at = due
             self._pulse.notify()
 
+    def end(self) -> None:
+        """End now. Also called by the garbage collector: under the mutex that this takes, no thread ever waits."""
+        with self._standing.mutex:
+            self.ended = True
+            self._pulse.notify()
+
     def plan(self, wait: Wait, soonest_ms: int) -> None:
         """When this waiter asks again: when a lease ends, but within REASK. Under the mutex."""
         ahead = REASK if soonest_ms < 0 else min(REASK, soonest_ms / 1000 + 0.002)
@@ -90,7 +96,7 @@ class Heartbeat:
             with self._standing.mutex:
                 self._wake_at = min((item.due for item in self._due()), default=float("inf"))
                 ahead = self._wake_at - time.monotonic()
-                if ahead > 0:
+                if ahead > 0 and not self.ended:
                     self._pulse.wait(min(ahead, IDLE))
                     continue
             try:

@@ -32,7 +32,7 @@ class Listener:
 
     def __init__(self, wire: Wire, channel: str, hear: Callable[[str], None], connected: Callable[[], None]) -> None:
         self.ended = False
-        self._wire, self._channel, self._hear, self._connected = wire, channel, hear, connected
+        self._wire, self.channel, self._hear, self._connected = wire, channel, hear, connected
         self._listening = False
         self._resting: deque[Signal] = deque()  # callers until then
         self._thread = OnceStarted(self._run, "interlock-listener")
@@ -60,7 +60,7 @@ class Listener:
             try:
                 left = self._wire.left
                 pubsub = self._wire.pubsub()
-                pubsub.subscribe(self._channel)
+                pubsub.subscribe(self.channel)
                 self._listen(pubsub, left)
             except Exception as error:  # whatever it is: waiters depend on this thread, so it tries again
                 if self.ended:
@@ -89,7 +89,7 @@ class Listener:
             silent = 0
             if message["type"] == "subscribe":
                 self._on_subscribed()
-            elif message["type"] == "message":
+            elif message["type"] == "message" and not self.ended:  # else it is only to look
                 self._hear(_scripts.text(message["data"]))
 
 

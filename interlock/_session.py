@@ -59,7 +59,7 @@ class Session:
         self.prefix = address.prefix()
         self._id = uuid.uuid4().hex[:12]
         self.standing = Standing(self.id)
-        self.heartbeat = Heartbeat(self.wire, self.standing, self._on_grant, self._look_at_runs, self.close)
+        self.heartbeat = Heartbeat(self.wire, self.standing, self._on_grant, self._look_at_runs, self._vanish)
         self.lingering = Lingering(self, self.heartbeat.wake_by)
         self.heartbeat.stations, self.heartbeat.look = self.lingering.all, self.lingering.look
         self.round_trip = 0.0  # seconds, as measured
@@ -331,6 +331,7 @@ class Session:
         standing = self.standing
         until = None if timeout is None else time.monotonic() + timeout
         if timeout != 0:
+            self.heartbeat.begin()  # which ends the listener, when the client is no more
             yield from self._listen(timeout)
         id, signal, queued = standing.new_id(), Signal(), False
         with standing.mutex:
@@ -637,7 +638,7 @@ class Session:
 
     def end(self) -> None:
         """Let the threads end, when they next look; then the heartbeat closes it."""
-        self.heartbeat.ended = True
+        self.heartbeat.end()
         if self._listener is not None:
             self._listener.ended = True
 
@@ -666,6 +667,20 @@ class Session:
                 log.warning("could not give back %r, its lease will run out: %s", hold.of.name, said(error))
         for wait in waits:
             self._last(self._leave(wait))
+
+    def _vanish(self) -> None:
+        """The heartbeat's last act. If the client is no more, leave no thread and no connection behind."""
+        if self not in _ending:
+            return
+        try:
+            self.close()
+            if self._listener is not None:
+                self.wire.call("PUBLISH", self._listener.channel, "")  # so that it looks now
+        except Exception as error:  # there is nobody to tell
+            log.info("the listener ends a moment later: %s", said(error))
+        finally:
+            self._outbox.close()
+            self.wire.close()
 
     def _last(self, steps: Steps[Any]) -> None:
         """As `run`, also for a signal handler that comes amid bookkeeping: what it interrupts does not matter now."""
@@ -707,7 +722,7 @@ def session(client: Client | None) -> Session:
 
 
 def _end(session: Session, process: int) -> None:
-    """The client is no more, nor any primitive that used it. Called amid garbage collection: takes no lock."""
+    """The client is no more, nor any primitive that used it. Called amid garbage collection."""
     if process == os.getpid():
         if session.heartbeat.began:
             _ending.append(session)  # until its heartbeat has closed it, or the end of the process

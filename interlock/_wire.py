@@ -131,6 +131,14 @@ class Line:
             self._give(connection)
         return answers
 
+    def close(self) -> None:
+        """Close what nobody uses. A connection that is used again connects again."""
+        free = [self._free.pop() for _ in range(len(self._free))]
+        for connection in free:
+            connection.disconnect()
+        self._free.extend(free)
+        self.client.connection_pool.disconnect(inuse_connections=False)
+
     def _give(self, connection: Any) -> None:
         self._free.append(connection)
         if self._waiting:
@@ -223,6 +231,10 @@ class Wire:
         """Have every server know a script."""
         self._line.client.script_load(script)
 
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        self._line.close()
+
     def pubsub(self) -> PubSub:
         """A subscription that is not open yet."""
         return self._line.client.pubsub()  # type: ignore[no-untyped-call, no-any-return]
@@ -294,6 +306,13 @@ class Outbox:
                 free.append(posted)
         except UNANSWERED as error:
             log.warning("a command was not sent: %s", error)
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        for free in list(self._posted.values()):
+            for posted in list(free):
+                posted.connection.disconnect()
+                posted.unread = 0
 
     def _read(self, connection: Any) -> None:
         try:
