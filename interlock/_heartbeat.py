@@ -6,7 +6,9 @@ A thread, also for coroutines: an event loop that is busy for longer than a leas
 import logging
 import threading
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 
 import redis
 
@@ -14,7 +16,7 @@ from interlock import _client, _scripts
 from interlock._listener import said
 from interlock._mutex import OnceStarted
 from interlock._scripts import Beat, Heard
-from interlock._standing import Grant, Hold, Standing, Wait
+from interlock._standing import Grant, Hold, Standing, Wait, abandoned_text
 from interlock._station import Station
 from interlock._steps import BACKOFF
 from interlock._wire import Wire
@@ -124,10 +126,17 @@ class Heartbeat:
         with standing.mutex:
             due = {item.of.state for item in self._items() if item.due <= now}
             holds = [hold for hold in standing.holds.values() if hold.of.state in due and hold.releaser is None]
+            over = [hold for hold in holds if hold.abandoned and hold.lost]
+            holds = [hold for hold in holds if not hold.abandoned]
+            abandoned = standing.abandon(holds)
+            holds = [hold for hold in holds if not hold.abandoned]
             waits = [wait for wait in standing.waits.values() if wait.of.state in due]
             for wait in waits:  # an acquire under way asks by itself
                 wait.due = now + max(REASK, standing.quiet(wait.lease))
             waits = [wait for wait in waits if standing.quiet(wait.lease) <= 0]
+        self._forget(over)
+        for hold in abandoned:
+            self._warn(hold)
         waits = [wait for wait in waits if wait.arrival is not None]
         requests = []
         names = {hold.of.state: hold.of for hold in holds} | {wait.of.state: wait.of for wait in waits}
@@ -145,6 +154,22 @@ class Heartbeat:
                     self._postpone([*ours, *theirs])
                 else:
                     self.hear(sent, ours, theirs, heard)
+
+    def _forget(self, over: list[Hold]) -> None:
+        """Nobody could release them, and their leases are over."""
+        for hold in over:
+            station = hold.station
+            if station is not None:
+                with self._standing.mutex:
+                    station.end()
+                station.end_turn(station.thread)
+        self._standing.forget(over, lost=True)
+
+    def _warn(self, hold: Hold) -> None:
+        text = abandoned_text(hold)
+        log.warning(text)
+        with suppress(ResourceWarning):  # where warnings are errors: leases depend on this thread
+            warnings.warn(text, ResourceWarning, stacklevel=2)
 
     def _postpone(self, items: list[Hold | Wait]) -> None:
         with self._standing.mutex:

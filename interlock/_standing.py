@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from interlock import caller
 from interlock._copies import Cell, Copies, Key, Section
@@ -33,6 +34,7 @@ class Hold:
     count: int = 1  # how often its owner, an RLock's, has acquired it
     releaser: int | None = None  # who releases it: from then on it is not renewed, whatever the answer
     unanswered: bool = False  # that release got no answer: anybody may send it again
+    abandoned: bool = False  # no object of its name is left that could release it: it is not renewed
     gone: bool = False  # the server has said that it is lost
     last_token: int = 0  # of the block that came with it, the last that was used
     copies: Copies = field(init=False)  # of the values that the lock guards
@@ -103,6 +105,10 @@ class Grant:
     confirmed: float = 0.0
 
 
+class Anchor:
+    """What all objects of one name that were acquired share: while there is one, somebody may release what is held."""
+
+
 class Standing:
     """What one process holds and waits for, and the ids of its attempts."""
 
@@ -112,6 +118,7 @@ class Standing:
         self.waits: dict[str, Wait] = {}
         self.sleepers: dict[str, Signal] = {}  # who waits for something else, and asks again when woken
         self.lost: set[tuple[str, str]] = set()  # state keys and modes of what was lost, until it is acquired again
+        self._anchors: WeakValueDictionary[str, Anchor] = WeakValueDictionary()  # by state
         self.restarted = float("-inf")  # when Redis was found to be another process, on time.monotonic()
         self.session = session  # what ids begin with
         self._numbers = itertools.count(1)
@@ -133,6 +140,27 @@ class Standing:
         task = caller.current.get()
         label = f"{self._where} {task.name}[{task.id}]" if task else self._where
         return f"{self.session}/{slot}/{number}{mode} {label}"
+
+    def anchor(self, of: Identity) -> Anchor:
+        """What an object of that name keeps, for as long as what it acquired is to be renewed."""
+        found = self._anchors.get(of.state)
+        if found is None:
+            with self.mutex:
+                found = self._anchors.setdefault(of.state, Anchor())
+                for hold in list(self.holds.values()):
+                    if hold.of.state == of.state and hold.abandoned and hold.releaser is None:
+                        hold.abandoned, hold.due = False, 0.0
+        return found
+
+    def abandon(self, holds: Iterable[Hold]) -> list[Hold]:
+        """Those whose objects are all gone; not what tasks hold, which is released when they end. Under the mutex."""
+        found = []
+        for hold in holds:
+            owner = hold.owner
+            if owner is not None and owner[1] is None and hold.of.state not in self._anchors:
+                hold.abandoned, hold.due = True, hold.deadline
+                found.append(hold)
+        return found
 
     def end_id(self, id: str) -> None:
         """The attempt has ended, and the server knows: its slot is free. What got no answer keeps its slot."""
@@ -193,6 +221,14 @@ def lost_text(hold: Hold) -> str:
     return (
         f"the lease of {hold.of.kind} {hold.of.name!r} (token {hold.token}) is over: what was written under "
         "it is discarded; acquire it again, with a longer lease if this process was only slow"
+    )
+
+
+def abandoned_text(hold: Hold) -> str:
+    """One line: what nobody can release."""
+    return (
+        f"the {hold.of.kind} {hold.of.name!r} went out of scope while held: it is renewed no more, and free when "
+        "its lease is over; release it, or keep the object"
     )
 
 

@@ -26,8 +26,9 @@ class Semaphore(Primitive):
 
     Differs from `threading.Semaphore`: who asks first gets first; permits are *leased*: a process that dies gives back
     what it had when the lease is over. Permits are anonymous, as there: `release` by a process that holds none ends the
-    lease that runs out soonest, and only if there is none does the count grow. All semaphores of one name are one, and
-    must be made with one value.
+    lease that runs out soonest, and only if there is none does the count grow. All semaphores of one name
+    are one, and must be made with one value. Permits of a process that has dropped all its objects of that name, and
+    of no task, are renewed no more (a `ResourceWarning` says so), and go back when their lease is over.
 
     Args:
         value: how many permits there are, 0 to a million.
@@ -83,6 +84,7 @@ class Semaphore(Primitive):
             NameTakenError: the name stands for another kind of thing, or for another count of permits.
         """
         wait = checked_wait(blocking, timeout, forever=None)
+        self._anchor = self._session.standing.anchor(self._of)
         hold = yield from self._session.acquire(self._of, lease=self.lease, timeout=wait)
         return hold is not None
 
