@@ -52,7 +52,7 @@ def test_signals_at_random_moments_neither_hang_nor_lose_anything(seed):
 def test_finalizers_that_the_collector_runs_in_any_thread_neither_hang_nor_lose_anything():
     found = counted(interrupted("finalizers"))
     assert found.keys() <= OUTCOMES | THREADS
-    assert found.get("interlock-heartbeat", 0) > 0, "none ran there: this test shows nothing"
+    assert found["interlock-heartbeat"] > 0
 
 
 @pytest.mark.parametrize("twin", ["mutex without an owner", "who is interrupted is waited for"])
