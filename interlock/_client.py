@@ -1,7 +1,6 @@
 """The client that is used when none is given, and the look at servers before they are trusted."""
 
 import os
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,20 +19,18 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")  # names of one address
 
 
 _clients: dict[str, redis.Redis] = {}  # by address; kept, for a session lives as long as its client
-making = threading.Lock()
 
 
 def default_client() -> redis.Redis:
     """The client made from `REDIS_URL`, one a process and address."""
     url = address.url()
     if url not in _clients:
-        with making:
-            if url not in _clients:
-                _clients[url] = redis.Redis.from_url(
-                    url,
-                    health_check_interval=15,  # seconds: a half-open connection is found before a lease is over
-                    retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),  # a caller hears of an outage in a second
-                )
+        made = redis.Redis.from_url(
+            url,
+            health_check_interval=15,  # seconds: a half-open connection is found before a lease is over
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),  # a caller hears of an outage in a second
+        )
+        _clients.setdefault(url, made)  # in one step: there is no mutex, see `_mutex.py`
     return _clients[url]
 
 

@@ -17,7 +17,7 @@ from redis.cluster import ClusterNode, RedisCluster, cleanup_kwargs
 from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, ClusterError, RedisClusterException, TryAgainError
 
-from interlock._wire import CONNECTIONS_MAX, OURS, UNANSWERED, Command, Line, Wire
+from interlock._wire import CONNECTIONS_MAX, OURS, UNANSWERED, Command, Line, Wire, places
 
 ELSEWHERE = (AskError, TryAgainError, ClusterDownError)  # answers that say: not here, or not now
 NOWHERE = (*ELSEWHERE, ClusterError, RedisClusterException)  # what redis-py says when it has given up
@@ -69,7 +69,7 @@ class ClusterWire(Wire):
         self._lines: dict[str, Line] = {}  # by node; those of nodes that went are few
         self._making = threading.RLock()
         self._turn = os.getpid()  # so that processes listen at different nodes
-        self._resending = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        self._resending = places(CONNECTIONS_MAX)
 
     @property
     def client(self) -> RedisCluster:
@@ -109,11 +109,8 @@ class ClusterWire(Wire):
     def _line_to(self, node: ClusterNode) -> Line:
         line = self._lines.get(node.name)
         if line is None:
-            with self._making:
-                line = self._lines.get(node.name)
-                if line is None:
-                    pool = self.client.get_redis_connection(node).connection_pool
-                    line = self._lines[node.name] = Line(pool)
+            pool = self.client.get_redis_connection(node).connection_pool
+            line = self._lines.setdefault(node.name, Line(pool))
         return line
 
     def call(self, *command: str | float) -> Any:
@@ -190,6 +187,12 @@ class ClusterWire(Wire):
                 server.script_load(script)
             except UNANSWERED as error:  # its successor says that it does not know it
                 log.warning("a script was not loaded: %s", error)
+
+    def close(self) -> None:
+        for line in list(self._lines.values()):
+            line.close()
+        if self._nodes is not None:
+            self._nodes.disconnect_connection_pools()  # type: ignore[no-untyped-call]
 
     def pubsub(self) -> PubSub:
         """A subscription by way of one node, another one each time: what is published reaches the listeners of all."""

@@ -6,14 +6,17 @@ A thread, also for coroutines: an event loop that is busy for longer than a leas
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
 
 import redis
 
 from interlock import _client, _scripts
 from interlock._listener import said
+from interlock._mutex import OnceStarted
 from interlock._scripts import Beat, Heard
-from interlock._standing import Grant, Hold, Standing, Wait
+from interlock._standing import Grant, Hold, Standing, Wait, abandoned_text
 from interlock._station import Station
 from interlock._steps import BACKOFF
 from interlock._wire import Wire
@@ -47,24 +50,32 @@ class Heartbeat:
         self.ended = False
         self.wire, self._standing = wire, standing
         self._granted, self._reconnected, self._done = granted, reconnected, done
-        self.stations: Mapping[str, Station] = {}  # locks that linger
+        self.stations: Callable[[], list[Station]] = list  # locks that linger
         self.look: Callable[[Station], None] = lambda _: None  # at one that is due
         self._pulse = threading.Condition(standing.mutex)
         self._wake_at = 0.0
-        self._thread: threading.Thread | None = None
+        self._thread = OnceStarted(self._run, "interlock-heartbeat")
 
     @property
     def began(self) -> bool:
         """Whether there has been anything to speak for."""
-        return self._thread is not None
+        return self._thread.started
+
+    def begin(self) -> None:
+        """There will be something to speak for. Not under the mutex."""
+        if not self._thread.started:
+            self._thread.start()
 
     def wake_by(self, due: float) -> None:
         """Let it beat at that time at the latest. Under the mutex."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="interlock-heartbeat", daemon=True)
-            self._thread.start()
         if due < self._wake_at:
             self._wake_at = due
+            self._pulse.notify()
+
+    def end(self) -> None:
+        """End now. Also called by the garbage collector: under the mutex that this takes, no thread ever waits."""
+        with self._standing.mutex:
+            self.ended = True
             self._pulse.notify()
 
     def plan(self, wait: Wait, soonest_ms: int) -> None:
@@ -87,14 +98,14 @@ class Heartbeat:
             with self._standing.mutex:
                 self._wake_at = min((item.due for item in self._due()), default=float("inf"))
                 ahead = self._wake_at - time.monotonic()
-                if ahead > 0:
+                if ahead > 0 and not self.ended:
                     self._pulse.wait(min(ahead, IDLE))
                     continue
             try:
                 if self.wire.cut:
                     self._reconnected()
                 self._beat()
-                for station in list(self.stations.values()):
+                for station in self.stations():
                     if station.due <= time.monotonic():
                         self.look(station)
             except Exception as error:  # whatever it is: leases depend on this thread, so it tries again
@@ -104,7 +115,7 @@ class Heartbeat:
         self._done()
 
     def _due(self) -> list[Hold | Wait | Station]:
-        return [*self._items(), *self.stations.values()]
+        return [*self._items(), *self.stations()]
 
     def _items(self) -> list[Hold | Wait]:
         return [*self._standing.holds.values(), *self._standing.waits.values()]
@@ -115,10 +126,17 @@ class Heartbeat:
         with standing.mutex:
             due = {item.of.state for item in self._items() if item.due <= now}
             holds = [hold for hold in standing.holds.values() if hold.of.state in due and hold.releaser is None]
+            over = [hold for hold in holds if hold.abandoned and hold.lost]
+            holds = [hold for hold in holds if not hold.abandoned]
+            abandoned = standing.abandon(holds)
+            holds = [hold for hold in holds if not hold.abandoned]
             waits = [wait for wait in standing.waits.values() if wait.of.state in due]
             for wait in waits:  # an acquire under way asks by itself
                 wait.due = now + max(REASK, standing.quiet(wait.lease))
             waits = [wait for wait in waits if standing.quiet(wait.lease) <= 0]
+        self._forget(over)
+        for hold in abandoned:
+            self._warn(hold)
         waits = [wait for wait in waits if wait.arrival is not None]
         requests = []
         names = {hold.of.state: hold.of for hold in holds} | {wait.of.state: wait.of for wait in waits}
@@ -136,6 +154,22 @@ class Heartbeat:
                     self._postpone([*ours, *theirs])
                 else:
                     self.hear(sent, ours, theirs, heard)
+
+    def _forget(self, over: list[Hold]) -> None:
+        """Nobody could release them, and their leases are over."""
+        for hold in over:
+            station = hold.station
+            if station is not None:
+                with self._standing.mutex:
+                    station.end()
+                station.end_turn(station.thread)
+        self._standing.forget(over, lost=True)
+
+    def _warn(self, hold: Hold) -> None:
+        text = abandoned_text(hold)
+        log.warning(text)
+        with suppress(ResourceWarning):  # where warnings are errors: leases depend on this thread
+            warnings.warn(text, ResourceWarning, stacklevel=2)
 
     def _postpone(self, items: list[Hold | Wait]) -> None:
         with self._standing.mutex:

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 from interlock import _commit_points, _scripts
 from interlock._copies import Key
 from interlock._listener import said
+from interlock._mutex import refused
 from interlock._scripts import Identity
 from interlock._standing import Hold, Standing, gone_text, lost_text, unanswered_text
-from interlock._station import Station
+from interlock._station import Asker, Station
 from interlock._steps import BACKOFF, Steps, patiently
 from interlock._wire import UNANSWERED
 from interlock.errors import GoneError, InterlockError, LeaseLostError, UnreachableError
@@ -35,6 +36,9 @@ class Locks(Protocol):
 
     def release(self, hold: Hold, *, until: float | None = None) -> Steps[None]:
         """Give it up, with what was written under it."""
+
+    def store(self, hold: Hold, *, until: float | None = None) -> Steps[None]:
+        """Have what was written under a lock stored that is being given up at this moment."""
 
     def run(self, steps: Steps[Any]) -> Any:
         """Take steps, blocking."""
@@ -56,6 +60,10 @@ class Lingering:
         )  # kept by locks and holds
         self._losers: set[Station] = set()  # of which a caller has not been told yet what it lost
 
+    def all(self) -> list[Station]:
+        """Those that somebody has; other threads may come with more meanwhile."""
+        return [station for each in self.stations.valuerefs() if (station := each()) is not None]
+
     def station(self, of: Identity, lease: float, linger: float | None) -> Station:
         """The one of that lock; the first to ask says how long it lingers."""
         found = self.stations.get(of.state)
@@ -70,6 +78,11 @@ class Lingering:
     def acquire(self, station: Station, timeout: float | None) -> Steps[bool]:
         """Have the calling thread enter, after those of its process that came before; whether it did in time."""
         me = get_ident()
+        if me in station.arriving or (station.thread != me and station.amid_io):
+            # It interrupts its own thread amid entering, or amid what gives the lock back: that can't go on meanwhile.
+            if timeout == 0:
+                return False
+            raise refused(f"{station.of.kind} {station.of.name!r}")
         inside = station.thread == me  # and asks again, as for a Lock: if that fails, its section goes on
         entered = False
         station.arriving[me] = True
@@ -123,12 +136,20 @@ class Lingering:
         error = None
         try:
             if station.to_give_back():
-                error = yield from self._give_back(station)
+                if station.amid_io:  # of the thread that this interrupts: the heartbeat gives it back
+                    self._look_soon(station)
+                else:
+                    error = yield from self._give_back(station)
         finally:
             station.end_turn(inside)
         if error is not None:
             station.forgive()
             raise error
+
+    def _look_soon(self, station: Station) -> None:
+        with self._mutex:
+            station.due = 0.0
+            self._wake_by(0.0)
 
     def before_detach(self, hold: Hold) -> Steps[None]:
         """What other sections finished is committed first: what is lost with the wait then is the caller's own."""
@@ -166,11 +187,14 @@ class Lingering:
         Raises:
             UnreachableError: Redis did not answer, and the lease still runs: to be tried again.
         """
-        me = object()
+        me = Asker()
         try:
-            yield from station.take_io(me)
+            alone = yield from station.take_io(me)
             hold = station.returning
             if hold is None:
+                return None
+            if not alone:
+                yield from self._session.store(hold, until=until)
                 return None
             error: InterlockError | None = None
             try:
@@ -208,9 +232,11 @@ class Lingering:
             yield from self._return(station, until)
         if not station.unsent():
             return
-        me = object()
+        me = Asker()
         try:
-            yield from station.take_io(me)  # with it, nothing is given back meanwhile
+            # With it, nothing is given back meanwhile. Or it interrupts what commits, or gives back, in its own thread:
+            # then this commit has the larger number, and all that the other has.
+            yield from station.take_io(me)
             hold = station.hold
             unsent = station.at_rest(hold.copies.unsent)[0] if hold is not None else {}
             if hold is not None and unsent:
@@ -260,7 +286,7 @@ class Lingering:
 
     def _known(self) -> set[Station]:
         with self._mutex:
-            return {*self.stations.values(), *self._losers}
+            return {*self.all(), *self._losers}
 
     @property
     def unsettled(self) -> bool:

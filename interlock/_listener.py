@@ -1,14 +1,15 @@
 """The thread that hears what is published for one session: grants, and wake-ups."""
 
 import logging
-import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 import redis
 from redis.client import PubSub
 
 from interlock import _client, _scripts
+from interlock._mutex import OnceStarted
 from interlock._steps import BACKOFF, Signal
 from interlock._wire import Wire
 
@@ -31,30 +32,27 @@ class Listener:
 
     def __init__(self, wire: Wire, channel: str, hear: Callable[[str], None], connected: Callable[[], None]) -> None:
         self.ended = False
-        self._wire, self._channel, self._hear, self._connected = wire, channel, hear, connected
+        self._wire, self.channel, self._hear, self._connected = wire, channel, hear, connected
         self._listening = False
-        self._resting: list[Signal] = []  # callers until then
-        self._mutex = threading.Lock()
-        threading.Thread(target=self._run, name="interlock-listener", daemon=True).start()
+        self._resting: deque[Signal] = deque()  # callers until then
+        self._thread = OnceStarted(self._run, "interlock-listener")
 
     def connecting(self) -> Signal | None:
         """None if messages are heard; else what is woken when they are."""
         if self._listening:
             return None
+        self._thread.start()
         signal = Signal()
-        with self._mutex:
-            self._resting.append(signal)
-            if self._listening:
-                signal.wake()
+        self._resting.append(signal)
+        if self._listening:
+            signal.wake()
         return signal
 
     def _on_subscribed(self) -> None:
         self._connected()
         self._listening = True
-        with self._mutex:
-            for signal in self._resting:
-                signal.wake()
-            self._resting.clear()
+        while self._resting:
+            self._resting.popleft().wake()
 
     def _run(self) -> None:
         while not self.ended:
@@ -62,7 +60,7 @@ class Listener:
             try:
                 left = self._wire.left
                 pubsub = self._wire.pubsub()
-                pubsub.subscribe(self._channel)
+                pubsub.subscribe(self.channel)
                 self._listen(pubsub, left)
             except Exception as error:  # whatever it is: waiters depend on this thread, so it tries again
                 if self.ended:
@@ -91,7 +89,7 @@ class Listener:
             silent = 0
             if message["type"] == "subscribe":
                 self._on_subscribed()
-            elif message["type"] == "message":
+            elif message["type"] == "message" and not self.ended:  # else it is only to look
                 self._hear(_scripts.text(message["data"]))
 
 

@@ -5,13 +5,15 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from interlock import _client, _scripts
 from interlock._arguments import checked_name
+from interlock._mutex import later, refused
 from interlock._session import Session, session
 from interlock._steps import Steps
 from interlock._wire import Client
+from interlock.errors import ReentryError
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -129,16 +131,42 @@ def blocking(
     procedure: Callable[Concatenate[Own, Parameters], Steps[Result]],
 ) -> Callable[Concatenate[Own, Parameters], Result]:
     """A method from the steps that it takes: called, it blocks the thread; `steps_of` gives the steps themselves."""
+    signature = inspect.signature(procedure)
 
     @wraps(procedure)
     def method(self: Own, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        return self._session.run(procedure(self, *args, **kwargs))
+        try:
+            return self._session.run(procedure(self, *args, **kwargs))
+        except ReentryError:
+            if not self._session.standing.mutex._is_owned():
+                raise
+            return cast(Result, _amid_bookkeeping(method, signature.bind(self, *args, **kwargs)))
 
     method.steps = procedure  # type: ignore[attr-defined]
-    signature = inspect.signature(procedure)
+    method.without_result = False  # type: ignore[attr-defined]
     returns = signature.return_annotation.__args__[-1]  # of the generator
     method.__signature__ = signature.replace(return_annotation=returns)  # type: ignore[attr-defined]
     return method
+
+
+def without_result(method: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Marks a method whose caller awaits nothing: called amid bookkeeping, it is made later, by another thread."""
+    method.without_result = True  # type: ignore[attr-defined]
+    return method
+
+
+def _amid_bookkeeping(method: Any, bound: inspect.BoundArguments) -> Any:
+    """What becomes of a call by a signal handler or a finalizer that interrupts bookkeeping (`_mutex.py`)."""
+    bound.apply_defaults()
+    given = bound.arguments
+    self = given["self"]
+    what = f"{method.__name__}() of {self.kind} {self.name!r}"
+    waits = given.get("blocking", given.get("block", "timeout" in given)) and given.get("timeout") != 0
+    if method.__name__ == "acquire" and not waits:
+        return False
+    if method.without_result and not waits:
+        return later(lambda: method(*bound.args, **bound.kwargs), what)
+    raise refused(what)
 
 
 def steps_of(method: Callable[Parameters, Result]) -> Callable[Parameters, Steps[Result]]:

@@ -29,6 +29,7 @@ from interlock._copies import Key, Writes
 from interlock._heartbeat import REASK, Heartbeat, beat
 from interlock._lingering import Lingering
 from interlock._listener import Listener, said
+from interlock._mutex import check_may_wait, forget_after_fork, refused
 from interlock._scripts import Identity
 from interlock._standing import Grant, Hold, Standing, Wait, gone_text, lost_text, unanswered_text
 from interlock._station import Station
@@ -57,12 +58,13 @@ class Session:
         self.prefix = address.prefix()
         self._id = uuid.uuid4().hex[:12]
         self.standing = Standing(self.id)
-        self.heartbeat = Heartbeat(self.wire, self.standing, self._on_grant, self._look_at_runs, self.close)
+        self.heartbeat = Heartbeat(self.wire, self.standing, self._on_grant, self._look_at_runs, self._vanish)
         self.lingering = Lingering(self, self.heartbeat.wake_by)
-        self.heartbeat.stations, self.heartbeat.look = self.lingering.stations, self.lingering.look
+        self.heartbeat.stations, self.heartbeat.look = self.lingering.all, self.lingering.look
         self.round_trip = 0.0  # seconds, as measured
         self._checked = False
-        self._checking, self._looking = threading.Lock(), threading.Lock()
+        self._checking = threading.RLock()  # a signal handler may come amid the check
+        self._looking: set[object] = set()  # threads that look whether a server was restarted, after a lost connection
         self._runs: frozenset[str] = frozenset()  # of the servers' processes
         self._listener: Listener | None = None
         self._outbox = Outbox(self.wire)
@@ -80,8 +82,20 @@ class Session:
     # --- what primitives call ---
 
     def run(self, steps: Steps[Answer]) -> Answer:
-        """Take the steps of a procedure, blocking this thread."""
-        return _steps.run(steps, self.call)
+        """Take the steps of a procedure, blocking this thread.
+
+        Raises:
+            ReentryError: the caller interrupts its own thread amid bookkeeping (`_mutex.py`); no step was taken.
+        """
+        if self.standing.mutex._is_owned():
+            raise refused("interlock")
+        if caller.stepping.coroutine >= 0:
+            return _steps.run(steps, self.call)
+        number, caller.stepping.coroutine = caller.stepping.coroutine, 0  # a signal handler, amid a coroutine's steps
+        try:
+            return _steps.run(steps, self.call)
+        finally:
+            caller.stepping.coroutine = number
 
     def untake(self, holds: Iterable[Hold]) -> None:
         """Nothing came of the release: they are held as before."""
@@ -112,21 +126,29 @@ class Session:
 
     def _look_at_runs(self) -> None:
         """After a lost connection: a server that was restarted, or replaced, may have forgotten grants."""
-        with self._looking:
+        me = object()
+        if self.wire.cut:  # else another one looks, and this one wants to know what it finds
+            self._looking.add(me)  # first: see `_doubtful`
+        try:
             self.wire.cut = False
             try:
                 found = _client.runs(self.wire)
             except BaseException:
                 self.wire.cut = True
                 raise
-            if found != self._runs:
-                self._runs, self.standing.restarted = found, time.monotonic()
+            with self.standing.mutex:
+                restarted = found != self._runs
+                if restarted:
+                    self._runs, self.standing.restarted = found, time.monotonic()
+            if restarted:
                 log.warning("%s was restarted: for one lease, nobody here asks for a lock", _client.where(self.wire))
+        finally:
+            self._looking.discard(me)
 
     @property
     def _doubtful(self) -> bool:
         """Whether a server may have been restarted: a connection was lost, or somebody looks at that moment."""
-        return self.wire.cut or self._looking.locked()
+        return self.wire.cut or bool(self._looking)
 
     def call(self, *command: str | float) -> Any:
         """One command, one round trip."""
@@ -150,7 +172,10 @@ class Session:
             station: that is to linger with it.
             wants: the values that are to come with the grant: `Copies.wanted`.
         """
+        if timeout != 0:
+            check_may_wait(f"{of.kind} {of.name!r}")
         yield from self.checked()
+        self.heartbeat.begin()
         until = None if timeout is None else time.monotonic() + timeout
         while (yield from self._calm(lease, until)):
             left = None if until is None else 0 if timeout == 0 else max(0.001, until - time.monotonic())
@@ -248,6 +273,24 @@ class Session:
             raise
         self._ended(hold, code)
 
+    def store(self, hold: Hold, *, until: float | None = None) -> Steps[None]:
+        """Have what was written under a hold stored, of which the caller's own thread, interrupted, is amid `release`.
+
+        The request is the same, and is sent twice: who is interrupted does the rest.
+
+        Raises:
+            LeaseLostError, GoneError: what was written is discarded.
+        """
+        code = yield from patiently(
+            partial(_scripts.release, hold.of, id=hold.id, token=hold.token, last_token=hold.last_token,
+                    writes=self._writes(hold)),
+            hold.deadline if until is None else until,
+        )  # fmt: skip
+        if code == _scripts.LOST:
+            raise LeaseLostError(lost_text(hold))
+        if code == _scripts.GONE:
+            raise GoneError(gone_text(hold))
+
     def _writes(self, hold: Hold, unsent: Mapping[Key, Any] | None = None) -> Writes:
         """What is to be stored with the end of a hold."""
         return hold.copies.encoded(hold.of.state, hold.copies.unsent(None) if unsent is None else unsent)
@@ -282,10 +325,13 @@ class Session:
             leave: takes the id off the queue; what it would have been answered, if that has come meanwhile.
             timeout: seconds; None: no limit; 0: one try.
         """
+        if timeout != 0:
+            check_may_wait("what waits")
         yield from self.checked()
         standing = self.standing
         until = None if timeout is None else time.monotonic() + timeout
         if timeout != 0:
+            self.heartbeat.begin()  # which ends the listener, when the client is no more
             yield from self._listen(timeout)
         id, signal, queued = standing.new_id(), Signal(), False
         with standing.mutex:
@@ -335,6 +381,7 @@ class Session:
             LeaseLostError: its lease was over; nobody waits, and the caller does not hold it.
             GoneError: a value that was written exists no longer; likewise.
         """
+        check_may_wait(f"the Condition {condition!r}")
         standing = self.standing
         until = None if timeout is None else time.monotonic() + timeout
         yield from self._listen(timeout)
@@ -534,11 +581,11 @@ class Session:
 
     def _listen(self, within: float | None) -> Steps[None]:
         """Have messages heard. If that takes longer, go on: the next sign of life brings what nobody heard."""
-        with self.standing.mutex:
-            if self._listener is None:
-                self._listener = Listener(
-                    self.wire, f"{self.prefix}interlock:session:{self.id}", self._on_message, self._on_connection
-                )
+        if self._listener is None:
+            channel = f"{self.prefix}interlock:session:{self.id}"
+            made = Listener(self.wire, channel, self._on_message, self._on_connection)
+            with self.standing.mutex:
+                self._listener = self._listener or made
         signal = self._listener.connecting()
         if signal is not None:
             yield Rest(signal, LISTEN_WITHIN if within is None else min(within, LISTEN_WITHIN))
@@ -548,7 +595,7 @@ class Session:
         _scripts.load_confirm(self.wire)
         self.heartbeat.ask_now()
         with self.standing.mutex:
-            for signal in self.standing.sleepers.values():
+            for signal in list(self.standing.sleepers.values()):
                 signal.wake()
 
     def _on_message(self, message: str) -> None:
@@ -591,7 +638,7 @@ class Session:
 
     def end(self) -> None:
         """Let the threads end, when they next look; then the heartbeat closes it."""
-        self.heartbeat.ended = True
+        self.heartbeat.end()
         if self._listener is not None:
             self._listener.ended = True
 
@@ -606,11 +653,11 @@ class Session:
             unsent = {hold.id: _finished(hold) for hold in holds}  # a section that has not ended never was
             standing.holds.clear()
             standing.waits.clear()
-            for station in self.lingering.stations.values():
+            for station in self.lingering.all():
                 station.end()
         for hold in holds:
             try:
-                self.run(self.release(hold, unsent[hold.id], until=0.0))
+                self._last(self.release(hold, unsent[hold.id], until=0.0))
             except UnreachableError as error:
                 log.warning("%d holds could not be given back, their leases will run out: %s", len(holds), error)
                 return
@@ -619,7 +666,25 @@ class Session:
             except Exception as error:  # the others must be given back all the same
                 log.warning("could not give back %r, its lease will run out: %s", hold.of.name, said(error))
         for wait in waits:
-            self.run(self._leave(wait))
+            self._last(self._leave(wait))
+
+    def _vanish(self) -> None:
+        """The heartbeat's last act. If the client is no more, leave no thread and no connection behind."""
+        if self not in _ending:
+            return
+        try:
+            self.close()
+            if self._listener is not None:
+                self.wire.call("PUBLISH", self._listener.channel, "")  # so that it looks now
+        except Exception as error:  # there is nobody to tell
+            log.info("the listener ends a moment later: %s", said(error))
+        finally:
+            self._outbox.close()
+            self.wire.close()
+
+    def _last(self, steps: Steps[Any]) -> None:
+        """As `run`, also for a signal handler that comes amid bookkeeping: what it interrupts does not matter now."""
+        _steps.run(steps, self.call)
 
 
 def _finished(hold: Hold) -> Mapping[Key, Any]:
@@ -640,7 +705,6 @@ def too_short(wait: Wait) -> InterlockError:
 
 _sessions: weakref.WeakKeyDictionary[Client, Session] = weakref.WeakKeyDictionary()
 _ending: list[Session] = []  # their clients are no more, and they may hold something
-_sessions_mutex = threading.Lock()
 
 
 def session(client: Client | None) -> Session:
@@ -648,16 +712,15 @@ def session(client: Client | None) -> Session:
     chosen = client if client is not None else _client.default_client()
     found = _sessions.get(chosen)
     if found is None:
-        with _sessions_mutex:
-            found = _sessions.get(chosen)
-            if found is None:
-                found = _sessions[chosen] = Session(chosen)
-                weakref.finalize(chosen, _end, found, os.getpid()).atexit = False  # then close does it
+        made = Session(chosen)
+        found = _sessions.setdefault(chosen, made)  # in one step: there is no mutex, see `_mutex.py`
+        if found is made:
+            weakref.finalize(chosen, _end, found, os.getpid()).atexit = False  # then close does it
     return found
 
 
 def _end(session: Session, process: int) -> None:
-    """The client is no more, nor any primitive that used it. Called amid garbage collection: takes no lock."""
+    """The client is no more, nor any primitive that used it. Called amid garbage collection."""
     if process == os.getpid():
         if session.heartbeat.began:
             _ending.append(session)  # until its heartbeat has closed it, or the end of the process
@@ -706,13 +769,12 @@ def flush() -> None:
 
 def _forget_after_fork() -> None:
     """In a child: no session, no leases, no unsent writes. No network call here."""
-    global _sessions_mutex
+    forget_after_fork()
     for each in _sessions.values():
-        for station in each.lingering.stations.values():
+        for station in each.lingering.all():
             station.forget()
     _sessions.clear()
     _ending.clear()
-    _sessions_mutex = _client.making = threading.Lock()
 
 
 def close() -> None:
@@ -720,9 +782,8 @@ def close() -> None:
 
     A process that ends in order does it by itself. Call it where one ends by `os._exit`, as Celery's pool processes do.
     """
-    with _sessions_mutex:
-        ended = [*_sessions.values(), *_ending]
-        _sessions.clear()  # who comes later begins anew
+    ended = [*_sessions.values(), *_ending]
+    _sessions.clear()  # who comes later begins anew
     for each in ended:
         each.close()
 

@@ -9,7 +9,7 @@ from interlock import _client
 from interlock._arguments import checked_lease, checked_linger, checked_ttl, foreign_lock
 from interlock._copies import NO_CELL, Key, redis_key
 from interlock._ctypes import held_as_they_are, typecode_of
-from interlock._primitive import Primitive, blocking, steps_of
+from interlock._primitive import Primitive, blocking, steps_of, without_result
 from interlock._standing import Hold, lost_text
 from interlock._steps import Steps
 from interlock._wire import Client
@@ -183,6 +183,7 @@ class Guarded(Shared):
         """As the lock's."""
         return steps_of(self._lock.acquire)(blocking, timeout)
 
+    @without_result
     @blocking
     def release(self) -> Steps[None]:
         """As the lock's."""

@@ -3,14 +3,15 @@
 import itertools
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from interlock import caller
 from interlock._copies import Cell, Copies, Key, Section
+from interlock._mutex import bookkeeping
 from interlock._scripts import Identity
 from interlock._steps import Signal
 from interlock._text import one_line
@@ -34,6 +35,7 @@ class Hold:
     count: int = 1  # how often its owner, an RLock's, has acquired it
     releaser: int | None = None  # who releases it: from then on it is not renewed, whatever the answer
     unanswered: bool = False  # that release got no answer: anybody may send it again
+    abandoned: bool = False  # no object of its name is left that could release it: it is not renewed
     gone: bool = False  # the server has said that it is lost
     last_token: int = 0  # of the block that came with it, the last that was used
     copies: Copies = field(init=False)  # of the values that the lock guards
@@ -104,20 +106,25 @@ class Grant:
     confirmed: float = 0.0
 
 
+class Anchor:
+    """What all objects of one name that were acquired share: while there is one, somebody may release what is held."""
+
+
 class Standing:
     """What one process holds and waits for, and the ids of its attempts."""
 
     def __init__(self, session: str) -> None:
-        self.mutex = threading.Lock()
+        self.mutex = bookkeeping()
         self.holds: dict[str, Hold] = {}
         self.waits: dict[str, Wait] = {}
         self.sleepers: dict[str, Signal] = {}  # who waits for something else, and asks again when woken
         self.lost: set[tuple[str, str]] = set()  # state keys and modes of what was lost, until it is acquired again
+        self._anchors: WeakValueDictionary[str, Anchor] = WeakValueDictionary()  # by state
         self.restarted = float("-inf")  # when Redis was found to be another process, on time.monotonic()
         self.session = session  # what ids begin with
         self._numbers = itertools.count(1)
         self._slots: list[int] = []  # free ones; a slot has one attempt at a time
-        self._slots_made = 0
+        self._new_slots = itertools.count(1)
         self._where = one_line(f"{socket.gethostname()}:{os.getpid()}")
 
     def quiet(self, lease: float) -> float:
@@ -126,16 +133,35 @@ class Standing:
 
     def new_id(self, mode: str = "") -> str:
         """The id of a new attempt: session / slot / number and mode, and for people host, process and task."""
-        with self.mutex:
-            if self._slots:
-                slot = self._slots.pop()
-            else:
-                self._slots_made += 1
-                slot = self._slots_made
-            number = next(self._numbers)
+        try:
+            slot = self._slots.pop()
+        except IndexError:
+            slot = next(self._new_slots)
+        number = next(self._numbers)
         task = caller.current.get()
         label = f"{self._where} {task.label}" if task else self._where
         return f"{self.session}/{slot}/{number}{mode} {label}"
+
+    def anchor(self, of: Identity) -> Anchor:
+        """What an object of that name keeps, for as long as what it acquired is to be renewed."""
+        found = self._anchors.get(of.state)
+        if found is None:
+            with self.mutex:
+                found = self._anchors.setdefault(of.state, Anchor())
+                for hold in list(self.holds.values()):
+                    if hold.of.state == of.state and hold.abandoned and hold.releaser is None:
+                        hold.abandoned, hold.due = False, 0.0
+        return found
+
+    def abandon(self, holds: Iterable[Hold]) -> list[Hold]:
+        """Those whose objects are all gone; not what tasks hold, which is released when they end. Under the mutex."""
+        found = []
+        for hold in holds:
+            owner = hold.owner
+            if owner is not None and owner[1] is None and hold.of.state not in self._anchors:
+                hold.abandoned, hold.due = True, hold.deadline
+                found.append(hold)
+        return found
 
     def end_id(self, id: str) -> None:
         """The attempt has ended, and the server knows: its slot is free. What got no answer keeps its slot."""
@@ -179,7 +205,7 @@ class Standing:
         me = caller.owner()
         mine = [
             hold
-            for hold in self.holds.values()
+            for hold in list(self.holds.values())
             if (hold.of.state, hold.of.mode) == (of.state, of.mode)
             and hold.owner is not None
             and (hold.releaser is None or (again and (hold.unanswered or hold.releaser == me[0])))
@@ -196,6 +222,14 @@ def lost_text(hold: Hold) -> str:
     return (
         f"the lease of {hold.of.kind} {hold.of.name!r} (token {hold.token}) is over: what was written under "
         "it is discarded; acquire it again, with a longer lease if this process was only slow"
+    )
+
+
+def abandoned_text(hold: Hold) -> str:
+    """One line: what nobody can release."""
+    return (
+        f"the {hold.of.kind} {hold.of.name!r} went out of scope while held: it is renewed no more, and free when "
+        "its lease is over; release it, or keep the object"
     )
 
 

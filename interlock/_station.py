@@ -32,6 +32,17 @@ COMMIT = 0.2  # seconds that finished sections wait to be committed; a look may 
 WRITTEN_MAX = 1000  # values: each commit looks at all that were written under one hold
 
 
+class Asker:
+    """One procedure that has the turn with Redis, or waits for it."""
+
+    def __init__(self) -> None:
+        self._thread, self._coroutine = threading.get_ident(), caller.stepping.coroutine
+
+    def interrupted_by(self, other: "Asker") -> bool:
+        """Whether the other blocks the thread of this one: a signal handler or a finalizer, or a call on a loop."""
+        return self._thread == other._thread and other._coroutine >= 0
+
+
 class Station(Turns):
     """One lock in one process: which thread is inside, what Redis granted it, and how long it lingers.
 
@@ -44,7 +55,7 @@ class Station(Turns):
     def __init__(self, of: Identity, lease: float, linger: float | None) -> None:
         super().__init__()
         self.of, self.lease, self._linger = of, lease, linger
-        self._io: dict[int, object] = {}  # {0: who} while something is committed, or given back: one after the other
+        self._io: dict[int, Asker] = {}  # {0: who} while something is committed, or given back: one after the other
         self.hold: Hold | None = None  # what Redis has granted to this process
         self.returning: Hold | None = None  # what is being given back
         self.wants = ""  # the values that were used under the last hold: to come with the next grant
@@ -84,12 +95,25 @@ class Station(Turns):
 
     # --- the turn with Redis ---
 
-    def take_io(self, me: object) -> Steps[None]:
-        """Wait until nothing else is committed or given back, for a round trip or so."""
-        while self._io.setdefault(0, me) is not me:
-            yield pause(TURN)
+    def take_io(self, me: Asker) -> Steps[bool]:
+        """Wait until nothing else is committed or given back, for a round trip or so.
 
-    def end_io(self, me: object) -> None:
+        Returns:
+            Whether the caller has the turn. Else who has it can't go on before the caller returns: see `Asker`.
+        """
+        while (other := self._io.setdefault(0, me)) is not me:
+            if other.interrupted_by(me):
+                return False
+            yield pause(TURN)
+        return True
+
+    @property
+    def amid_io(self) -> bool:
+        """Whether who has the turn with Redis can't go on before the caller returns."""
+        other = self._io.get(0)
+        return other is not None and other.interrupted_by(Asker())
+
+    def end_io(self, me: Asker) -> None:
         """What was committed or given back has its answer; or it was not begun."""
         if self._io.get(0) is me:
             del self._io[0]
@@ -100,6 +124,8 @@ class Station(Turns):
         """Enter if nobody is inside and Redis need not be asked; whether it did."""
         me = threading.get_ident()
         entered = False
+        if self._mutex._is_owned():  # a signal handler interrupts its own thread amid such lines: see _mutex.py
+            return False
         try:
             with self._mutex:
                 if monotonic() < self.good_until and self._take(me):

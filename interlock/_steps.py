@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -39,8 +40,8 @@ class Signal:
         return not self._free_when_woken.locked()
 
     def wake(self) -> None:
-        """Wake it, once; under a mutex that all who wake it take."""
-        if self._free_when_woken.locked():
+        """Wake it, once."""
+        with suppress(RuntimeError):  # it was woken already, perhaps at this moment by somebody else
             self._free_when_woken.release()
         if self.on_wake is not None:
             self.on_wake()

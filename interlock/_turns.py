@@ -14,6 +14,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, TypeAlias, TypeVar
 
+from interlock._mutex import bookkeeping
 from interlock._steps import Rest, Signal, Steps
 from interlock.caller import Caller, Owner, current
 
@@ -80,7 +81,7 @@ class Turns:
         self._offered = False  # the keeper's seat has its times
         self._handed: Signal | None = None  # to whom the turn was given
         self._turn_until = 0.0
-        self._mutex = threading.Lock()
+        self._mutex = bookkeeping()
 
     @property
     def thread(self) -> int:

@@ -9,7 +9,9 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 import redis
@@ -44,6 +46,14 @@ def demoted(reply: object) -> bool:
     return isinstance(reply, ReadOnlyError) or (isinstance(reply, redis.ResponseError) and "-READONLY " in str(reply))
 
 
+def places(n: int) -> "SimpleQueue[None]":
+    """A semaphore that a signal handler may interrupt: `get` takes a place, `put` gives it back."""
+    free: SimpleQueue[None] = SimpleQueue()
+    for _ in range(n):
+        free.put(None)
+    return free
+
+
 class Line:
     """A few connections to one server, or to whoever is the master that Sentinel names."""
 
@@ -55,10 +65,8 @@ class Line:
         )
         self.left = 0  # how often its server turned out to be a replica by now
         self._free: deque[Any] = deque()
-        self._made = 0
-        self._waiting = 0  # threads that wait for a free connection; set before they look, so that none is missed
-        self._mutex = threading.Lock()
-        self._returned = threading.Condition(self._mutex)
+        self._unmade = deque(range(CONNECTIONS_MAX))
+        self._waiting: deque[Any] = deque()  # a lock for each thread that waits for a free connection, held until then
 
     @property
     def open(self) -> bool:
@@ -126,26 +134,42 @@ class Line:
             self._give(connection)
         return answers
 
+    def close(self) -> None:
+        """Close what nobody uses. A connection that is used again connects again."""
+        free = [self._free.pop() for _ in range(len(self._free))]
+        for connection in free:
+            connection.disconnect()
+        self._free.extend(free)
+        self.client.connection_pool.disconnect(inuse_connections=False)
+
     def _give(self, connection: Any) -> None:
         self._free.append(connection)
         if self._waiting:
-            with self._mutex:
-                self._returned.notify()
+            self._wake_one()
+
+    def _wake_one(self) -> None:
+        with suppress(IndexError):
+            self._waiting.popleft().release()
 
     def _another(self) -> Any:
-        with self._mutex:
-            if self._made < CONNECTIONS_MAX:
-                self._made += 1
-                return self.connection()
-            self._waiting += 1
+        """A new connection, or one that another caller gives back. There is no mutex: see `_mutex.py`."""
+        with suppress(IndexError):
+            self._unmade.pop()
+            return self.connection()
+        while True:
+            signal = threading.Lock()
+            signal.acquire()
+            self._waiting.append(signal)
             try:
-                while True:
-                    try:
-                        return self._free.pop()
-                    except IndexError:
-                        self._returned.wait()
+                with suppress(IndexError):
+                    return self._free.pop()
+                signal.acquire()
             finally:
-                self._waiting -= 1
+                try:
+                    self._waiting.remove(signal)
+                except ValueError:  # it was woken: if it does not take what is free, or more is, another may
+                    if self._free:
+                        self._wake_one()
 
 
 class Wire:
@@ -156,7 +180,7 @@ class Wire:
 
     def __init__(self, client: redis.Redis) -> None:
         self._line = Line(client.connection_pool)
-        self._resending = threading.BoundedSemaphore(RESENDING_MAX)
+        self._resending = places(RESENDING_MAX)
 
     @property
     def client(self) -> Client:
@@ -185,13 +209,15 @@ class Wire:
         return self._again(command)
 
     def _again(self, command: Command) -> Any:
-        with self._resending:
-            try:
-                return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
-            except redis.ResponseError as error:
-                if demoted(error):
-                    raise redis.ConnectionError("the master is a replica by now") from error
-                raise
+        self._resending.get()
+        try:
+            return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+        except redis.ResponseError as error:
+            if demoted(error):
+                raise redis.ConnectionError("the master is a replica by now") from error
+            raise
+        finally:
+            self._resending.put(None)
 
     def batch(self, commands: Sequence[Command]) -> list[Any]:
         """Many in one round trip and one try; an error of Redis is its command's reply."""
@@ -207,6 +233,10 @@ class Wire:
     def load(self, script: str) -> None:
         """Have every server know a script."""
         self._line.client.script_load(script)
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        self._line.close()
 
     def pubsub(self) -> PubSub:
         """A subscription that is not open yet."""
@@ -226,55 +256,66 @@ class Outbox:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._posted: dict[Line, Posted] = {}
-        self._mutex = threading.Lock()
+        self._posted: dict[Line, deque[Posted]] = {}  # those that nobody uses; one a server, as a rule
         self.forgotten = False  # a server did not know a script
 
     def opened(self, command: tuple[str | int, ...]) -> bool:
         """Whether such a command can be sent without connecting first."""
         try:
-            posted = self._posted.get(self._wire.line(command))
+            free = self._posted.get(self._wire.line(command), ())
         except UNANSWERED:  # `send` will say so
             return True
-        return posted is not None and posted.connection.is_connected
+        return any(posted.connection.is_connected for posted in list(free))
 
     def open(self, command: tuple[str | int, ...]) -> None:
         """Connect to where such a command will be sent: that takes round trips."""
-        with self._mutex:
+        try:
+            free, posted = self._to(command)
             try:
-                posted = self._to(command)
-                if posted.connection.is_connected:
-                    return
-                try:
+                if not posted.connection.is_connected:
                     posted.connection.connect()
-                except BaseException:  # perhaps amid its first commands
-                    posted.connection.disconnect()
-                    raise
-            except UNANSWERED as error:
-                log.info("not connected ahead of time: %s", error)
+            except BaseException:  # perhaps amid its first commands
+                posted.connection.disconnect()
+                raise
+            finally:
+                free.append(posted)
+        except UNANSWERED as error:
+            log.info("not connected ahead of time: %s", error)
 
-    def _to(self, command: tuple[str | int, ...]) -> Posted:
+    def _to(self, command: tuple[str | int, ...]) -> tuple[deque[Posted], Posted]:
+        """A connection for the caller alone, and where to put it afterwards."""
         line = self._wire.line(command)
-        if line not in self._posted:
-            self._posted[line] = Posted(line.connection())
-        return self._posted[line]
+        free = self._posted.setdefault(line, deque())
+        try:
+            return free, free.pop()
+        except IndexError:
+            return free, Posted(line.connection())
 
     def send(self, command: tuple[str | int, ...]) -> None:
         """Send one command; failures are logged."""
-        with self._mutex:
-            posted = None
+        try:
+            free, posted = self._to(command)
             try:
-                posted = self._to(command)
                 while posted.unread and posted.connection.can_read(timeout=0):
                     posted.unread -= 1
                     self._read(posted.connection)
                 _send(posted.connection, packed(command))
                 posted.unread += 1
-            except UNANSWERED as error:
-                log.warning("a command was not sent: %s", error)
-                if posted is not None:
-                    posted.connection.disconnect()
-                    posted.unread = 0
+            except BaseException:
+                posted.connection.disconnect()
+                posted.unread = 0
+                raise
+            finally:
+                free.append(posted)
+        except UNANSWERED as error:
+            log.warning("a command was not sent: %s", error)
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        for free in list(self._posted.values()):
+            for posted in list(free):
+                posted.connection.disconnect()
+                posted.unread = 0
 
     def _read(self, connection: Any) -> None:
         try:

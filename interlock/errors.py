@@ -29,5 +29,13 @@ class GoneError(InterlockError, LookupError):
     """What the object names exists no longer: it was unlinked, or its `ttl` ran out."""
 
 
+class ReentryError(InterlockError, RuntimeError):
+    """A signal handler or a finalizer made a call that would wait for the very thread that it interrupts.
+
+    `acquire(False)` says False there, and a call without a result, such as `release()` or `Event.set()`, is made a
+    moment later by another thread.
+    """
+
+
 class UnreachableError(InterlockError, redis.ConnectionError):
     """No Redis answers at the address that `REDIS_URL`, or a `client=`, gives."""

@@ -7,7 +7,7 @@ import redis
 
 from interlock import _scripts
 from interlock._arguments import checked_ttl, checked_wait
-from interlock._primitive import Primitive, blocking, who
+from interlock._primitive import Primitive, blocking, who, without_result
 from interlock._scripts import text
 from interlock._steps import Steps
 from interlock._wire import Client
@@ -71,6 +71,7 @@ class Event(Primitive):
         """
         return (yield from self._asked("", stay=False)) == _scripts.GRANTED
 
+    @without_result
     @blocking
     def set(self) -> Steps[None]:
         """Set it, and wake all who wait. One round trip; the server's part of it grows with their number.
@@ -82,6 +83,7 @@ class Event(Primitive):
         yield from self._session.lingering.flush()
         yield from self._change("event_set", self.kind, self._ttl_ms)
 
+    @without_result
     @blocking
     def clear(self) -> Steps[None]:
         """Clear it: who waits from now on waits for the next `set`. One round trip. Errors as in `set`."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from interlock import _scripts, caller
 from interlock._arguments import checked_lease, checked_linger, checked_wait
-from interlock._primitive import Primitive, Statistics, blocking, look, steps_of
+from interlock._primitive import Primitive, Statistics, blocking, look, steps_of, without_result
 from interlock._scripts import Identity
 from interlock._standing import Hold, lost_text
 from interlock._station import LEASE_MIN, Station
@@ -64,15 +64,18 @@ class _BaseLock(Primitive):
         """
         wait = checked_wait(blocking, timeout, forever=-1)
         session = self._session
+        of = self._of
+        self._anchor = session.standing.anchor(of)
         if self._lingers():
-            self._station = station = session.lingering.station(self._of, self.lease, self.linger)
+            self._station = station = session.lingering.station(of, self.lease, self.linger)
             if station.lingers(session.round_trip):
                 entered = yield from session.lingering.acquire(station, wait)
                 self._seat = station.keeper
                 return entered
-        hold = yield from session.acquire(self._of, lease=self.lease, timeout=wait, wants=self._wants)
+        hold = yield from session.acquire(of, lease=self.lease, timeout=wait, wants=self._wants)
         return hold is not None
 
+    @without_result
     @blocking
     def release(self) -> Steps[None]:
         """Give the lock up: it lingers, or is handed to the first who waits, in one round trip.
@@ -190,6 +193,8 @@ class _BaseLock(Primitive):
     def _sit_at(self, station: Station | None) -> None:
         """The caller is inside by way of this station: the fast paths are to know."""
         if station is not None and self._lingers():
+            if self._station is not station:
+                self._anchor = self._session.standing.anchor(self._of)
             self._station, self._seat = station, station.keeper
 
     def __exit__(
@@ -222,9 +227,11 @@ class Lock(_BaseLock):
     of this process; `release` of what is not held raises `NotHeldError`, which is also a `ValueError`.
 
     The holder has it for a *lease*, which a thread of its process renews for as long as it lives. If the process dies
-    or stops, the lock goes to the next one when the lease is over. A process that was only stopped learns of it by
+    or stops, the lock goes to the next one when the lease is over. If the process was only stopped, it learns of it by
     `LeaseLostError`, and nothing that it writes under the lock afterwards takes effect (`interlock.Value` with
-    `lock=`). For other resources, pass `lock.token`, which only grows, and let the resource refuse older ones.
+    `lock=`). For other resources, pass `lock.token`, which only grows, and let the resource refuse older ones. Keep the
+    object: when a program has dropped all objects of one name while it holds the lock, and no task holds it, the lease
+    is renewed no more, and a `ResourceWarning` says so.
 
     A copy in the same process (`copy.copy`, `copy.deepcopy`, `dataclasses.asdict`) is the same lock, with the same
     client. A pickle, and an argument of a task, carry the name alone, never an address or a password, and use the Redis
@@ -283,6 +290,7 @@ class RLock(_BaseLock):
         self._nest(hold, 1)
         return True
 
+    @without_result
     @blocking
     def release(self) -> Steps[None]:
         """As `Lock.release`; the lock is given up when it was released as often as acquired."""

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from interlock import _codec, _queue_scripts, _scripts
 from interlock._arguments import checked_count, checked_ttl, checked_wait
-from interlock._primitive import Primitive, blocking, steps_of, who
+from interlock._primitive import Primitive, blocking, steps_of, who, without_result
 from interlock._queue_scripts import Answer
 from interlock._scripts import Identity
 from interlock._session import Session
@@ -201,6 +201,7 @@ class Queue(_BaseQueue):
     def parameters(self) -> dict[str, Any]:
         return {"maxsize": self.maxsize, **super().parameters()}
 
+    @without_result
     @blocking
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> Steps[None]:
         """Append an item, after all who wait for room.
@@ -240,6 +241,7 @@ class Queue(_BaseQueue):
             raise queue.Empty
         return _codec.decode(answer.text)
 
+    @without_result
     @blocking
     def put_nowait(self, obj: Any) -> Steps[None]:
         """As `put(obj, False)`."""
@@ -288,6 +290,7 @@ class JoinableQueue(Queue):
 
     kind = "JoinableQueue"
 
+    @without_result
     @blocking
     def task_done(self) -> Steps[None]:
         """Say that an item that was got has been worked on. One round trip; the last one wakes all who join.
@@ -347,6 +350,7 @@ class SimpleQueue(_BaseQueue):
     ) -> None:
         super().__init__(name, client, ttl, pickle)
 
+    @without_result
     @blocking
     def put(self, obj: Any) -> Steps[None]:
         """Append an item. As `Queue.put`; `OSError` if this object was closed."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from interlock import _scripts
 from interlock._arguments import checked_count, checked_lease, checked_ttl, checked_wait
-from interlock._primitive import Primitive, Statistics, blocking, look
+from interlock._primitive import Primitive, Statistics, blocking, look, without_result
 from interlock._scripts import Identity
 from interlock._standing import lost_text
 from interlock._steps import Steps, patiently
@@ -28,6 +28,8 @@ class Semaphore(Primitive):
     what it had when the lease is over. Permits are anonymous, as there: `release` by a process that holds none ends the
     lease that runs out soonest, and only if there is none does the count grow. All semaphores of one name are one, and
     must be made with one value: to change it, choose a new name, or `unlink` it when no process uses the old one.
+    Permits of a process that has dropped all its objects of that name, and of no task, are renewed no more (a
+    `ResourceWarning` says so), and go back when their lease is over.
 
     Args:
         value: how many permits there are, 0 to a million.
@@ -82,9 +84,11 @@ class Semaphore(Primitive):
             NameTakenError: the name stands for another kind of thing, or for another count of permits.
         """
         wait = checked_wait(blocking, timeout, forever=None)
+        self._anchor = self._session.standing.anchor(self._of)
         hold = yield from self._session.acquire(self._of, lease=self.lease, timeout=wait)
         return hold is not None
 
+    @without_result
     @blocking
     def release(self, n: int = 1) -> Steps[None]:
         """Give n permits back, each handed to the first who waits. One round trip.
@@ -153,6 +157,7 @@ class BoundedSemaphore(Semaphore):
 
     kind = "BoundedSemaphore"
 
+    @without_result
     @blocking
     def release(self, n: int = 1) -> Steps[None]:
         """Give n permits back, or none.

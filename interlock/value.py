@@ -8,7 +8,7 @@ import redis
 from interlock import _scripts
 from interlock._copies import MISSING, Cell
 from interlock._ctypes import CTYPES, converted, decode, encode, encode_step, zero
-from interlock._primitive import blocking, steps_of
+from interlock._primitive import blocking, steps_of, without_result
 from interlock._shared import Guarded, Shared
 from interlock._standing import Hold
 from interlock._steps import Steps
@@ -238,6 +238,7 @@ class Value(Guarded, RawValue):
                 return
         self._store(value)
 
+    @without_result
     @blocking
     def add(self, n: float) -> Steps[None]:
         """Add to it, in one step to all others, without waiting for its lock; overflow as in ctypes.

@@ -284,6 +284,9 @@ def test_who_takes_a_lock_again_that_another_thread_releases_is_alone(monkeypatc
         def __exit__(self, *_):
             mutex.release()
 
+        def _is_owned(self):
+            return mutex._is_owned()
+
     def enter_late(station):
         if threading.current_thread().name == "comes back" and first.is_set():
             entering.set()
