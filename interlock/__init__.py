@@ -20,6 +20,7 @@ from interlock.errors import (
     LeaseLostError,
     NameTakenError,
     NotHeldError,
+    RefusedError,
     UnreachableError,
 )
 from interlock.event import Event
@@ -37,6 +38,6 @@ __version__ = "0.1.0"
 __all__ = [
     "Array", "Barrier", "BoundedSemaphore", "Caller", "Condition", "Connection", "Event", "GoneError",
     "InterlockError", "JoinableQueue", "LeaseLostError", "Lock", "NameTakenError", "NotHeldError", "Pipe", "Queue",
-    "RLock", "RWLock", "RawArray", "RawValue", "Semaphore", "SimpleQueue", "UnreachableError", "Value", "acting_for",
-    "close", "flush", "inspect", "register_with_kombu",
+    "RLock", "RWLock", "RawArray", "RawValue", "RefusedError", "Semaphore", "SimpleQueue", "UnreachableError", "Value",
+    "acting_for", "close", "flush", "inspect", "register_with_kombu",
 ]  # fmt: skip

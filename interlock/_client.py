@@ -4,9 +4,10 @@ import threading
 
 import redis
 from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
-from interlock import address
+from interlock import _refusals, address
 from interlock._cluster import ClusterWire, cluster_of
 from interlock._wire import UNANSWERED, Wire
 from interlock.errors import InterlockError, UnreachableError
@@ -63,6 +64,8 @@ def _check(server: redis.Redis) -> str:
             said = asked.info("server")
             memory = asked.info("memory")
     except (*UNANSWERED, redis.ResponseError) as error:
+        if (refusal := _refusals.passing(error)) is not None:
+            raise refusal from error
         raise UnreachableError(address.unreachable(where_of(server), error)) from error
     flavour = "valkey" if "valkey_version" in said else "redis"
     text = str(said[f"{flavour}_version"])
@@ -83,7 +86,12 @@ def runs(wire: Wire) -> frozenset[str]:
     """
     if isinstance(wire, ClusterWire):
         return frozenset()
-    return frozenset(str(server.info("server")["run_id"]) for server in wire.servers())
+    try:
+        return frozenset(str(server.info("server")["run_id"]) for server in wire.servers())
+    except NoPermissionError:  # then nobody knows
+        return frozenset()
+    except redis.ResponseError as error:
+        raise _refusals.ours(error) from error
 
 
 def where(wire: Wire) -> str:
