@@ -172,6 +172,10 @@ class Wire:
         """A client for each server that keeps state."""
         return [self._line.client]
 
+    def serves(self, server: redis.Redis, key: str) -> bool:  # noqa: ARG002 - on a Cluster, one of them does
+        """Whether that server is the one where the key is."""
+        return True
+
     def line(self, command: Command) -> Line:  # noqa: ARG002 - on a Cluster it says where
         """The way to the server that a command is for."""
         return self._line
