@@ -103,7 +103,7 @@ def worker(server, tmp_path):
 def produced(server, code, **options):
     """What a producer's program prints."""
     said = subprocess.run(
-        [sys.executable, "-c", f"from celery import group\nfrom tasks import print_square\n{code}"],
+        [sys.executable, "-c", f"from celery import chord, group\nfrom tasks import app, print_square\n{code}"],
         cwd=ROOT, env=server.env("producer"), capture_output=True, text=True, timeout=90, **options,
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
@@ -219,8 +219,12 @@ def test_producer_worker_flower_and_status_may_do_what_they_must(server, worker,
 print(print_square.delay(3).get(timeout=30)["square"])
 print(*(each["square"] for each in group(print_square.s(i) for i in range(3))().get(timeout=30)))
 print(print_square.apply_async((4,), countdown=0.2).get(timeout=30)["square"])
+print(len(chord([print_square.s(i) for i in range(3)])(app.tasks["celery.accumulate"].s()).get(timeout=30)))
+result = print_square.delay(5)
+print(result.get(timeout=30)["square"])
+result.forget()
 """
-    assert produced(server, code) == ["9", "0", "1", "4", "16"]
+    assert produced(server, code) == ["9", "0", "1", "4", "16", "1", "25"]
     port = redis_server.free_port()
     command = [
         sys.executable, "-m", "celery", "-A", "workers", "flower", "--conf=deploy/flowerconfig.py",
