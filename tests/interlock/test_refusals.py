@@ -99,12 +99,12 @@ class Server:
     @contextmanager
     def loading(self):
         with self.admin.pipeline(transaction=False) as many:
-            for number in range(5000):
+            for number in range(20_000):
                 many.set(f"ballast:{number}", 1)
             many.execute()
         self.child.ask_to_stop()
         self.child.process.wait(10)
-        command = [*self.child.process.args, "--key-load-delay", "400"]  # microseconds
+        command = [*self.child.process.args, "--key-load-delay", "100"]  # microseconds
         self.child = Child("redis", command, self.folder / "redis.log", {})
         wait_until(self._loading)
         yield
