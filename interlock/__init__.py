@@ -21,6 +21,7 @@ from interlock.errors import (
     NameTakenError,
     NotHeldError,
     ReentryError,
+    RefusedError,
     UnreachableError,
 )
 from interlock.event import Event
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Array", "Barrier", "BoundedSemaphore", "Caller", "Condition", "Connection", "Event", "GoneError",
     "InterlockError", "JoinableQueue", "LeaseLostError", "Lock", "NameTakenError", "NotHeldError", "Pipe", "Queue",
-    "RLock", "RWLock", "RawArray", "RawValue", "ReentryError", "Semaphore", "SimpleQueue", "UnreachableError", "Value",
+    "RLock", "RWLock", "RawArray", "RawValue", "ReentryError", "RefusedError", "Semaphore", "SimpleQueue",
+    "UnreachableError", "Value",
     "acting_for", "close", "flush", "inspect", "register_with_kombu",
 ]  # fmt: skip

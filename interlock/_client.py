@@ -1,5 +1,6 @@
 """The client that is used when none is given, and the look at servers before they are trusted."""
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -7,18 +8,20 @@ from typing import Any
 import redis
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.cluster import RedisCluster
+from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
-from interlock import address
+from interlock import _refusals, _rights, _scripts, address
 from interlock._cluster import ClusterWire, cluster_of
 from interlock._wire import UNANSWERED, Client, Wire
-from interlock.errors import InterlockError, UnreachableError
+from interlock.errors import InterlockError, RefusedError, UnreachableError
 
 OLDEST = {"redis": (6, 2), "valkey": (7, 2)}
 LOOPBACK = ("localhost", "127.0.0.1", "::1")  # names of one address
 
 
 _clients: dict[str, redis.Redis] = {}  # by address; kept, for a session lives as long as its client
+log = logging.getLogger("interlock")
 
 
 def default_client() -> redis.Redis:
@@ -47,40 +50,72 @@ def checked(wire: Wire, *, given: bool = False) -> Wire:
     Raises:
         UnreachableError: nobody answers.
         InterlockError: a server is too old, or its eviction policy may evict locks.
+        RefusedError: the client's user lacks a right.
     """
     try:
         servers = wire.servers()
     except UNANSWERED as error:
         raise UnreachableError(address.unreachable(where(wire), error, given=given)) from error
     for server in servers:
-        if _check(server, given) == "cluster" and not isinstance(wire, ClusterWire):
+        scratch_key = _rights.scratch_key(wire, server)
+        if _check(server, scratch_key, given) == "cluster" and not isinstance(wire, ClusterWire):
             if "path" in server.connection_pool.connection_kwargs:
                 raise InterlockError(f"{where_of(server)} is a node of a Cluster: use its redis:// address")
             return checked(cluster_of(server), given=given)
     return wire
 
 
-def _check(server: redis.Redis, given: bool) -> str:
+def _check(server: redis.Redis, scratch_key: str | None, given: bool) -> str:
     """Its mode: "cluster", "sentinel" or "standalone"."""
     pool = server.connection_pool
     once = {**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0)}  # redis-py tries to connect in each of its tries
     try:
         with redis.ConnectionPool(connection_class=pool.connection_class, **once) as connections:
             asked = redis.Redis(connection_pool=connections)
-            said = asked.info("server")
-            memory = asked.info("memory")
+            mode = _check_version(asked, where_of(server))
+            lacking = _rights.missing(asked, scratch_key) if scratch_key else []
     except (*UNANSWERED, redis.ResponseError) as error:
+        if isinstance(error, UnreachableError):
+            raise
+        if (refusal := _refusals.passing(error)) is not None:
+            raise refusal from error
         raise UnreachableError(address.unreachable(where_of(server), error, given=given)) from error
+    if lacking:
+        raise RefusedError(_rights.refusal(server, where_of(server), lacking))
+    return mode
+
+
+def _check_version(server: redis.Redis, where: str) -> str:
+    """Its mode. Raises InterlockError if it is too old, or may evict locks."""
+    try:
+        said = server.info("server")
+        memory = server.info("memory")
+    except NoPermissionError:  # a managed Redis, say: HELLO is allowed to all, and has the rest
+        log.warning(
+            "the user of %s may not call INFO: nobody checks that maxmemory-policy is noeviction, nor sees a restart",
+            where,
+        )
+        said, memory = _hello(server), {}
     flavour = "valkey" if "valkey_version" in said else "redis"
     text = str(said[f"{flavour}_version"])
     version = tuple(int(part) for part in text.split(".")[:2])
     if version < OLDEST[flavour]:
         oldest = ".".join(map(str, OLDEST[flavour]))
-        raise InterlockError(f"{where_of(server)} runs {flavour} {text}: {oldest} or later is needed")
+        raise InterlockError(f"{where} runs {flavour} {text}: {oldest} or later is needed")
     policy = str(memory.get("maxmemory_policy", "noeviction"))
     if policy != "noeviction":
-        raise InterlockError(f"{where_of(server)} may evict locks: set maxmemory-policy to noeviction, it is {policy}")
+        raise InterlockError(f"{where} may evict locks: set maxmemory-policy to noeviction, it is {policy}")
     return str(said.get("redis_mode") or said.get("server_mode") or "standalone")
+
+
+def _hello(server: redis.Redis) -> dict[str, str]:
+    """What INFO would say, from HELLO."""
+    said = server.execute_command("HELLO")  # type: ignore[no-untyped-call]
+    if isinstance(said, list):
+        said = dict(zip(said[::2], said[1::2], strict=True))
+    found = {_scripts.text(key): each for key, each in said.items()}
+    flavour = _scripts.text(found["server"])
+    return {f"{flavour}_version": _scripts.text(found["version"]), "redis_mode": _scripts.text(found["mode"])}
 
 
 def runs(wire: Wire) -> frozenset[str]:
@@ -90,7 +125,12 @@ def runs(wire: Wire) -> frozenset[str]:
     """
     if isinstance(wire, ClusterWire):
         return frozenset()
-    return frozenset(str(server.info("server")["run_id"]) for server in wire.servers())
+    try:
+        return frozenset(str(server.info("server")["run_id"]) for server in wire.servers())
+    except NoPermissionError:  # then nobody knows
+        return frozenset()
+    except redis.ResponseError as error:
+        raise _refusals.ours(error) from error
 
 
 def apart(client: Client) -> tuple[str, str] | None:

@@ -99,6 +99,9 @@ class ClusterWire(Wire):
         primaries = self.client.get_primaries()  # type: ignore[no-untyped-call]
         return [self._line_to(node).client for node in primaries]
 
+    def serves(self, server: redis.Redis, key: str) -> bool:
+        return self.line(("GET", key)).client is server
+
     def line(self, command: Command) -> Line:
         key = str(command[3] if command[0] in ("EVALSHA", "EVAL") else command[1])
         try:

@@ -256,7 +256,7 @@ class Lingering:
                     lambda: _scripts.commit(hold.of, id=hold.id, token=hold.token, number=number, writes=writes), until
                 )
         except UNANSWERED as raised:
-            error = UnreachableError(unanswered_text(hold))
+            error = UnreachableError(unanswered_text(hold, raised))
             error.__cause__ = raised
             if monotonic() < hold.deadline:
                 raise error from raised

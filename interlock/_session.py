@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from interlock import _at_end, _client, _scripts, _steps, address, caller
+from interlock import _at_end, _client, _refusals, _scripts, _steps, address, caller
 from interlock._cluster import wire_for
 from interlock._copies import Key, Writes
 from interlock._heartbeat import REASK, Heartbeat, beat
@@ -151,8 +151,11 @@ class Session:
         return self.wire.cut or bool(self._looking)
 
     def call(self, *command: str | float) -> Any:
-        """One command, one round trip."""
-        return self.wire.call(*command)
+        """One command, one round trip. What a server answers as an error is raised as ours."""
+        try:
+            return self.wire.call(*command)
+        except (redis.ResponseError, redis.AuthenticationError) as error:
+            raise _refusals.ours(error) from error
 
     def acquire(
         self,
@@ -264,10 +267,10 @@ class Session:
                 asked = lambda: _scripts.release(  # noqa: E731
                     hold.of, id=hold.id, token=hold.token, last_token=hold.last_token, writes=writes
                 )
-                code = yield from patiently(asked, hold.deadline if until is None else until)
+                code = yield from patiently(asked, hold.deadline if until is None else until, hold.note_refusal)
         except UNANSWERED as error:
             hold.unanswered = True
-            raise UnreachableError(unanswered_text(hold)) from error
+            raise UnreachableError(unanswered_text(hold, error)) from error
         except BaseException:
             hold.unanswered = True
             raise
@@ -448,10 +451,10 @@ class Session:
 
         try:
             if not hold.gone:
-                code, arrival, now_ms = yield from patiently(asked, hold.deadline)
+                code, arrival, now_ms = yield from patiently(asked, hold.deadline, hold.note_refusal)
         except UNANSWERED as error:
             hold.unanswered = True
-            raise UnreachableError(unanswered_text(hold)) from error
+            raise UnreachableError(unanswered_text(hold, error)) from error
         except BaseException:
             hold.unanswered = True
             raise

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from interlock import caller
 from interlock._copies import Cell, Copies, Key, Section
 from interlock._mutex import bookkeeping
+from interlock._refusals import PassingRefusalError
 from interlock._scripts import Identity
 from interlock._steps import Signal
 from interlock._text import one_line
@@ -36,6 +37,7 @@ class Hold:
     releaser: int | None = None  # who releases it: from then on it is not renewed, whatever the answer
     unanswered: bool = False  # that release got no answer: anybody may send it again
     abandoned: bool = False  # no object of its name is left that could release it: it is not renewed
+    refusal: PassingRefusalError | None = None  # why its release had to be sent again
     gone: bool = False  # the server has said that it is lost
     last_token: int = 0  # of the block that came with it, the last that was used
     copies: Copies = field(init=False)  # of the values that the lock guards
@@ -49,6 +51,10 @@ class Hold:
         """Who holds it; None: the process lingers, and nobody is inside."""
         station = self.station
         return self.owned_by if station is None else station.owner
+
+    def note_refusal(self, error: Exception) -> None:
+        """Its release is sent again, for this reason."""
+        self.refusal = error if isinstance(error, PassingRefusalError) else self.refusal
 
     @property
     def section_token(self) -> int:
@@ -219,6 +225,11 @@ class Standing:
 
 def lost_text(hold: Hold) -> str:
     """One line: which lease was lost, and what to do."""
+    if hold.refusal is not None:
+        return (
+            f"the lease of {hold.of.kind} {hold.of.name!r} (token {hold.token}) ran out while its release was refused: "
+            f"what was written under it is discarded. {hold.refusal}"
+        )
     return (
         f"the lease of {hold.of.kind} {hold.of.name!r} (token {hold.token}) is over: what was written under "
         "it is discarded; acquire it again, with a longer lease if this process was only slow"
@@ -238,8 +249,13 @@ def gone_text(hold: Hold) -> str:
     return f"released {hold.of.name!r}, but what was written under it is lost: a value exists no longer"
 
 
-def unanswered_text(hold: Hold) -> str:
+def unanswered_text(hold: Hold, error: BaseException) -> str:
     """One line: nobody knows whether a lock was given up in time."""
+    if isinstance(error, PassingRefusalError):
+        return (
+            f"the release of {hold.of.kind} {hold.of.name!r} (token {hold.token}) was refused for as long as there was "
+            f"time: what was written under it is stored or discarded, whole. {error}"
+        )
     return (
         f"no answer to the release of {hold.of.kind} {hold.of.name!r} (token {hold.token}): what was written under it "
         "is stored or discarded, whole; release it again to know, when Redis is back"

@@ -77,12 +77,18 @@ Steps: TypeAlias = Generator[Step, Any, Result]
 """A procedure that results in a `Result`."""
 
 
-def patiently(ask: Callable[[], Steps[Result]], until: float) -> Steps[Result]:
-    """Ask again, until that time on time.monotonic(), while Redis does not answer: for what is safe to send twice."""
+def patiently(
+    ask: Callable[[], Steps[Result]], until: float, note: Callable[[Exception], None] = lambda _: None
+) -> Steps[Result]:
+    """Ask again, until that time on time.monotonic(), while Redis does not answer: for what is safe to send twice.
+
+    `note` is called with each reason for asking again.
+    """
     while True:
         try:
             return (yield from ask())
         except UNANSWERED as error:
+            note(error)
             if time.monotonic() >= until:
                 raise
             log.warning("asking again, for Redis does not answer: %s", error)

@@ -7,6 +7,7 @@ be sent twice. What is different on a Redis Cluster stands in _cluster.py.
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,7 +18,9 @@ from typing import Any, TypeAlias
 import redis
 from redis.client import PubSub
 from redis.cluster import RedisCluster
-from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import NoScriptError
+
+from interlock import _refusals
 
 CONNECTIONS_MAX = 16  # a process and server; who comes later waits for one to be free, a round trip or so
 RESENDING_MAX = 64  # threads that send again at once: fewer than the 100 connections that redis-py allows a pool
@@ -42,8 +45,8 @@ def _send(connection: Any, data: bytes) -> None:
 
 
 def demoted(reply: object) -> bool:
-    """Whether a server has answered that it is a replica by now. Before Redis 7, what a script meets is an ERR."""
-    return isinstance(reply, ReadOnlyError) or (isinstance(reply, redis.ResponseError) and "-READONLY " in str(reply))
+    """Whether a server has answered that it is a replica by now."""
+    return _refusals.word_of(reply) == "READONLY"
 
 
 def places(n: int) -> "SimpleQueue[None]":
@@ -196,26 +199,44 @@ class Wire:
         """A client for each server that keeps state."""
         return [self._line.client]
 
+    def serves(self, server: redis.Redis, key: str) -> bool:  # noqa: ARG002 - on a Cluster, one of them does
+        """Whether that server is the one where the key is."""
+        return True
+
     def line(self, command: Command) -> Line:  # noqa: ARG002 - on a Cluster it says where
         """The way to the server that a command is for."""
         return self._line
 
     def call(self, *command: str | float) -> Any:
-        """One command, one round trip; sent again if it gets no answer."""
+        """One command, one round trip; sent again if it gets no answer, or is refused for now.
+
+        Raises what redis-py raises, and `PassingRefusalError`.
+        """
         try:
             return self._line.call(*command)
+        except redis.AuthenticationError:
+            raise
         except UNANSWERED:
             self.cut = True
+        except redis.ResponseError as error:
+            if _refusals.word_of(error) is None:
+                raise
         return self._again(command)
 
     def _again(self, command: Command) -> Any:
+        rests = iter(_refusals.REPEATS)
         self._resending.get()
         try:
-            return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
-        except redis.ResponseError as error:
-            if demoted(error):
-                raise redis.ConnectionError("the master is a replica by now") from error
-            raise
+            while True:
+                try:
+                    return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+                except (redis.ResponseError, redis.BusyLoadingError) as error:
+                    refusal, rest = _refusals.passing(error), next(rests, None)
+                    if refusal is None:
+                        raise
+                    if rest is None:
+                        raise refusal from error
+                    time.sleep(rest)
         finally:
             self._resending.put(None)
 

@@ -38,4 +38,8 @@ class ReentryError(InterlockError, RuntimeError):
 
 
 class UnreachableError(InterlockError, redis.ConnectionError):
-    """No Redis answers at the address that `REDIS_URL`, or a `client=`, gives."""
+    """No Redis answers, or it refuses for now: memory is full, it loads its file, its replicas are away."""
+
+
+class RefusedError(InterlockError, redis.ResponseError):
+    """Redis refuses, and would refuse again: its user lacks a right, or a key of that name is not ours."""

@@ -3,8 +3,6 @@
 from time import monotonic
 from typing import Any
 
-import redis
-
 from interlock import _scripts
 from interlock._copies import MISSING, Cell
 from interlock._ctypes import CTYPES, converted, decode, encode, encode_step, zero
@@ -13,7 +11,7 @@ from interlock._shared import Guarded, Shared
 from interlock._standing import Hold
 from interlock._steps import Steps
 from interlock._wire import Client
-from interlock.errors import NameTakenError
+from interlock.errors import NameTakenError, RefusedError
 from interlock.lock import Lock, RLock
 
 
@@ -60,8 +58,8 @@ class RawValue(Shared):
         yield ("SET", self._key, first, "NX", *self._expiry)
         try:
             reply = yield ("GET", self._key)  # no GETEX: what is refused changes nothing
-        except redis.ResponseError as error:
-            if not str(error).startswith("WRONGTYPE"):
+        except RefusedError as error:
+            if "WRONGTYPE" not in str(error):
                 raise
             raise NameTakenError(
                 f"{self.name!r} is an array already, not a value: choose another name, or unlink() the array"

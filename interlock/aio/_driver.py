@@ -21,12 +21,12 @@ import redis.asyncio.cluster
 import redis.asyncio.retry
 from redis.backoff import ExponentialBackoff
 
-from interlock import _steps, address, caller
-from interlock._cluster import ClusterWire
+from interlock import _refusals, _steps, address, caller
+from interlock._cluster import NOWHERE, ClusterWire
 from interlock._primitive import Primitive, attach
 from interlock._session import Session
 from interlock._steps import Rest, Steps
-from interlock._wire import CONNECTIONS_MAX, OURS, Wire
+from interlock._wire import CONNECTIONS_MAX, OURS, Wire, demoted
 from interlock._wire import Client as BlockingClient
 
 Parameters = ParamSpec("Parameters")
@@ -178,8 +178,7 @@ class _Walk(Generic[Result]):
 
     async def _taken(self, step: _steps.Step) -> Any:
         if isinstance(step, tuple):
-            client = await _client_of(self._session, self._source)
-            return await client.execute_command(*step)
+            return await _answered(await _client_of(self._session, self._source), step)
         if isinstance(step, Rest):
             return await _rest(step, self._drop)
         return await asyncio.to_thread(step.function)
@@ -207,6 +206,23 @@ class _Walk(Generic[Result]):
     def _end(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             _steps.run(self._steps, self._session.call, asyncio.CancelledError())
+
+
+async def _answered(client: Client, command: _steps.Command) -> Any:
+    """What Redis answers, as `Session.call` has it for threads."""
+    rests = iter(_refusals.REPEATS)
+    while True:
+        try:
+            return await client.execute_command(*command)
+        except (redis.ResponseError, redis.BusyLoadingError, redis.AuthenticationError) as error:
+            refusal, rest = _refusals.ours(error), next(rests, None)
+            if rest is None or not isinstance(refusal, _refusals.PassingRefusalError):
+                raise refusal from error
+            if demoted(error) and isinstance(client, redis.asyncio.Redis):  # its address may lead elsewhere by now
+                await client.connection_pool.disconnect(inuse_connections=False)
+        except NOWHERE as error:
+            raise redis.ConnectionError(str(error)) from error
+        await asyncio.sleep(rest)
 
 
 async def _rest(rest: Rest, drop: Callable[[], None]) -> bool:

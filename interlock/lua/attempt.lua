@@ -78,7 +78,8 @@ end
 local function tell(id, token, end_ms, waiting, values)
   local session = session_of(id)
   local channel = string.match(state, '^[^{]*') .. 'session:' .. session
-  local heard = redis.call('PUBLISH', channel, token .. ' ' .. end_ms .. ' ' .. waiting .. ' ' .. id .. values)
+  local heard = redis.pcall('PUBLISH', channel, token .. ' ' .. end_ms .. ' ' .. waiting .. ' ' .. id .. values)
+  if type(heard) == 'table' then return 0 end -- the right was taken away: nobody hears, and what was changed stays whole
   return string.sub(session, -1) == 'C' and 1 or heard
 end
 

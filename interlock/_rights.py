@@ -1,0 +1,96 @@
+"""The look at what a client's user may do: a right that is missing is told at first use, and not by a lock that hangs.
+
+It asks for nothing that an administrator alone may do: it tries what interlock does, on a key and a channel of its own.
+"""
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import redis
+from redis.exceptions import NoPermissionError
+
+from interlock import address
+from interlock._scripts import text
+from interlock._wire import Wire
+
+
+@cache
+def _check_script() -> str:
+    return (files("interlock") / "lua" / "rights_check.lua").read_text()
+
+
+def scratch_key(wire: Wire, server: redis.Redis) -> str | None:
+    """A key at that server that no primitive has; None if it serves no slot of its Cluster."""
+    keys = (f"{address.prefix()}interlock:{{rights{number}}}:rights" for number in range(1000))
+    return next((key for key in keys if wire.serves(server, key)), None)
+
+
+def missing(server: redis.Redis, key: str) -> list[str]:
+    """The rights that its user lacks there, as `ACL SETUSER` takes them.
+
+    Two round trips, and a connection. Raises what redis-py raises if the server does not answer.
+    """
+    channel = f"{address.prefix()}interlock:session:rights"
+    with server.pipeline(transaction=False) as many:
+        many.script_load("return 1")
+        many.evalsha("e0e1f9fabfc9d4800c877a703b823ac0578ff8db", 1, key)  # which is that script
+        many.eval(_check_script(), 1, key, channel)
+        loaded, ran, tried = many.execute(raise_on_error=False)
+    lacking: dict[str, None] = {}
+    if _denied(loaded):
+        lacking["+script|load"] = None
+    for answer, right in ((ran, "+evalsha"), (tried, "+eval")):
+        if _denied(answer):
+            lacking[_keys() if "key" in str(answer).lower() else right] = None
+    if isinstance(tried, list):
+        words = [text(each) for each in tried]
+        for command, said in zip(words[::2], words[1::2], strict=True):
+            if "channel" in said.lower():
+                lacking[_channels()] = None
+            elif "key" in said.lower():
+                lacking[_keys()] = None
+            else:
+                lacking[f"+{command}"] = None
+    lacking |= dict.fromkeys(_unheard(server, channel))
+    return list(lacking)
+
+
+def _unheard(server: redis.Redis, channel: str) -> list[str]:
+    """What it lacks to listen."""
+    with server.pubsub() as subscription:  # type: ignore[no-untyped-call]
+        try:
+            subscription.subscribe(channel)
+            subscription.get_message(timeout=5.0)
+            subscription.ping()
+            subscription.get_message(timeout=5.0)
+            subscription.unsubscribe(channel)
+            subscription.get_message(timeout=5.0)
+        except NoPermissionError as error:
+            said = str(error).lower()
+            if "channel" in said:
+                return [_channels()]
+            words = ("unsubscribe", "ping")  # as part of what it says, else it is the first that was sent
+            return [next((f"+{word}" for word in words if f"'{word}" in said), "+subscribe")]
+    return []
+
+
+def _denied(answer: Any) -> bool:
+    return isinstance(answer, NoPermissionError)
+
+
+def _keys() -> str:
+    return f"~{address.prefix()}interlock:*"
+
+
+def _channels() -> str:
+    return f"&{address.prefix()}interlock:session:*"
+
+
+def refusal(server: redis.Redis, where: str, lacking: list[str]) -> str:
+    """One line: whom Redis refuses what, and how it is granted."""
+    user = server.connection_pool.connection_kwargs.get("username") or "default"
+    return (
+        f"{where} does not let the user {user!r} do what interlock does: grant it with "
+        f"`ACL SETUSER {user} {' '.join(lacking)}` (docs/rights.md has all that is needed)"
+    )

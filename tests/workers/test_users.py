@@ -1,0 +1,273 @@
+"""deploy/users.acl: each user may do what it must, and nothing else."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from base64 import b64encode
+
+import pytest
+import redis
+import redis.asyncio
+from peers import wait_until
+from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError
+from redis.retry import Retry
+
+import interlock
+from interlock import aio
+from workers import redis_server
+from workers.children import ROOT, Child
+
+FILE = ROOT / "deploy" / "users.acl"
+USERS = ("interlock", "producer", "worker", "flower", "status")
+
+
+class Server:
+    """A server that has these users."""
+
+    def __init__(self, folder, acl):
+        self.port = redis_server.free_port()
+        (folder / "users.acl").write_text(acl)
+        command = [
+            redis_server.binary(), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(folder),
+            "--save", "", "--aclfile", str(folder / "users.acl"),
+        ]  # fmt: skip
+        self.child = Child("redis", command, folder / "redis.log", {})
+        with redis.Redis(port=self.port, retry=Retry(NoBackoff(), 0)) as probe:
+            wait_until(lambda: self._answers(probe), what="the start of the server")
+
+    def _answers(self, probe):
+        assert self.child.running, self.child.last_words()
+        try:
+            return probe.ping()
+        except redis.AuthenticationError:
+            return True
+        except redis.ConnectionError:
+            return False
+
+    def client(self, user, kind=redis.Redis):
+        return kind(port=self.port, username=user, password="secret")
+
+    def env(self, user, **more):
+        url = f"redis://{user}:secret@127.0.0.1:{self.port}/0"
+        return {**os.environ, "REDIS_URL": url, "INTERLOCK_TASK_SECONDS_MAX": "5", **more}
+
+    def denied(self):
+        """What was refused since the last time."""
+        with self.client("admin") as admin:
+            entries = {(entry["username"], entry["reason"], entry["object"]) for entry in admin.acl_log()}
+            admin.acl_log_reset()
+        return entries
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """With a password for each user, and an administrator."""
+    acl = re.sub(r"^user (\w+) reset off", r"user \1 reset on >secret", FILE.read_text(), flags=re.MULTILINE)
+    acl = acl.replace("user default reset on >secret", "user default reset off")
+    up = Server(tmp_path_factory.mktemp("redis"), acl + "user admin on >secret ~* &* +@all\n")
+    yield up
+    interlock.close()
+    up.child.stop(0)
+
+
+@pytest.fixture
+def worker(server, tmp_path):
+    """Starts a worker for CPU-bound tasks, and waits until it is ready; all are killed at the end."""
+    started = []
+
+    def start():
+        alive = tmp_path / f"alive{len(started)}"
+        with (tmp_path / "worker.log").open("a") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", "cpu", "-n", f"{alive.name}@%h",
+                 "--pool", "prefork", "--concurrency", "2", "--without-gossip", "--without-mingle"],
+                cwd=ROOT, env=server.env("worker", INTERLOCK_LIVENESS_FILE=str(alive)), stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        started.append(process)
+        wait_until(alive.exists, within=60, what="the worker")
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def produced(server, code, **options):
+    """What a producer's program prints."""
+    said = subprocess.run(
+        [sys.executable, "-c", f"from celery import chord, group\nfrom tasks import app, print_square\n{code}"],
+        cwd=ROOT, env=server.env("producer"), capture_output=True, text=True, timeout=90, **options,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    return said.stdout.split()
+
+
+def test_file_as_it_is_lets_nobody_in(tmp_path):
+    """A password that is published is none: until each user has been given its own, all are off."""
+    shut = Server(tmp_path, FILE.read_text())
+    try:
+        for user in ("default", *USERS):
+            with pytest.raises(redis.AuthenticationError):
+                redis.Redis(port=shut.port, username=user, password="", retry=Retry(NoBackoff(), 0)).ping()
+        with pytest.raises(redis.AuthenticationError):
+            redis.Redis(port=shut.port, retry=Retry(NoBackoff(), 0)).ping()
+    finally:
+        shut.child.stop(0)
+
+
+def test_user_interlock_may_use_every_primitive(server):
+    client = server.client("interlock")
+    for lock in (interlock.Lock(client=client), interlock.RLock(client=client), interlock.Semaphore(2, client=client)):
+        for _ in range(4):  # it lingers in the end
+            with lock:
+                pass
+        lock.statistics()
+    rw = interlock.RWLock(client=client)
+    with rw.reader:
+        pass
+    with rw.writer:
+        pass
+    rw.break_lock()
+    value, array = interlock.Value("i", 0, client=client), interlock.Array("i", 3, client=client)
+    with value.get_lock(), array.get_lock():
+        value.value += 1
+        array[0] = 5
+    value.add(2)
+    interlock.RawValue("i", 1, client=client).exchange(3)
+    assert (value.value, array[:]) == (3, [5, 0, 0])
+    condition = interlock.Condition(client=client)
+    with condition:
+        condition.notify_all()
+        condition.wait(0.05)
+    event = interlock.Event(client=client)
+    event.set()
+    assert event.wait(5)
+    event.clear()
+    queue = interlock.JoinableQueue(2, client=client)
+    queue.put(1)
+    assert queue.get() == 1
+    queue.task_done()
+    queue.join()
+    reader, writer = interlock.Pipe(client=client)
+    writer.send(1)
+    assert reader.recv() == 1
+    reader.close()
+    barrier = interlock.Barrier(1, client=client)
+    barrier.wait(5)
+    barrier.abort()
+    for thing in (value, array, queue, event, barrier):
+        thing.unlink()
+
+    async def coroutines():
+        asynchronous = server.client("interlock", redis.asyncio.Redis)
+        async with aio.Lock(client=asynchronous):
+            pass
+        other = aio.Queue(client=asynchronous)
+        await other.put(1)
+        assert await other.get() == 1
+
+    asyncio.run(coroutines())
+    assert server.denied() == set()
+
+
+@pytest.mark.parametrize(
+    ("users", "command"),
+    [
+        (USERS, "FLUSHALL"),
+        (USERS, "FLUSHDB"),
+        (USERS, "CONFIG GET requirepass"),
+        (USERS, "ACL LIST"),
+        (USERS, "KEYS *"),
+        (USERS, "MONITOR"),
+        (USERS, "SHUTDOWN NOSAVE"),
+        (USERS, "SCRIPT FLUSH"),
+        (USERS, "CLIENT KILL TYPE normal"),
+        (USERS, "REPLICAOF 127.0.0.1 1"),
+        (USERS, "MIGRATE 127.0.0.1 1 cpu 0 1"),
+        (USERS, "GET somebody:else"),
+        (USERS, "PUBLISH somebody:else 1"),
+        (("interlock",), "LLEN cpu"),
+        (("interlock",), "RPUSH cpu 1"),
+        (("interlock",), "GET celery-task-meta-1"),
+        (("interlock", "producer"), "PUBLISH /0.celery.pidbox 1"),
+        (("interlock", "producer"), "SUBSCRIBE /0.celeryev/task.succeeded"),
+        (("producer",), "BRPOP cpu 1"),
+        (("producer", "flower"), "GET interlock:{x}"),
+        (("producer",), "HGETALL unacked"),
+        (("producer",), "EVAL return 0"),
+        (("flower", "status"), "GET celery-task-meta-1"),
+    ],
+)
+def test_users_may_do_nothing_else(server, users, command):
+    for user in users:
+        with server.client(user) as client, pytest.raises(NoPermissionError):
+            client.execute_command(*command.split())
+    server.denied()
+
+
+def test_producer_worker_flower_and_status_may_do_what_they_must(server, worker, tmp_path):
+    first = worker()
+    code = """
+print(print_square.delay(3).get(timeout=30)["square"])
+print(*(each["square"] for each in group(print_square.s(i) for i in range(3))().get(timeout=30)))
+print(print_square.apply_async((4,), countdown=0.2).get(timeout=30)["square"])
+print(len(chord([print_square.s(i) for i in range(3)])(app.tasks["celery.accumulate"].s()).get(timeout=30)))
+result = print_square.delay(5)
+print(result.get(timeout=30)["square"])
+result.forget()
+"""
+    assert produced(server, code) == ["9", "0", "1", "4", "16", "1", "25"]
+    port = redis_server.free_port()
+    command = [
+        sys.executable, "-m", "celery", "-A", "workers", "flower", "--conf=deploy/flowerconfig.py",
+        f"--db={tmp_path}/flower", f"--port={port}", "--address=127.0.0.1",
+    ]  # fmt: skip
+    flower = Child("flower", command, tmp_path / "flower.log", server.env("flower", FLOWER_BASIC_AUTH="me:secret"))
+    try:
+        wait_until(lambda: _page(port, "/healthcheck") == 200, within=60, what="Flower")
+        for path in ("/workers", "/tasks", "/broker", "/api/workers?refresh=1", "/metrics"):
+            assert _page(port, path) == 200
+    finally:
+        flower.stop(0)
+    status = subprocess.run(
+        [sys.executable, "-m", "workers", "status"],
+        cwd=ROOT, env=server.env("status"), capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert "alive0@" in status.stdout
+    first.send_signal(signal.SIGTERM)
+    first.wait(30)
+    assert server.denied() == set()
+
+
+def _page(port, path):
+    login = {"Authorization": "Basic " + b64encode(b"me:secret").decode()}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=login)) as page:
+            return page.status
+    except OSError:
+        return None
+
+
+@pytest.mark.long
+def test_user_worker_may_take_over_what_a_killed_worker_had(server, worker):
+    first = worker()
+    with server.client("admin") as admin:
+        code = "print(print_square.delay(4, pause=2.0).get(timeout=60)['square'])"
+        program = subprocess.Popen(
+            [sys.executable, "-c", f"from tasks import print_square; {code}"],
+            cwd=ROOT, env=server.env("producer"), stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        wait_until(lambda: admin.hlen("unacked"), within=30, what="the task's start")
+
+    os.killpg(first.pid, signal.SIGKILL)
+    worker()
+    assert program.communicate(timeout=90)[0].split() == ["16"]
+    assert server.denied() == set()
