@@ -18,6 +18,7 @@ FORMAT = "%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"
 
 def install(app: Celery) -> None:
     """Add the life cycle to the app: once, when this package is imported."""
+    app.conf.worker_consumer = "workers.consumer:Consumer"
     app.steps["worker"].add(Liveness)
     app.steps["consumer"].add(BatchedEvents)
     signals.setup_logging.connect(_set_up_logging)

@@ -3,20 +3,25 @@
 With kombu 5.7.0 a worker whose connection breaks gives its running tasks back to their queue as soon as it can, and so
 they run twice; or it ends with an AttributeError, when another connection breaks before the one on which it waits for
 tasks (a channel whose closing failed is closed again when its address is forgotten). And what was running cannot be
-acknowledged any more: its channel is closed.
+acknowledged any more: its channel is closed. A Redis that refuses (it is full, say) ends the worker; the message that
+it was about to take is lost.
 
-Here a channel that has lost its connection gives nothing back, and acknowledges over a new one: in Redis any connection
-may. What a worker had that vanishes comes back as ever.
+Here a channel whose connection was lost gives back only what has not begun (`workers.consumer` says what that is), and
+acknowledges over another connection: in Redis any may. What Redis refuses for now counts as a lost connection. What a
+worker had that vanishes comes back as ever.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import kombu.transport
-from kombu.transport import redis
+import redis.exceptions
+from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
 
-from tasks.app import app
+from tasks.outage import refused_for_now
+from workers.owed import owe
 
 
 def install() -> None:
@@ -25,10 +30,44 @@ def install() -> None:
         kombu.transport.TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
 
 
-class Channel(redis.Channel):  # type: ignore[misc]
+class RefusedError(redis.exceptions.ConnectionError):
+    """Redis refuses for now: as good as away."""
+
+
+@contextmanager
+def refusals_as_losses() -> Iterator[None]:
+    """Raise RefusedError where Redis refuses for now: a worker connects again until it is served."""
+    try:
+        yield
+    except redis.exceptions.ResponseError as error:
+        if refused_for_now(error):
+            raise RefusedError(str(error)) from error
+        raise
+
+
+class QoS(kombu_redis.QoS):  # type: ignore[misc]
+    """The messages that a channel has and has not acknowledged. What cannot be noted as such is not lost."""
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Note a message that was taken off its queue. If that fails, it goes back."""
+        try:
+            with refusals_as_losses():
+                super().append(message, delivery_tag)
+        except self.channel.connection_errors:
+            payload, where = message._raw, message.delivery_info
+            owe(lambda channel: channel.put_back(delivery_tag, payload, where["exchange"], where["routing_key"]))
+            raise
+
+
+class Channel(kombu_redis.Channel):  # type: ignore[misc]
     """A channel whose messages can be acknowledged after it has lost its connection."""
 
+    QoS = QoS
     _kept: tuple[Any, Any] | None = None  # a pool of connections, and the client over it
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        with refusals_as_losses():
+            super().__init__(*arguments, **options)
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         """As kombu's, which makes a client for each command; that takes longer than the command."""
@@ -39,36 +78,59 @@ class Channel(redis.Channel):  # type: ignore[misc]
             self._kept = pool, super()._create_client()
         return self._kept[1]
 
+    @contextmanager
+    def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
+        """As kombu's: a client."""
+        with refusals_as_losses(), super().conn_or_acquire(client) as found:
+            yield found
+
     def _brpop_read(self, **options: Any) -> Any:
-        with self._loss_noted():
+        with refusals_as_losses():
             return super()._brpop_read(**options)
 
     def _receive_one(self, client: Any) -> Any:
-        with self._loss_noted():
+        with refusals_as_losses():
             return super()._receive_one(client)
 
-    def _poll_error(self, type: str, **options: Any) -> Any:
-        with self._loss_noted():
-            return super()._poll_error(type, **options)
+    def _subscribe(self) -> None:
+        with refusals_as_losses():
+            super()._subscribe()
 
-    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
-        """Acknowledge a message, over a new connection if this channel's was lost."""
-        if self.closed:
-            with app.connection_for_write() as connection:
-                connection.default_channel.qos.ack(delivery_tag)
-        else:
-            super().basic_ack(delivery_tag, multiple=multiple)
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        with refusals_as_losses():
+            super()._brpop_start(timeout)
 
-    @contextmanager
-    def _loss_noted(self) -> Iterator[None]:
-        try:
-            yield
-        except self.connection_errors:
-            self.do_restore = False  # its tasks go on running
-            raise
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:  # noqa: ARG002  as kombu calls it
+        """Acknowledge a message; over another connection, soon, if this channel's was lost."""
+        self._settle(delivery_tag, lambda channel: channel.qos.ack(delivery_tag))
+
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Give a message back, or drop it; over another connection, soon, if this channel's was lost."""
+        self._settle(delivery_tag, lambda channel: channel.qos.reject(delivery_tag, requeue=requeue))
+
+    def _settle(self, delivery_tag: str, debt: Callable[[Any], None]) -> None:
+        if not self.closed:
+            try:
+                with refusals_as_losses():
+                    debt(self)
+                return
+            except self.connection_errors:
+                virtual.QoS.ack(self.qos, delivery_tag)  # it is not given back when the channel closes
+        owe(debt)
+
+    def put_back(self, delivery_tag: str, payload: Any, exchange: str, routing_key: str) -> None:
+        """Put a message that was taken off its queue there again, and only there."""
+
+        def restore(pipe: Any) -> None:
+            pipe.multi()
+            self.qos._remove_from_indices(delivery_tag, pipe)
+            self._do_restore_message(payload, exchange, routing_key, pipe)
+
+        with self.conn_or_acquire() as client:
+            client.transaction(restore)
 
 
-class Transport(redis.Transport):  # type: ignore[misc]
+class Transport(kombu_redis.Transport):  # type: ignore[misc]
     """Redis, with such channels."""
 
     Channel = Channel
