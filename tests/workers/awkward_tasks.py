@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import sys
 import time
 
 import redis
 
+import interlock
 from tasks import app
 
 PREFIX = "tests.awkward."
@@ -33,3 +35,52 @@ async def counted_coroutine(self, seconds):
     await asyncio.sleep(seconds)
     note("done", self.request.id)
     return self.request.id
+
+
+class StrangeError(BaseException):
+    """Nobody expects it."""
+
+
+ENDS = {
+    "SystemExit(3)": lambda: sys.exit(3),
+    "SystemExit()": SystemExit,
+    "KeyboardInterrupt()": KeyboardInterrupt,
+    "GeneratorExit()": GeneratorExit,
+    "StrangeError('x')": lambda: StrangeError("x"),
+    "MemoryError()": MemoryError,
+    "CancelledError": asyncio.CancelledError,
+}
+"""What raises it, or makes it to be raised, by its repr."""
+
+
+def end(how):
+    """Raise it."""
+    raise ENDS[how]() or AssertionError("unreachable")
+
+
+def check_end(how, where):
+    """Raise it in the worker, where it is to be raised in the check."""
+    if where == "check" and "celery" in sys.argv[0]:
+        end(how)
+
+
+@app.task(bind=True, name=PREFIX + "ends", check=check_end)
+def ends(self, how, where):
+    """Raise it in the body, or in a lock."""
+    note("begun", self.request.id)
+    if where == "lock":
+        with interlock.Lock(name="held by ends"):
+            end(how)
+    if where == "body":
+        end(how)
+    return how
+
+
+@app.task(bind=True, name=PREFIX + "ends_coroutine", check=check_end)
+async def ends_coroutine(self, how, where):
+    """The same, as a coroutine."""
+    note("begun", self.request.id)
+    await asyncio.sleep(0)
+    if where == "body":
+        end(how)
+    return how
