@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import redis
+from celery.exceptions import BackendStoreError
 from kombu.exceptions import OperationalError
 
 Answer = TypeVar("Answer")
@@ -34,6 +35,8 @@ def heals(error: BaseException) -> bool:
     """Whether the same call may succeed later: Redis is away, or refuses for now."""
     if isinstance(error, redis.AuthenticationError):
         return False
+    if isinstance(error, BackendStoreError) and error.__cause__ is not None:
+        return heals(error.__cause__)
     away = isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError | OperationalError)
     return away or refused_for_now(error)
 

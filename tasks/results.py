@@ -11,7 +11,7 @@ from celery import states
 from celery.backends import redis
 from celery.backends.asynchronous import E_RETRY_LIMIT_EXCEEDED
 from celery.exceptions import BackendStoreError
-from kombu.exceptions import OperationalError
+from kombu.exceptions import EncodeError, OperationalError
 from redis import RedisError
 
 from interlock import address
@@ -109,7 +109,7 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any
     ) -> Any:
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
-        encoded = self.encode({**meta, "task_id": task_id})
+        encoded = self._encoded({**meta, "task_id": task_id})
         if len(encoded) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("the result is too large for Redis", state=state, task_id=task_id)
         if self._script is None:
@@ -118,3 +118,12 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
         arguments = {"keys": [self.get_key_for_task(task_id)], "args": [encoded, int(expires or 0)]}
         self.ensure(lambda: self._script(**arguments), ())
         return result
+
+    def _encoded(self, meta: dict[str, Any]) -> Any:
+        """The state as text; without what the task was called with, if that is nested too deeply for one."""
+        try:
+            return self.encode(meta)
+        except EncodeError:
+            if not (meta.get("args") or meta.get("kwargs")):
+                raise
+            return self.encode({**meta, "args": None, "kwargs": None})

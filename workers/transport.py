@@ -11,17 +11,26 @@ acknowledges over another connection: in Redis any may. What Redis refuses for n
 worker had that vanishes comes back as ever.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import Empty
 from typing import Any
 
 import kombu.transport
 import redis.exceptions
+from kombu.exceptions import DecodeError
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
 
+from tasks import exits
 from tasks.outage import refused_for_now
+from workers import dead_letters
 from workers.owed import owe
+
+log = logging.getLogger(__name__)
 
 
 def install() -> None:
@@ -45,6 +54,31 @@ def refusals_as_losses() -> Iterator[None]:
         raise
 
 
+class UnreadableError(Exception):
+    """What lay in a queue is no message."""
+
+
+class Message(virtual.Message):  # type: ignore[misc]
+    """A message; what is wrong with it is an error of its own kind, and ends nothing."""
+
+    def __init__(self, payload: Any, channel: Any = None, **options: Any) -> None:
+        try:
+            super().__init__(payload, channel=channel, **options)
+            self.delivery_info["exchange"], self.delivery_info["routing_key"]  # a channel needs both
+        except Exception as error:
+            raise UnreadableError(f"this is no message of a task: {error!r:.200}") from error
+
+    def _decode(self) -> Any:
+        """As kombu's: the body. An argument's constructor may raise anything."""
+        try:
+            return super()._decode()
+        except BaseException as error:
+            instead = exits.contained(error)
+            if instead is None:
+                raise
+            raise DecodeError(str(instead)) from error
+
+
 class QoS(kombu_redis.QoS):  # type: ignore[misc]
     """The messages that a channel has and has not acknowledged. What cannot be noted as such is not lost."""
 
@@ -57,12 +91,15 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
             payload, where = message._raw, message.delivery_info
             owe(lambda channel: channel.put_back(delivery_tag, payload, where["exchange"], where["routing_key"]))
             raise
+        except Exception as error:  # such as headers that are nested too deeply
+            raise UnreadableError(f"this message cannot be noted: {error!r:.200}") from error
 
 
 class Channel(kombu_redis.Channel):  # type: ignore[misc]
     """A channel whose messages can be acknowledged after it has lost its connection."""
 
     QoS = QoS
+    Message = Message
     _kept: tuple[Any, Any] | None = None  # a pool of connections, and the client over it
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -84,13 +121,44 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         with refusals_as_losses(), super().conn_or_acquire(client) as found:
             yield found
 
-    def _brpop_read(self, **options: Any) -> Any:
-        with refusals_as_losses():
-            return super()._brpop_read(**options)
+    def _brpop_read(self, **options: Any) -> bool:
+        """As kombu's; what is no message becomes a dead letter."""
+        try:
+            try:
+                with refusals_as_losses():
+                    found = self.client.parse_response(self.client.connection, "BRPOP", **options)
+            except self.connection_errors:
+                self.client.connection.disconnect()
+                raise
+            if not found:
+                raise Empty
+            queue = bytes_to_str(found[0]).rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            self._take(queue, found[1])
+            return True
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+
+    def _take(self, queue: str, item: bytes) -> None:
+        try:
+            try:
+                payload = loads(bytes_to_str(item))
+            except (ValueError, RecursionError) as error:
+                raise UnreadableError(f"this is no JSON: {error!r:.200}") from error
+            self.connection._deliver(payload, queue)
+        except UnreadableError as error:
+            log.error("what lay in queue %s cannot be run: %s", queue, error)
+            letter = dead_letters.letter(error, repr(item))
+            owe(lambda _: dead_letters.keep(letter))
 
     def _receive_one(self, client: Any) -> Any:
-        with refusals_as_losses():
-            return super()._receive_one(client)
+        try:
+            with refusals_as_losses():
+                return super()._receive_one(client)
+        except (UnreadableError, RecursionError) as error:
+            log.error("what was published for workers cannot be read: %r", error)
+            raise Empty from error
 
     def _subscribe(self) -> None:
         with refusals_as_losses():
@@ -115,7 +183,13 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
                     debt(self)
                 return
             except self.connection_errors:
-                virtual.QoS.ack(self.qos, delivery_tag)  # it is not given back when the channel closes
+                pass
+        self.settle_later(delivery_tag, debt)
+
+    def settle_later(self, delivery_tag: str, debt: Callable[[Any], None]) -> None:
+        """Have a message acknowledged soon by what is owed; this channel counts it no longer, nor gives it back."""
+        if not self.closed:
+            virtual.QoS.ack(self.qos, delivery_tag)
         owe(debt)
 
     def put_back(self, delivery_tag: str, payload: Any, exchange: str, routing_key: str) -> None:

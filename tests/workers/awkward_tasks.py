@@ -3,9 +3,11 @@
 import asyncio
 import os
 import sys
+import threading
 import time
 
 import redis
+from kombu.utils.json import register_type
 
 import interlock
 from tasks import app
@@ -84,3 +86,68 @@ async def ends_coroutine(self, how, where):
     if where == "body":
         end(how)
     return how
+
+
+class Awkward:
+    """An argument that travels; in a worker it raises where it is told to."""
+
+    def __init__(self, where):
+        if where == "exit" and "celery" in sys.argv[0]:
+            sys.exit(4)
+        self.where = where
+
+    def __repr__(self):
+        if self.where == "repr" and "celery" in sys.argv[0]:
+            raise ValueError("no repr")
+        return f"Awkward({self.where!r})"
+
+
+register_type(Awkward, "awkward", lambda awkward: awkward.where, Awkward)
+
+
+class AwkwardError(Exception):
+    """One that cannot be pickled, shown or made again."""
+
+    def __init__(self, first, second):
+        super().__init__(first)
+        self.lock = threading.Lock()
+
+    def __str__(self):
+        raise ValueError("no text")
+
+    __repr__ = __str__
+
+
+def nested(depth):
+    """Lists in lists."""
+    outer = []
+    for _ in range(depth):
+        outer = [outer]
+    return outer
+
+
+RESULTS = {
+    "object": object,
+    "nested": lambda: nested(5000),
+    "circular": lambda: (circle := [], circle.append(circle))[0],
+    "set of sets": lambda: {frozenset([object()])},
+    "key": lambda: {(1, 2): 3},
+}
+
+
+@app.task(name=PREFIX + "takes")
+def takes(*arguments):
+    """Take anything."""
+    return len(arguments)
+
+
+@app.task(name=PREFIX + "results_in")
+def results_in(what):
+    """Return what is no JSON."""
+    return RESULTS[what]()
+
+
+@app.task(name=PREFIX + "raises_awkward")
+def raises_awkward():
+    """Raise it."""
+    raise AwkwardError(nested(2000), object())
