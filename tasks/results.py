@@ -15,7 +15,7 @@ from kombu.exceptions import EncodeError, OperationalError
 from redis import RedisError
 
 from interlock import address
-from tasks.outage import ATTEMPT_EVERY, OUTAGE_MAX
+from tasks.outage import ATTEMPT_EVERY, OUTAGE_MAX, heals, patiently
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +118,15 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
         arguments = {"keys": [self.get_key_for_task(task_id)], "args": [encoded, int(expires or 0)]}
         self.ensure(lambda: self._script(**arguments), ())
         return result
+
+    def exception_safe_to_retry(self, exc: BaseException) -> bool:
+        """Whether storing may succeed later: Redis is away, or refuses for now, because it is full, say."""
+        return heals(exc)
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **options: Any) -> Any:
+        """As Celery's; it waits for a Redis that refuses for now."""
+        counted = super().on_chord_part_return
+        return patiently(lambda: counted(request, state, result, **options))
 
     def _encoded(self, meta: dict[str, Any]) -> Any:
         """The state as text; without what the task was called with, if that is nested too deeply for one."""

@@ -17,6 +17,7 @@ from tasks.app import app
 from tasks.outage import heals
 from workers import dead_letters
 from workers.owed import owe, settled
+from workers.transport import RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +55,10 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
                     _look_at_body(message.payload)
                 receive(message)
             except Exception as error:
-                if heals(error) or isinstance(error, RedisError):  # the connection's fault, not the message's
+                if isinstance(error, RedisError | OSError):  # the connection's fault, not the message's
                     raise
+                if heals(error):
+                    raise RefusedError(str(error)) from error
                 for request in tuple(state.reserved_requests):
                     if request.message is message:
                         state.task_ready(request)

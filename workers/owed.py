@@ -37,6 +37,11 @@ def owe(debt: Debt) -> None:
             _thread.start()
 
 
+def owes() -> bool:
+    """Whether anything is owed."""
+    return bool(_debts)
+
+
 def settled(within: float = AT_THE_END) -> bool:
     """Wait until nothing is owed, or for so many seconds; whether nothing is."""
     until = time.monotonic() + within

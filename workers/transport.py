@@ -7,8 +7,9 @@ acknowledged any more: its channel is closed. A Redis that refuses (it is full, 
 it was about to take is lost.
 
 Here a channel whose connection was lost gives back only what has not begun (`workers.consumer` says what that is), and
-acknowledges over another connection: in Redis any may. What Redis refuses for now counts as a lost connection. What a
-worker had that vanishes comes back as ever.
+acknowledges over another connection: in Redis any may. What Redis refuses for now counts as a lost connection, but for
+a message that it cannot note as received: that waits to be put back, and no other is taken meanwhile. What a worker had
+that vanishes comes back as ever.
 """
 
 import logging
@@ -28,7 +29,7 @@ from kombu.utils.json import loads
 from tasks import exits
 from tasks.outage import refused_for_now
 from workers import dead_letters
-from workers.owed import owe
+from workers.owed import owe, owes
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,10 @@ def refusals_as_losses() -> Iterator[None]:
         if refused_for_now(error):
             raise RefusedError(str(error)) from error
         raise
+
+
+class HeldBackError(Exception):
+    """A message that Redis had no room to note as received waits to be put back."""
 
 
 class UnreadableError(Exception):
@@ -87,12 +92,25 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
         try:
             with refusals_as_losses():
                 super().append(message, delivery_tag)
-        except self.channel.connection_errors:
+        except self.channel.connection_errors as error:
             payload, where = message._raw, message.delivery_info
             owe(lambda channel: channel.put_back(delivery_tag, payload, where["exchange"], where["routing_key"]))
+            if isinstance(error, RefusedError):  # the connection is as good as before
+                raise HeldBackError from error
             raise
         except Exception as error:  # such as headers that are nested too deeply
             raise UnreadableError(f"this message cannot be noted: {error!r:.200}") from error
+
+    def can_consume(self) -> bool:
+        """As kombu's, and Redis is owed nothing: a message that it cannot note as received is in this process alone."""
+        return not owes() and bool(super().can_consume())
+
+    def restore_visible(self, *arguments: Any, **options: Any) -> None:
+        """As kombu's: messages of vanished workers go back, a little later if Redis refuses now."""
+        try:
+            super().restore_visible(*arguments, **options)
+        except RefusedError as error:
+            log.debug("messages of vanished workers go back later: %s", error)
 
 
 class Channel(kombu_redis.Channel):  # type: ignore[misc]
@@ -121,6 +139,13 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         with refusals_as_losses(), super().conn_or_acquire(client) as found:
             yield found
 
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        """As kombu's. A worker that comes back to a full Redis goes without: its queues are bound already."""
+        try:
+            super()._queue_bind(exchange, routing_key, pattern, queue)
+        except RefusedError as error:
+            log.warning("queue %s could not be bound anew: %s", queue, error)
+
     def _brpop_read(self, **options: Any) -> bool:
         """As kombu's; what is no message becomes a dead letter."""
         try:
@@ -147,6 +172,8 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             except (ValueError, RecursionError) as error:
                 raise UnreadableError(f"this is no JSON: {error!r:.200}") from error
             self.connection._deliver(payload, queue)
+        except HeldBackError as error:
+            log.warning("tasks wait, for Redis refuses to note them as received: %s", error.__cause__)
         except UnreadableError as error:
             log.error("what lay in queue %s cannot be run: %s", queue, error)
             letter = dead_letters.letter(error, repr(item))

@@ -16,8 +16,8 @@ PREFIX = "tests.awkward."
 
 
 def note(key, mark):
-    """Leave a mark in Redis."""
-    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+    """Leave a mark in Redis, or in another one that tests look into."""
+    with redis.Redis.from_url(os.environ.get("NOTES_URL") or os.environ["REDIS_URL"]) as client:
         client.rpush(key, mark)
 
 
