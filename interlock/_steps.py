@@ -10,9 +10,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+from interlock import _ending
 from interlock._wire import UNANSWERED
 
 BACKOFF = 0.2  # seconds until the next try when Redis does not answer
@@ -39,8 +41,8 @@ class Signal:
         return not self._free_when_woken.locked()
 
     def wake(self) -> None:
-        """Wake it, once; under a mutex that all who wake it take."""
-        if self._free_when_woken.locked():
+        """Wake it, once."""
+        with suppress(RuntimeError):  # it was woken already, perhaps at this moment by somebody else
             self._free_when_woken.release()
         if self.on_wake is not None:
             self.on_wake()
@@ -61,6 +63,7 @@ class Rest:
 
     signal: Signal
     seconds: float | None  # None: for ever
+    pausing: bool = False  # amid something that is to be finished, as a release: nobody ends it
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def patiently(ask: Callable[[], Steps[Result]], until: float) -> Steps[Result]:
 
 def pause(seconds: float) -> Rest:
     """Rest for so long."""
-    return Rest(Signal(), seconds)
+    return Rest(Signal(), seconds, pausing=True)
 
 
 def ended(steps: Steps[Any]) -> bool:
@@ -108,7 +111,8 @@ def run(steps: Steps[Result], call: Callable[..., Any], error: BaseException | N
             if isinstance(step, tuple):
                 outcome = call(*step)
             elif isinstance(step, Rest):
-                outcome = step.signal.rest(step.seconds)
+                ending = None if step.pausing else _ending.current.get()
+                outcome = step.signal.rest(step.seconds) if ending is None else ending.rest(step.signal, step.seconds)
             else:
                 outcome = step.function()
         except StopIteration as end:

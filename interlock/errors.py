@@ -31,3 +31,7 @@ class GoneError(InterlockError, LookupError):
 
 class UnreachableError(InterlockError, redis.ConnectionError):
     """No Redis answers at the address that `REDIS_URL` gives."""
+
+
+class WaitEndedError(BaseException):
+    """What the calling thread waited for was ended from outside: see `endable`. No `except Exception` catches it."""

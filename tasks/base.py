@@ -107,6 +107,9 @@ class Task(celery.Task):  # type: ignore[misc]
             with interlock.acting_for(request.id, self.name), awaiting.executing():
                 return super().__call__(*args, **kwargs)
         except BaseException as error:
+            ending = exits.ending_of(error)
+            if ending is not None:
+                raise ending from None
             instead = exits.contained(error)
             if instead is None:
                 raise

@@ -10,6 +10,10 @@ from billiard.common import terminate_handler_fired
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 from kombu.utils.encoding import safe_repr
 
+from interlock import WaitEndedError
+
+CLEANUPS_MAX = 20  # nested blocks that each raise while they clean up
+
 meant: set[type[BaseException]] = {WorkerShutdown, WorkerTerminate}
 """What ends a worker, or a task from outside, and must arrive there. A pool adds what it raises itself."""
 
@@ -23,6 +27,16 @@ def contained(error: BaseException) -> Exception | None:
     if isinstance(error, asyncio.CancelledError):
         return _error("CancelledError", "though nobody had cancelled it")
     return _error(safe_repr(error), "which ends a process, not a task")
+
+
+def ending_of(error: BaseException) -> WaitEndedError | None:
+    """That the task was ended where it waited, though its cleaning up raised something else since then."""
+    seen: BaseException | None = error
+    for _ in range(CLEANUPS_MAX):
+        if seen is None or isinstance(seen, WaitEndedError):
+            return seen
+        seen = seen.__context__
+    return None
 
 
 def _error(what: str, why: str) -> RuntimeError:

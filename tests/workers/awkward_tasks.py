@@ -151,3 +151,48 @@ def results_in(what):
 def raises_awkward():
     """Raise it."""
     raise AwkwardError(nested(2000), object())
+
+
+WAITS = {
+    "Lock": lambda name: interlock.Lock(name=name).acquire(),
+    "RLock": lambda name: interlock.RLock(name=name).acquire(),
+    "with": lambda name: interlock.Lock(name=name).__enter__(),
+    "lingering": lambda name: interlock.Lock(name=name, linger=1.0).acquire(),
+    "Semaphore": lambda name: interlock.Semaphore(1, name=name).acquire(),
+    "Event": lambda name: interlock.Event(name=name).wait(),
+    "Queue": lambda name: interlock.Queue(name=name).get(),
+    "Barrier": lambda name: interlock.Barrier(2, name=name).wait(),
+    "Condition": lambda name: wait_for_condition(name),
+    "Value": lambda name: interlock.Value("i", 0, lock=interlock.Lock(name=name)).get_lock().acquire(),
+}
+"""Ways to wait for something of that name, for ever."""
+
+
+def wait_for_condition(name):
+    """In a section, as one does; the lock is free meanwhile, and the waker keeps it."""
+    condition = interlock.Condition(lock=interlock.RLock(name=name))
+    with condition:
+        note("inside", name)
+        condition.wait()
+
+
+@app.task(bind=True, name=PREFIX + "waits")
+def waits(self, kind, name, before):
+    """Be busy until that mark is there, then wait."""
+    note("begun", self.request.id)
+    try:
+        with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+            while before and not client.exists(before):
+                time.sleep(0.01)
+        try:
+            WAITS[kind](name)
+        except Exception:  # as careless tasks do
+            note("caught", self.request.id)
+        note("entered", self.request.id)
+    finally:
+        note("ended", self.request.id)
+
+
+@app.task(name=PREFIX + "limited", time_limit=1.0)
+def limited():
+    """One with a limit of its own."""
