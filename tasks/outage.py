@@ -35,8 +35,9 @@ def heals(error: BaseException) -> bool:
     """Whether the same call may succeed later: Redis is away, or refuses for now."""
     if isinstance(error, redis.AuthenticationError):
         return False
-    if isinstance(error, BackendStoreError) and error.__cause__ is not None:
-        return heals(error.__cause__)
+    if isinstance(error, BackendStoreError):
+        reason = error.__cause__ or error.__context__
+        return reason is not None and heals(reason)
     away = isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError | OperationalError)
     return away or refused_for_now(error)
 

@@ -54,7 +54,7 @@ def settled(within: float = AT_THE_END) -> bool:
 
 def _settle() -> None:
     """Do what is owed until nothing is left."""
-    global _thread
+    told = False
     while True:
         try:
             with app.connection_for_write() as connection:
@@ -66,7 +66,9 @@ def _settle() -> None:
             if not heals(error):
                 log.exception("what Redis is owed is given up: its tasks run again when their time is over")
                 _debts.popleft()
-            log.debug("Redis is owed %d acknowledgements: %s", len(_debts), error)
+            if not told:
+                told = True
+                log.warning("%d messages are acknowledged, or given back, when Redis takes it: %s", len(_debts), error)
             time.sleep(AGAIN_AFTER)
 
 

@@ -76,6 +76,30 @@ def test_worker_goes_on_when_redis_takes_writes_again(server, worker, refusing):
         client.flushdb()
 
 
+@pytest.mark.parametrize("queue", ["cpu", "io", "aio"])
+def test_task_whose_result_is_refused_for_long_is_given_back(server, tmp_path, queue):
+    """It was acknowledged without a result: lost. Now it runs again when there is room."""
+    env = {"REDIS_URL": server.url, "NOTES_URL": os.environ["REDIS_URL"]}
+    names = "awkward_tasks,few_attempts"
+    with (
+        server.client() as client,
+        plain() as notes,
+        queue_worker(tmp_path, queue, concurrency=1, include=names, **env) as worker,
+        app.connection_for_write(url=server.url) as connection,
+    ):
+        result = counted.apply_async((1.0,), queue=queue, connection=connection)
+        wait_until(lambda: notes.llen("begun") == 1, within=30, what="its start")
+        with full(client):
+            wait_until(
+                lambda: "or given back, when Redis takes it" in worker.log(), within=30, what="the end of patience"
+            )
+            assert client.hlen("unacked") == 1
+        wait_until(lambda: succeeded(client, result.id), within=30, what="the result")
+        wait_until(lambda: not client.hlen("unacked") and not client.llen(queue), what="its acknowledgement")
+        assert worker.poll() is None
+        client.flushdb()
+
+
 def test_message_that_cannot_be_noted_as_received_is_not_lost(server, worker):
     """It arrives while Redis is full: the worker takes it off its queue, has to put it back, and runs it later."""
     with server.client() as client, plain() as notes:
