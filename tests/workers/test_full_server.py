@@ -47,6 +47,15 @@ def server(tmp_path_factory):
     own.child.stop(0)
 
 
+@pytest.fixture
+def own_server(tmp_path):
+    """One that no other worker serves."""
+    (tmp_path / "redis").mkdir()
+    own = Server(tmp_path / "redis")
+    yield own
+    own.child.stop(0)
+
+
 @pytest.fixture(scope="module", params=["cpu", "io"])
 def worker(request, server, tmp_path_factory):
     """One worker for each queue, at that server."""
@@ -77,15 +86,15 @@ def test_worker_goes_on_when_redis_takes_writes_again(server, worker, refusing):
 
 
 @pytest.mark.parametrize("queue", ["cpu", "io", "aio"])
-def test_task_whose_result_is_refused_for_long_is_given_back(server, tmp_path, queue):
+def test_task_whose_result_is_refused_for_long_is_given_back(own_server, tmp_path, queue):
     """It was acknowledged without a result: lost. Now it runs again when there is room."""
-    env = {"REDIS_URL": server.url, "NOTES_URL": os.environ["REDIS_URL"]}
+    env = {"REDIS_URL": own_server.url, "NOTES_URL": os.environ["REDIS_URL"]}
     names = "awkward_tasks,few_attempts"
     with (
-        server.client() as client,
+        own_server.client() as client,
         plain() as notes,
         queue_worker(tmp_path, queue, concurrency=1, include=names, **env) as worker,
-        app.connection_for_write(url=server.url) as connection,
+        app.connection_for_write(url=own_server.url) as connection,
     ):
         result = counted.apply_async((1.0,), queue=queue, connection=connection)
         wait_until(lambda: notes.llen("begun") == 1, within=30, what="its start")
