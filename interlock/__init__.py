@@ -9,6 +9,7 @@ True
 Redis is where `REDIS_URL` says. Every class says in its docstring how it differs from its twin.
 """
 
+from interlock._ending import endable
 from interlock._session import close, flush
 from interlock.array import Array, RawArray
 from interlock.barrier import Barrier
@@ -23,6 +24,7 @@ from interlock.errors import (
     ReentryError,
     RefusedError,
     UnreachableError,
+    WaitEndedError,
 )
 from interlock.event import Event
 from interlock.inspection import inspect
@@ -40,6 +42,6 @@ __all__ = [
     "Array", "Barrier", "BoundedSemaphore", "Caller", "Condition", "Connection", "Event", "GoneError",
     "InterlockError", "JoinableQueue", "LeaseLostError", "Lock", "NameTakenError", "NotHeldError", "Pipe", "Queue",
     "RLock", "RWLock", "RawArray", "RawValue", "ReentryError", "RefusedError", "Semaphore", "SimpleQueue",
-    "UnreachableError", "Value",
-    "acting_for", "close", "flush", "inspect", "register_with_kombu",
+    "UnreachableError", "Value", "WaitEndedError", "acting_for", "close", "endable", "flush", "inspect",
+    "register_with_kombu",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+from interlock import _ending
 from interlock._wire import UNANSWERED
 
 BACKOFF = 0.2  # seconds until the next try when Redis does not answer
@@ -62,6 +63,7 @@ class Rest:
 
     signal: Signal
     seconds: float | None  # None: for ever
+    pausing: bool = False  # amid something that is to be finished, as a release: nobody ends it
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def patiently(
 
 def pause(seconds: float) -> Rest:
     """Rest for so long."""
-    return Rest(Signal(), seconds)
+    return Rest(Signal(), seconds, pausing=True)
 
 
 def ended(steps: Steps[Any]) -> bool:
@@ -115,7 +117,8 @@ def run(steps: Steps[Result], call: Callable[..., Any], error: BaseException | N
             if isinstance(step, tuple):
                 outcome = call(*step)
             elif isinstance(step, Rest):
-                outcome = step.signal.rest(step.seconds)
+                ending = None if step.pausing else _ending.current.get()
+                outcome = step.signal.rest(step.seconds) if ending is None else ending.rest(step.signal, step.seconds)
             else:
                 outcome = step.function()
         except StopIteration as end:

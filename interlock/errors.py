@@ -43,3 +43,7 @@ class UnreachableError(InterlockError, redis.ConnectionError):
 
 class RefusedError(InterlockError, redis.ResponseError):
     """Redis refuses, and would refuse again: its user lacks a right, or a key of that name is not ours."""
+
+
+class WaitEndedError(BaseException):
+    """What the calling thread waited for was ended from outside: see `endable`. No `except Exception` catches it."""

@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 
 import interlock
 from interlock import address
-from tasks import awaiting, checks
+from tasks import awaiting, checks, exits
 from tasks.description import description
 
 
@@ -131,13 +131,24 @@ class Task(celery.Task):  # type: ignore[misc]
 
         Before its result is stored, locks that it leaves behind are released, and what it wrote under locks that linger
         is committed: if that fails, the task fails. (Celery's signal `task_postrun` comes too late, and hides errors.)
+        What would end more than the task, as `sys.exit()` does, fails it: see `tasks.exits`.
         """
-        self.checked(args, kwargs)
         request = self.request
         if request.called_directly:
+            self.checked(args, kwargs)
             return super().__call__(*args, **kwargs)
-        with interlock.acting_for(request.id, self.name), awaiting.executing():
-            return super().__call__(*args, **kwargs)
+        try:
+            self.checked(args, kwargs)
+            with interlock.acting_for(request.id, self.name), awaiting.executing():
+                return super().__call__(*args, **kwargs)
+        except BaseException as error:
+            ending = exits.ending_of(error)
+            if ending is not None:
+                raise ending from None
+            instead = exits.contained(error)
+            if instead is None:
+                raise
+            raise instead from error
 
 
 def _refuses(check: Callable[..., None], arguments: Mapping[str, Any]) -> bool:

@@ -1,26 +1,57 @@
 """Tasks wait through an outage of Redis, as whoever waits for their results does."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import redis
+from celery.exceptions import BackendStoreError
+from kombu.exceptions import OperationalError
 
 Answer = TypeVar("Answer")
 OUTAGE_MAX = 30.0  # seconds: a server that is started again reads its log in less
 ATTEMPT_EVERY = 0.5  # seconds
 
+PASSING = re.compile(
+    r"(^|error: |-)(OOM|MISCONF|READONLY|NOREPLICAS|LOADING|BUSY|TRYAGAIN|CLUSTERDOWN|MASTERDOWN)\b"
+)  # at the beginning of what Redis says; redis-py and scripts put words of their own in front
+PASSING_TYPES = (
+    redis.exceptions.OutOfMemoryError,  # redis-py takes the code off the texts of these
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.ClusterDownError,
+)
+
+
+def refused_for_now(error: BaseException) -> bool:
+    """Whether Redis refused with a reason that passes: it is full, loads its data, has no replica, or is busy."""
+    if not isinstance(error, redis.ResponseError):
+        return False
+    return isinstance(error, PASSING_TYPES) or bool(PASSING.search(str(error)))
+
+
+def heals(error: BaseException) -> bool:
+    """Whether the same call may succeed later: Redis is away, or refuses for now."""
+    if isinstance(error, redis.AuthenticationError):
+        return False
+    if isinstance(error, BackendStoreError):
+        reason = error.__cause__ or error.__context__
+        return reason is not None and heals(reason)
+    away = isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError | OperationalError)
+    return away or refused_for_now(error)
+
 
 def patiently(ask: Callable[[], Answer]) -> Answer:
     """What Redis answers, asked again while it is away. What is asked may be done twice, if its answer was lost.
 
-    Raises redis.ConnectionError or redis.TimeoutError after OUTAGE_MAX seconds.
+    Raises what Redis or redis-py raised last, after OUTAGE_MAX seconds.
     """
     until = time.monotonic() + OUTAGE_MAX
     while True:
         try:
             return ask()
-        except (redis.ConnectionError, redis.TimeoutError):
-            if time.monotonic() > until:
+        except redis.RedisError as error:
+            if not heals(error) or time.monotonic() > until:
                 raise
             time.sleep(ATTEMPT_EVERY)

@@ -14,12 +14,12 @@ from celery.backends.asynchronous import E_RETRY_LIMIT_EXCEEDED
 from celery.backends.base import MESSAGE_BUFFER_MAX, pending_results_t
 from celery.exceptions import BackendStoreError
 from celery.utils.collections import BufferMap
-from kombu.exceptions import OperationalError
+from kombu.exceptions import EncodeError, OperationalError
 from redis import RedisError
 
 from interlock import address
 from tasks import forks
-from tasks.outage import ATTEMPT_EVERY, OUTAGE_MAX
+from tasks.outage import ATTEMPT_EVERY, OUTAGE_MAX, heals, patiently
 
 log = logging.getLogger(__name__)
 
@@ -140,9 +140,7 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any
     ) -> Any:
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
-        encoded = self.encode(
-            {"status": state, **meta, "task_id": task_id}
-        )  # the state first: STORE looks for it there
+        encoded = self._encoded({"status": state, **meta, "task_id": task_id})  # in this order: STORE looks at the first
         if len(encoded) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("the result is too large for Redis", state=state, task_id=task_id)
         if self._script is None:
@@ -152,3 +150,21 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
         arguments = {"keys": [self.get_key_for_task(task_id)], "args": [encoded, int(expires or 0), self._success]}
         self.ensure(lambda: self._script(**arguments), ())
         return result
+
+    def exception_safe_to_retry(self, exc: BaseException) -> bool:
+        """Whether storing may succeed later: Redis is away, or refuses for now, because it is full, say."""
+        return heals(exc)
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **options: Any) -> Any:
+        """As Celery's; it waits for a Redis that refuses for now."""
+        counted = super().on_chord_part_return
+        return patiently(lambda: counted(request, state, result, **options))
+
+    def _encoded(self, meta: dict[str, Any]) -> Any:
+        """The state as text; without what the task was called with, if that is nested too deeply for one."""
+        try:
+            return self.encode(meta)
+        except EncodeError:
+            if not (meta.get("args") or meta.get("kwargs")):
+                raise
+            return self.encode({**meta, "args": None, "kwargs": None})

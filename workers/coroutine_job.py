@@ -7,6 +7,9 @@ from contextvars import Context
 from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
+from greenlet import GreenletExit
+
+from tasks import exits
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +20,9 @@ TERMINATED = "it was revoked, or its worker stops"
 
 class EndedError(BaseException):
     """Raised in the tracer, for a coroutine that was ended from outside: no result is stored, and nobody retries."""
+
+
+exits.meant.update((EndedError, GreenletExit))
 
 
 class Running:
@@ -63,8 +69,6 @@ class Running:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if self.reason:
             error = EndedError(self.reason)
-        elif isinstance(error, asyncio.CancelledError):
-            error = RuntimeError("the task raised CancelledError, though nobody had cancelled it")
         self._settle(None if error else task.result(), error)
 
     def _leave(self) -> None:
@@ -119,4 +123,4 @@ class _Body(Coroutine[Any, Any, Any]):
         try:
             return step(argument)
         except (SystemExit, KeyboardInterrupt) as error:
-            raise RuntimeError(f"the task raised {error!r}, which ends a process, not a task") from error
+            raise exits.contained(error) or error from error

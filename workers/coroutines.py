@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from billiard.einfo import ExceptionInfo
 from celery.concurrency.base import BasePool
 
 from interlock._text import one_line
 from tasks import environment
 from workers.coroutine_job import CLEANUP_WITHIN, TIME_LIMIT, EndedError, Running
 from workers.event_loop import EventLoop
+from workers.execution import failure
 from workers.tracer import Job, Tracer
 
 GARBAGE_AFTER = 10_000  # new objects; with the 700 of Python, a tenth of the time goes into looking through live ones
@@ -78,18 +78,18 @@ class TaskPool(BasePool):  # type: ignore[misc]
         soft, hard = soft_timeout or self.options.get("soft_timeout"), timeout or self.options.get("timeout")
 
         def work(job: Job) -> None:
-            if accept_callback:
-                accept_callback(os.getpid(), time.monotonic())
-            if job.dropped:  # revoked before its turn, and announced as such just now
-                return
             try:
+                if accept_callback:
+                    accept_callback(os.getpid(), time.monotonic())
+                if job.dropped:  # revoked before its turn, and announced as such just now
+                    return
                 outcome = target(*args, **(kwargs or {}))
             except EndedError:
                 if job.running.reason == TIME_LIMIT and timeout_callback:
                     timeout_callback(False, hard)
-            except BaseException as error:  # in what is no coroutine, or in Celery's own part
+            except BaseException as error:  # in Celery's own part
                 if error_callback:
-                    error_callback(_failure(error))
+                    error_callback(failure(error))
             else:
                 if callback:
                     callback(outcome)
@@ -120,10 +120,3 @@ class TaskPool(BasePool):  # type: ignore[misc]
 
     def _get_info(self) -> dict[str, Any]:
         return {**super()._get_info(), "running": self._tracer.running if self._tracer else 0}
-
-
-def _failure(error: BaseException) -> ExceptionInfo:
-    try:
-        raise RuntimeError(f"the task raised {error!r}, which ends a process, not a task") from error
-    except RuntimeError:
-        return ExceptionInfo()

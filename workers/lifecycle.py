@@ -7,7 +7,7 @@ such a child leaves by `os._exit`, so what it holds is given back by Celery's si
 import logging
 from typing import Any
 
-from celery import Celery, signals
+from celery import Celery, concurrency, signals
 
 import interlock
 from workers.batching import BatchedEvents
@@ -16,8 +16,14 @@ from workers.liveness import Liveness
 FORMAT = "%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"
 
 
+POOLS = {"threads": "workers.threads:TaskPool", **dict.fromkeys(("prefork", "processes"), "workers.processes:TaskPool")}
+"""What `--pool` means: ours, where Celery's loses tasks."""
+
+
 def install(app: Celery) -> None:
     """Add the life cycle to the app: once, when this package is imported."""
+    concurrency.ALIASES.update(POOLS)
+    app.conf.worker_consumer = "workers.consumer:Consumer"
     app.steps["worker"].add(Liveness)
     app.steps["consumer"].add(BatchedEvents)
     signals.setup_logging.connect(_set_up_logging)
