@@ -189,7 +189,7 @@ async def no_end_of_headers(writer):
     while True:
         writer.write(b"X: y\r\n")
         await writer.drain()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)  # aiohttp reads 128 lines
 
 
 async def one_byte_at_a_time(writer):

@@ -101,7 +101,7 @@ def test_permit_of_a_killed_process_comes_back(client):
 def test_killed_waiter_is_passed_over_at_once(client, twin):
     """Nobody listens on its channel any more: the server says so in the release."""
     lock = interlock.Lock(lease=120.0)
-    with peers(hold, [(lock, "holder", 2.0)], twin) as (holder,):
+    with peers(hold, [(lock, "holder")], twin) as (holder,):
         wait_until(lambda: client.llen("entered"))
         with peers(pass_through, [(lock, "dead")], twin) as (dead,):
             wait_until(lambda: len(lock.statistics().waiters) == 1)
