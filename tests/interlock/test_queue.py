@@ -207,20 +207,20 @@ def test_second_of_two_waiters_is_served_when_the_first_gives_up(own):
 
     def first():
         try:
-            things.get(timeout=0.5)
+            things.get(timeout=3.0)  # until then, the second must have come
         except queue.Empty:
             outcomes.append("empty")
 
     threads = [threading.Thread(target=first)]
     threads[0].start()
     wait_until(lambda: len(things.statistics().getters) == 1)
-    threads.append(threading.Thread(target=lambda: outcomes.append(things.get(timeout=10))))
+    threads.append(threading.Thread(target=lambda: outcomes.append(things.get(timeout=60))))
     threads[1].start()
     wait_until(lambda: len(things.statistics().getters) == 2)
     wait_until(lambda: len(things.statistics().getters) == 1)
     things.put(7)
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert outcomes == ["empty", 7]
 
 
@@ -478,7 +478,7 @@ def test_queue_whose_replies_are_lost_doubles_and_loses_nothing(lost, twin):
                 if lost == "get":
                     proxy.lose_next_reply()
                 try:
-                    got.append(things.get(timeout=0.5))
+                    got.append(things.get(timeout=30 if twin is None else 0.5))
                 except queue.Empty:
                     break
         assert proxy.lost >= 3
@@ -633,18 +633,18 @@ def test_a_waiting_reader_without_pickle_leaves_the_item_to_the_next(twin):
         first = threading.Thread(target=read)
         first.start()
         wait_until(lambda: len(writer.statistics().getters) == 1)
-        second = threading.Thread(target=lambda: outcome.append(writer.get(timeout=2)))
+        second = threading.Thread(target=lambda: outcome.append(writer.get(timeout=60)))
         second.start()
         wait_until(lambda: len(writer.statistics().getters) == 2)
         writer.put({1})
         first.join(10)
         if twin is None:
-            second.join(10)
+            second.join(60)
             assert sorted(map(str, outcome)) == ["refused", "{1}"]
         else:
             assert "refused" not in outcome
             writer.put({2})
-            second.join(10)
+            second.join(60)
 
 
 def test_pickle_does_not_travel_with_the_object():

@@ -57,7 +57,7 @@ def test_reader_that_comes_after_a_waiting_writer_waits_behind_it(client, twin):
 
 
 def try_to_read(shared, client):
-    entered = shared.reader.acquire(timeout=0.3)
+    entered = shared.reader.acquire(timeout=1.5)
     client.rpush("entered", str(entered))
     if entered:
         shared.reader.release()

@@ -365,7 +365,7 @@ def test_who_asks_again_and_is_interrupted_keeps_its_section(twin):
         signal.setitimer(signal.ITIMER_REAL, 0.1)
         with pytest.raises(KeyboardInterrupt):
             lock.acquire(timeout=10)
-        thread = threading.Thread(target=lambda: others.append(lock.acquire(timeout=0.5)))
+        thread = threading.Thread(target=lambda: others.append(lock.acquire(timeout=2)))
         thread.start()
         thread.join()
         assert others == [twin is not None]

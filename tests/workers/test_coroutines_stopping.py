@@ -40,12 +40,12 @@ def lock():
 
 def test_pool_grows_and_shrinks(tmp_path):
     with coroutine_worker(tmp_path, concurrency=1) as process:
-        (name,) = app.control.inspect(timeout=5, limit=1).stats()
-        results = [wait.delay(1.0) for _ in range(3)]
-        app.control.pool_grow(2, destination=[name])
+        (name,) = app.control.inspect(timeout=30, limit=1).stats()
+        results = [wait.delay(2.0) for _ in range(3)]
+        app.control.pool_grow(2, destination=[name], reply=True, timeout=60)
         spans = sorted((each["began"], each["took"]) for each in (result.get(timeout=90) for result in results))
         assert spans[2][0] < spans[1][0] + spans[1][1], "two at once"
-        pool = app.control.inspect(timeout=5, limit=1).stats()[name]["pool"]
+        pool = app.control.inspect(timeout=30, limit=1).stats()[name]["pool"]
         assert (pool["implementation"], pool["max-concurrency"]) == ("workers.coroutines:TaskPool", 3)
         app.control.pool_shrink(2, destination=[name])
         began = [result.get(timeout=90)["began"] for result in [wait.delay(0.3) for _ in range(3)]]
@@ -55,7 +55,7 @@ def test_pool_grows_and_shrinks(tmp_path):
 
 def test_sigterm_waits_for_what_runs(tmp_path):
     with coroutine_worker(tmp_path, concurrency=2) as process:
-        results = [wait.delay(1.5) for _ in range(4)]
+        results = [wait.delay(4.0) for _ in range(4)]
         wait_until(lambda: running() == 2)
         process.send_signal(signal.SIGTERM)
         assert process.wait(90) == 0
@@ -81,7 +81,7 @@ def test_sigquit_gives_back_what_does_not_end_and_cleans_up(tmp_path, lock):
 
 def test_tasks_of_a_killed_worker_run_on_another(tmp_path):
     with coroutine_worker(tmp_path) as first:
-        results = [wait.delay(3.0) for _ in range(20)]
+        results = [wait.delay(4.0) for _ in range(20)]
         wait_until(lambda: running() == 20)
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
@@ -90,7 +90,7 @@ def test_tasks_of_a_killed_worker_run_on_another(tmp_path):
 
 
 def running():
-    return sum(len(each) for each in (app.control.inspect(timeout=5, limit=1).active() or {}).values())
+    return sum(len(each) for each in (app.control.inspect(timeout=30, limit=1).active() or {}).values())
 
 
 def busy_seconds(client, process):

@@ -19,7 +19,7 @@ from workers.children import ROOT
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync")  # fmt: skip
-WITHIN = 20_000  # ms
+WITHIN = 60_000  # ms
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def started(result):
 def test_task_whose_pool_process_is_killed_runs_again(tmp_path):
     """Both pool processes have a task, so that whichever is killed has one."""
     with worker(tmp_path) as process:
-        results = [print_square.delay(number, pause=3.0) for number in (3, 4)]
+        results = [print_square.delay(number, pause=4.0) for number in (3, 4)]
         for result in results:
             started(result)
         killed = psutil.Process(process.pid).children()[0]
@@ -65,7 +65,7 @@ def test_task_whose_pool_process_is_killed_runs_again(tmp_path):
 
 def test_tasks_of_a_killed_worker_run_on_another(tmp_path):
     with worker(tmp_path) as first:
-        results = [print_square.delay(number, pause=3.0) for number in range(3)]
+        results = [print_square.delay(number, pause=4.0) for number in range(3)]
         started(results[0])
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
