@@ -22,10 +22,11 @@ up: install
 status: install
 	@$(BIN)/python -m workers status
 
-# Three processes share the tests out among them: most tests wait. Some of them alone: make test ARGS=tests/interlock
+# Most tests wait, so three processes share them out: each begins with a third, so that tests which share a stack or a worker
+# stay together (xdist's loadgroup groups nothing under pytest 9.2), then takes from the others. A part: make test ARGS=tests/aio
 # On another server than the embedded one, which local stacks then use too: INTERLOCK_TEST_SERVER=/usr/bin/redis-server make test
 test: install-dev
-	@$(BIN)/python -m pytest -m "not long" -n 3 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -m "not long" -n 3 --dist worksteal $(ARGS)
 
 # What repeats a test twenty times, tries faults at random, checks the model of the protocol or runs the measurements.
 test-long: install-dev

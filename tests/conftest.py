@@ -51,23 +51,6 @@ def pytest_unconfigure(config):
         shutil.rmtree(SERVER["folder"])
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
-    """Let one process run all tests that share a fixture: what they share is then started once.
-
-    It matters where tests run side by side (`pytest -n 3 --dist loadgroup`).
-    """
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        scopes = {name: found[-1].scope for name, found in item._fixtureinfo.name2fixturedefs.items()}
-        group = next((name for name in ("stack", "mariadb") if name in scopes), None)
-        if group is None and "module" in scopes.values():
-            group = item.path.name
-        if group is not None:
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """What may be skipped on a laptop fails in CI."""
