@@ -16,6 +16,8 @@ from weakref import WeakKeyDictionary
 from celery import current_task
 from celery.result import AsyncResult, GroupResult, ResultSet
 
+from tasks.results import PatientConsumer
+
 PRINTED = "PRINTED"  # the state that carries lines; Flower, which goes by events, does not see it
 BROUGHT_ALONG = 20  # lines a message
 
@@ -100,7 +102,12 @@ def watch(result: AsyncResult | GroupResult | ResultSet, timeout: float = 600) -
 
     for _ in range(len(_others)):
         receive(_others.popleft())
-    return result.get(timeout=timeout, on_message=receive), lines
+    try:
+        return result.get(timeout=timeout, on_message=receive), lines
+    finally:
+        consumer = getattr(result.backend, "result_consumer", None)
+        if isinstance(consumer, PatientConsumer):  # and the task did not run here, eagerly
+            consumer.read_what_has_come(receive)
 
 
 _others: deque[dict[str, Any]] = deque(maxlen=10_000)

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,6 +27,7 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
     outage in a second.
     """
 
+    on_message: Callable[[dict[str, Any]], None] | None
     _away_since: float | None = None  # on time.monotonic(); None: connected
 
     def drain_events(self, timeout: float | None = None) -> None:
@@ -45,6 +46,26 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
             raise
         except (OperationalError, *self._connection_errors) as error:
             self._wait(error.__cause__ or error, timeout)
+
+    def read_what_has_come(self, on_message: Callable[[dict[str, Any]], None]) -> None:
+        """Hand on the messages that have arrived by now.
+
+        `get` reads none of them if it finds the result stored already; what a task printed came before its result.
+        """
+        before, self.on_message = self.on_message, on_message
+        try:
+            with self._locked():
+                pubsub = self._pubsub
+                if self._away_since is not None or pubsub is None or pubsub.connection is None:
+                    return
+                # Not get_message(): of a group, each member has two results here; its channel counts as left with one.
+                while pubsub.connection.can_read() and (said := pubsub.parse_response(block=False)) is not None:
+                    if (message := pubsub.handle_message(said)) and message["type"] == "message":
+                        self.on_state_change(self._decode_result(message["data"]), message)
+        except (OperationalError, RedisError) as error:
+            log.debug("could not read what has come: %s", error)
+        finally:
+            self.on_message = before
 
     def cancel_for(self, task_id: str) -> None:
         """Receive no more of a task; without an answer of Redis, for a subscription goes with its connection.

@@ -114,6 +114,18 @@ for result in (letters, numbers):
     assert [line for line in on_the_stack(stack, code) if line.startswith("{")] == ["{'Letter'}", "{'Number'}"]
 
 
+def test_lines_of_tasks_that_are_done_before_anybody_watches_are_shown(stack):
+    """On a busy machine, a producer comes late to its `watch`: the results are stored by then."""
+    code = """
+from celery import group
+from tasks import print_letters, watch
+one, two = print_letters.delay(0.0), group([print_letters.s(0.0)] * 2).delay()
+while not (one.ready() and two.ready()): pass
+print(*(len(watch(result)[1]) for result in (one, two)))
+"""
+    assert on_the_stack(stack, code)[-1] == "5 10"
+
+
 def test_chain_may_add_an_argument_in_front(stack):
     code = """
 from celery import chain
