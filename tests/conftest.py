@@ -15,6 +15,7 @@ import interlock
 from workers import redis_server
 
 SERVER = {}
+FOLDER = "INTERLOCK_TEST_FOLDER"  # where tests run side by side: in here, each of the processes has a folder of its own
 collect_ignore = (
     [] if os.environ.get("INTERLOCK_TEST_ENGINE") else ["deploy"]
 )  # these run on an engine: make test-compose
@@ -30,9 +31,11 @@ def pytest_configure(config):
     Where tests run side by side (`pytest -n`), each process that runs some of them has a server of its own.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs us in the background has it ignored
-    if getattr(config.option, "dist", "no") != "no":
-        return  # this process only hands the tests out
-    folder = Path(tempfile.mkdtemp(prefix="interlock-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="interlock-tests-", dir=os.environ.get(FOLDER)))
+    if getattr(config.option, "dist", "no") != "no":  # this process only hands the tests out
+        SERVER.update(folder=folder)
+        os.environ[FOLDER] = str(folder)
+        return
     port, path = redis_server.free_port(), Path(server_binary())
     if VARIABLE in os.environ:  # local stacks find it first, too
         (folder / "bin").mkdir()
@@ -44,11 +47,12 @@ def pytest_configure(config):
 
 
 def pytest_unconfigure(config):
-    if SERVER:
+    if "child" in SERVER:
         interlock.close()  # what tests of threads left held
         SERVER["child"].ask_to_stop()
         SERVER["child"].stop(5)
-        shutil.rmtree(SERVER["folder"])
+    if SERVER:  # with the folders of the processes that were interrupted
+        shutil.rmtree(SERVER["folder"], ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True)
