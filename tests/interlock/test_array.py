@@ -116,7 +116,7 @@ def test_what_is_written_under_the_lock_is_seen_when_it_is_released():
 
 
 def test_arrays_and_values_of_one_lock_are_stored_together_or_not_at_all():
-    lock = interlock.Lock()
+    lock = interlock.Lock(linger=0)  # its release tells at once, also where the way to Redis is slow
     array, value = interlock.Array("i", 2, lock=lock), interlock.Value("i", 0, lock=lock)
     with lock:
         array[0] = value.value = 1
