@@ -1,11 +1,11 @@
-# make demo: every program of the tutorial, once.  make up: the stack until Ctrl-C.  make test: all tests.
+# make demo: every program of the tutorial, once.  make up: the stack until Ctrl-C.  make test: the tests.
 # Needs Python 3.11 or later, and nothing else: the rest goes into .venv.  Another Python: make demo PYTHON=python3.12
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 ENGINE ?= .engine
 
-.PHONY: demo up status test test-compose bench bench-counter lesson picture screenshots lint install install-dev clean
+.PHONY: demo up status test test-long test-compose bench bench-counter lesson picture screenshots lint install install-dev clean
 
 install:
 	@$(PYTHON) deploy/install.py $(VENV) requirements.txt
@@ -22,8 +22,15 @@ up: install
 status: install
 	@$(BIN)/python -m workers status
 
+# Most tests wait, so three processes share them out: each begins with a third, so that tests which share a stack or a worker
+# stay together (xdist's loadgroup groups nothing under pytest 9.2), then takes from the others. A part: make test ARGS=tests/aio
+# On another server than the embedded one, which local stacks then use too: INTERLOCK_TEST_SERVER=/usr/bin/redis-server make test
 test: install-dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not long" -n 3 --dist worksteal $(ARGS)
+
+# What repeats a test twenty times, tries faults at random, checks the model of the protocol or runs the measurements.
+test-long: install-dev
+	@$(BIN)/python -m pytest -m long $(ARGS)
 
 # The compose file, on a Docker engine of its own (Debian, as root; what the engine keeps goes into $(ENGINE)).
 test-compose: install-dev

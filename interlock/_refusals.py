@@ -13,17 +13,18 @@ from interlock.errors import RefusedError, UnreachableError
 # The words that such errors begin with, and what helps.
 HEALING = {
     "BUSY": "wait until the script that runs there ends, or end it with SCRIPT KILL",
-    "CLUSTERDOWN": "start the nodes of the Cluster that are down",
-    "LOADING": "wait until it has read its file",
-    "MASTERDOWN": "it is a replica: start its primary, or use its primary's address",
+    "CLUSTERDOWN": "start the missing nodes: `redis-cli --cluster check` names them",
+    "LOADING": "wait until it has read its data",
+    "MASTERDOWN": "it is a replica without its master: start that one, or use its address",
     "MISCONF": "its log says why it cannot write to its disk: make room there, or mend what it names",
-    "NOREPLICAS": "start its replicas, or lower min-replicas-to-write",
-    "OOM": "free memory there, or raise maxmemory",
-    "READONLY": "it is a replica: use its primary's address",
+    "NOREPLICAS": "start its replicas, or lower its min-replicas-to-write",
+    "OOM": "it is full: raise its maxmemory, or delete what nobody needs",
+    "READONLY": "it is a replica: use its master's address",
     "TRYAGAIN": "wait until the Cluster has moved the slot",
 }
 REPEATS = (0.05, 0.1, 0.2)  # seconds before each repetition of a call that was refused, until its caller hears of it
-_word = re.compile(rf"(?:^|[\s:]-)({'|'.join(HEALING)})\s")  # before Redis 7, within what a script says
+# At the beginning; before Redis 7, within what a script says; in a pipeline, behind redis-py's own words.
+_word = re.compile(rf"(?:^|[\s:]-|error: )({'|'.join(HEALING)})\s")
 NOT_ALLOWED = re.compile(r"NOPERM|no permissions|ACL failure|user executing the script", re.IGNORECASE)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import redis
 
 from interlock._arguments import checked_prefix
+from interlock._refusals import HEALING, word_of
 from interlock._text import one_line
 
 DEFAULT_URL = "redis://127.0.0.1:6390/0"
@@ -54,16 +55,9 @@ def masked(address: str) -> str:
     return f"{scheme}{slashes}{user}{colon}{'***' if colon else ''}@{tail}"
 
 
-REMEDIES = {  # what a server says that cannot serve as it is -> what to do about it; no other address helps
-    r"'maxmemory'|^OOM": "it is full: raise its maxmemory, or delete what nobody needs",
-    r"loading the dataset": "wait until it has read its data",
+REMEDIES = {  # what else a server says that no other address helps with -> what to do about it
     r"max number of clients": "raise its maxclients, or end some of its clients",
-    r"^MISCONF": "it cannot write to its disk: its log says why",
-    r"^NOREPLICAS": "start its replicas, or lower its min-replicas-to-write",
-    r"read only replica|^READONLY": "it is a replica: use its master's address",
-    r"Link with MASTER is down": "it is a replica without its master: start that one",
-    r"^CLUSTERDOWN|cluster is down|slot not served": "start the missing nodes: `redis-cli --cluster check` names them",
-    r"busy running a script|^BUSY": "a script keeps it: wait for its end, or send SCRIPT KILL",
+    r"cluster is down|slot not served": HEALING["CLUSTERDOWN"],
     r"no permissions|^NOPERM": "give its user that right with ACL SETUSER, or use another user",
 }
 
@@ -81,7 +75,8 @@ def unreachable(where: str, error: object, remedy: str = "", *, given: bool = Fa
     reason = " ".join(str(error).partition(" : <")[0].split()).rstrip(".")  # Sentinel's go on with how it was asked
     if "HELLO must be called" in reason or reason == "Authentication required":
         reason = "it wants a password"
-    known = next((remedy for said, remedy in REMEDIES.items() if re.search(said, reason)), None)
+    known = HEALING.get(word_of(error) or "")
+    known = known or next((remedy for said, remedy in REMEDIES.items() if re.search(said, reason)), None)
     if known or isinstance(error, redis.ResponseError | redis.AuthenticationError):
         allowed = "pass a client that it allows" if given else "set REDIS_URL to what it allows"
         return f"Redis at {where} ({source}) refuses: {reason}; {known or allowed}"

@@ -1,6 +1,5 @@
 """Tasks wait through an outage of Redis, as whoever waits for their results does."""
 
-import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,26 +8,16 @@ import redis
 from celery.exceptions import BackendStoreError
 from kombu.exceptions import OperationalError
 
+from interlock._refusals import word_of
+
 Answer = TypeVar("Answer")
 OUTAGE_MAX = 30.0  # seconds: a server that is started again reads its log in less
 ATTEMPT_EVERY = 0.5  # seconds
 
-PASSING = re.compile(
-    r"(^|error: |-)(OOM|MISCONF|READONLY|NOREPLICAS|LOADING|BUSY|TRYAGAIN|CLUSTERDOWN|MASTERDOWN)\b"
-)  # at the beginning of what Redis says; redis-py and scripts put words of their own in front
-PASSING_TYPES = (
-    redis.exceptions.OutOfMemoryError,  # redis-py takes the code off the texts of these
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.TryAgainError,
-    redis.exceptions.ClusterDownError,
-)
-
 
 def refused_for_now(error: BaseException) -> bool:
     """Whether Redis refused with a reason that passes: it is full, loads its data, has no replica, or is busy."""
-    if not isinstance(error, redis.ResponseError):
-        return False
-    return isinstance(error, PASSING_TYPES) or bool(PASSING.search(str(error)))
+    return word_of(error) is not None
 
 
 def heals(error: BaseException) -> bool:

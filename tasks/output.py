@@ -17,6 +17,7 @@ from celery import current_task
 from celery.result import AsyncResult, GroupResult, ResultSet
 
 from interlock._text import one_line
+from tasks.results import PatientConsumer
 
 PRINTED = "PRINTED"  # the state that carries lines; Flower, which goes by events, does not see it
 BROUGHT_ALONG = 20  # lines a message
@@ -111,7 +112,12 @@ def watch(result: AsyncResult | GroupResult | ResultSet, timeout: float = 600) -
 
     for _ in range(len(_others)):
         receive(_others.popleft())
-    return result.get(timeout=timeout, on_message=receive), lines
+    try:
+        return result.get(timeout=timeout, on_message=receive), lines
+    finally:
+        consumer = getattr(result.backend, "result_consumer", None)
+        if isinstance(consumer, PatientConsumer):  # and the task did not run here, eagerly
+            consumer.read_what_has_come(receive)
 
 
 _others: deque[dict[str, Any]] = deque(maxlen=10_000)

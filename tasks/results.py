@@ -4,7 +4,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -32,6 +32,7 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
     """
 
     _pubsub: Any = None
+    on_message: Callable[[dict[str, Any]], None] | None
     _away_since: float | None = None  # on time.monotonic(); None: connected
 
     def drain_events(self, timeout: float | None = None) -> None:
@@ -50,6 +51,26 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
             raise
         except (OperationalError, *self._connection_errors) as error:
             self._wait(error.__cause__ or error, timeout)
+
+    def read_what_has_come(self, on_message: Callable[[dict[str, Any]], None]) -> None:
+        """Hand on the messages that have arrived by now.
+
+        `get` reads none of them if it finds the result stored already; what a task printed came before its result.
+        """
+        before, self.on_message = self.on_message, on_message
+        try:
+            with self._locked():
+                pubsub = self._pubsub
+                if self._away_since is not None or pubsub is None or pubsub.connection is None:
+                    return
+                # Not get_message(): of a group, each member has two results here; its channel counts as left with one.
+                while pubsub.connection.can_read() and (said := pubsub.parse_response(block=False)) is not None:
+                    if (message := pubsub.handle_message(said)) and message["type"] == "message":
+                        self.on_state_change(self._decode_result(message["data"]), message)
+        except (OperationalError, RedisError) as error:
+            log.debug("could not read what has come: %s", error)
+        finally:
+            self.on_message = before
 
     def cancel_for(self, task_id: str) -> None:
         """Receive no more of a task; without an answer of Redis, for a subscription goes with its connection.
@@ -140,7 +161,7 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any
     ) -> Any:
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
-        encoded = self._encoded({"status": state, **meta, "task_id": task_id})  # in this order: STORE looks at the first
+        encoded = self._encoded({"status": state, **meta, "task_id": task_id})  # STORE looks at what is first
         if len(encoded) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("the result is too large for Redis", state=state, task_id=task_id)
         if self._script is None:

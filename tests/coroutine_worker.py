@@ -36,7 +36,7 @@ def coroutine_worker(tmp_path, concurrency=1000, **more):
         )  # fmt: skip
     process.log = log.read_text
     try:
-        wait_until(lambda: alive.exists() or process.poll() is not None, within=60, what="the worker")
+        wait_until(lambda: alive.exists() or process.poll() is not None, what="the worker")
         assert process.poll() is None, process.log()
         process.alive_file = alive
         yield process

@@ -73,7 +73,7 @@ def running():
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
-            wait_until(lambda: _answers(port) or process.poll() is not None, within=60, what="the start of MariaDB")
+            wait_until(lambda: _answers(port) or process.poll() is not None, what="the start of MariaDB")
             assert process.poll() is None, (folder / "log").read_text()[-2000:]
             yield f"mysql://{USER}:{QUOTED}@127.0.0.1:{port}/{DATABASE}"
         finally:

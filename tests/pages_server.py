@@ -87,7 +87,9 @@ class PagesServer:
             self.inside -= 1
 
     async def _page(self, request):
-        """A page that takes as long as is asked for."""
+        """A page that takes as long as is asked for, after as many as are asked for have been under way at once."""
+        while self.most < int(request.query.get("at_once", 0)):
+            await asyncio.sleep(0.005)
         await asyncio.sleep(float(request.query.get("delay", 0)))
         headers = {"Set-Cookie": "seen=1"} | ({"Connection": "close"} if "close" in request.query else {})
         return web.Response(text=f"page {request.match_info['number']}", headers=headers)
@@ -187,7 +189,7 @@ async def no_end_of_headers(writer):
     while True:
         writer.write(b"X: y\r\n")
         await writer.drain()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)  # aiohttp reads 128 lines
 
 
 async def one_byte_at_a_time(writer):

@@ -25,6 +25,8 @@ from redis.retry import Retry
 import interlock
 
 SESSIONS, PARTIES = 3, 5  # two sessions have two parties each
+PATIENCE = 60.0  # seconds until a call counts as lost: a busy machine is slow
+PATIENCE_WITH_A_TWIN = 8.0  # where some calls are lost, and each of these is waited for
 RUN = settings(
     derandomize=True, deadline=None, database=None, max_examples=25, stateful_step_count=30, print_blob=False,
     report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
@@ -71,7 +73,7 @@ class Party:
     def answer(self):
         """What the call returned, or the type of what it raised, once it has come back."""
         try:
-            answer = self._answers.get(timeout=5)
+            answer = self._answers.get(timeout=PATIENCE)
         except queue.Empty:
             raise AssertionError(f"{self} waits, and should not") from None
         self.busy = False
@@ -104,7 +106,7 @@ class Machine(RuleBasedStateMachine):
 
     def waits(self, party, shown):
         """Its call is under way and in the queue, as `shown` says: it did not come back."""
-        wait_until(lambda: party.has_answer or shown())
+        wait_until(lambda: party.has_answer or shown(), within=PATIENCE)
         assert not party.has_answer, f"{party} does not wait: {party.answer()!r}"
 
     @invariant()
@@ -120,7 +122,7 @@ class Machine(RuleBasedStateMachine):
         raise NotImplementedError
 
     def teardown(self):
-        wait_until(self._all_came_back)
+        wait_until(self._all_came_back, within=PATIENCE)
         self.unlink()
         for party in self.parties:
             party.end()
@@ -156,5 +158,7 @@ def run(machine, *arguments, twin=None):
     with ExitStack() as stack:
         if twin is not None:
             stack.enter_context(twins.in_force(twin))
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            patch.setitem(globals(), "PATIENCE", PATIENCE_WITH_A_TWIN)
             stack.enter_context(pytest.raises((AssertionError, FlakyFailure)))
         run_state_machine_as_test(lambda: machine(*arguments), settings=RUN if twin is None else SEARCH)

@@ -35,7 +35,7 @@ def test_shell_commands_exist(stack):
         if line
     ]
     assert commands[:2] == ["make demo", "make test"]
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     for command in commands:
         words = command.split()
         if words[0] in ("cp", "docker", "set"):

@@ -20,7 +20,7 @@ from tasks.settings import AIO, CPU, IO
 from workers import redis_server
 from workers.stack import flower_port
 
-ANSWER_WITHIN = 0.4  # seconds for workers to answer: those that are known are not waited for longer than they need
+ANSWER_WITHIN = 1.0  # seconds for workers to answer; those that are known are not waited for longer than they need
 SHOWN_MAX = 10  # running tasks, and locks in use
 
 

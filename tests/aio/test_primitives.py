@@ -165,7 +165,9 @@ def test_thousand_coroutines_wait_on_one_lock_with_few_connections(client):
         before = int(client.info("clients")["connected_clients"])
         await lock.acquire()
         tasks = [asyncio.create_task(enter()) for _ in range(1000)]
-        await until(lambda: enough(lock), within=30)
+        await until(
+            lambda: enough(lock),
+        )
         assert int(client.info("clients")["connected_clients"]) - before < 40
         await lock.release()
         await asyncio.gather(*tasks)
@@ -403,7 +405,7 @@ def test_items_go_between_coroutines_and_threads_in_order():
 
         _, got = await asyncio.gather(produce(), asyncio.to_thread(consume))
         assert got == list(range(10))
-        await asyncio.wait_for(jobs.join(), 5)
+        await asyncio.wait_for(jobs.join(), 60)
         assert (await jobs.qsize(), await jobs.empty(), await jobs.full(), jobs.maxsize) == (0, True, False, 2)
         jobs.close()
         with pytest.raises(ValueError, match="closed"):

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from xml.etree import ElementTree
 
+import pytest
+
 from bench import counter_turns, picture
 from bench.locks import LOCKS
 from workers.children import ROOT
@@ -21,6 +23,7 @@ if __name__ == "__main__": sys.exit(__main__.main(["--quick"]))
 """
 
 
+@pytest.mark.long
 def test_quick_run_measures_every_lock():
     said = subprocess.run(
         [sys.executable, "-m", "bench", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
@@ -31,6 +34,7 @@ def test_quick_run_measures_every_lock():
     assert "left out" not in said.stdout.lower()
 
 
+@pytest.mark.long
 def test_lock_that_does_nothing_is_told(tmp_path):
     """Spawned processes import the twin too."""
     (tmp_path / "nothing.py").write_text(NOTHING)
@@ -56,6 +60,7 @@ if __name__ == "__main__": sys.exit(counter.main(["--quick"]))
 """
 
 
+@pytest.mark.long
 def test_quick_run_of_the_counter_ends_at_zero_in_every_row():
     said = subprocess.run(
         [sys.executable, "-m", "bench.counter", "--quick"],
@@ -66,6 +71,7 @@ def test_quick_run_of_the_counter_ends_at_zero_in_every_row():
         assert case.name in said.stdout
 
 
+@pytest.mark.long
 def test_counter_without_a_lock_is_told(tmp_path):
     """It loses updates, and does not end at 0."""
     (tmp_path / "unlocked.py").write_text(COUNTED)

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from workers.children import ROOT
 from workers.programs import PROGRAMS
 
@@ -18,6 +20,7 @@ def start(tmp_path, **variables):
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_two_demos_at_once_on_one_redis_pass_and_leave_nothing(client, tmp_path):
     client.set("of somebody else", "kept")
     demos = [start(tmp_path / name, REDIS_URL=os.environ["REDIS_URL"]) for name in ("first", "second")]
@@ -40,7 +43,7 @@ def test_two_demos_at_once_on_one_redis_pass_and_leave_nothing(client, tmp_path)
 
 def test_demo_without_redis_at_its_url_is_one_line(tmp_path):
     demo = start(tmp_path, REDIS_URL="redis://127.0.0.1:1/0")
-    output, _ = demo.communicate(timeout=60)
+    output, _ = demo.communicate(timeout=90)
     assert demo.returncode == 1
     assert "error: no Redis answers at redis://127.0.0.1:1/0" in output
     assert "Traceback" not in output

@@ -1,10 +1,11 @@
-"""Each example as a user runs it, on the local stack; the race and the locks twenty times."""
+"""Each example as a user runs it, on the local stack; with `make test-long`, the race and the locks twenty times."""
 
 import re
 import subprocess
 import sys
 
 import pytest
+from repeated import turns
 
 from workers.children import ROOT
 from workers.programs import PROGRAMS
@@ -40,14 +41,14 @@ def test_semaphore_lets_three_in(stack):
     assert re.search(r"Final shared resource: \[", said.stdout)
 
 
-@pytest.mark.parametrize("turn", range(20))
+@pytest.mark.parametrize("turn", turns(20))
 def test_race_loses_updates(stack, turn):
     said = run(stack, "race_condition", "2000")
     assert said.returncode == 0, said.stdout + said.stderr
     assert re.search(r"Final value of shared_variable: -?\d+\n", said.stdout)
 
 
-@pytest.mark.parametrize("turn", range(20))
+@pytest.mark.parametrize("turn", turns(20, quickly=2))
 def test_counter_under_the_lock_ends_at_zero(stack, turn):
     said = run(stack, "lock" if turn % 2 else "shared_value", "150")
     assert said.returncode == 0, said.stdout + said.stderr
@@ -66,7 +67,7 @@ def test_program_without_redis_is_one_line(stack, program):
     env = {**stack.env, "REDIS_URL": "redis://127.0.0.1:1/0"}
     said = subprocess.run(
         [sys.executable, "-m", f"examples.{program}"],
-        cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60,
+        cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert said.returncode == 1
     (line,) = [line for line in said.stderr.splitlines() if line.startswith("error:")]
@@ -113,11 +114,23 @@ for result in (letters, numbers):
     assert [line for line in on_the_stack(stack, code) if line.startswith("{")] == ["{'Letter'}", "{'Number'}"]
 
 
+def test_lines_of_tasks_that_are_done_before_anybody_watches_are_shown(stack):
+    """On a busy machine, a producer comes late to its `watch`: the results are stored by then."""
+    code = """
+from celery import group
+from tasks import print_letters, watch
+one, two = print_letters.delay(0.0), group([print_letters.s(0.0)] * 2).delay()
+while not (one.ready() and two.ready()): pass
+print(*(len(watch(result)[1]) for result in (one, two)))
+"""
+    assert on_the_stack(stack, code)[-1] == "5 10"
+
+
 def test_chain_may_add_an_argument_in_front(stack):
     code = """
 from celery import chain
 from tasks import count_primes, print_square
-print(chain(count_primes.s(0, 10), print_square.s(0.1))().get(timeout=30)["square"])
+print(chain(count_primes.s(0, 10), print_square.s(0.1))().get(timeout=90)["square"])
 """
     assert on_the_stack(stack, code) == ["16"]
 

@@ -10,6 +10,7 @@ import hosts
 import pytest
 import redis
 from peers import wait_until
+from servers import server_binary
 
 from workers import redis_server
 from workers.children import ROOT, Child
@@ -26,7 +27,7 @@ class TwoHosts:
 
     def __init__(self, exits, folder):
         port = redis_server.free_port()
-        self.children = [redis_server.start(folder, port, redis_server.wheel_binary())]
+        self.children = [redis_server.start(folder, port, server_binary())]
         exits.callback(self.stop)
         self.env = {**os.environ, "REDIS_URL": f"redis://127.0.0.1:{port}/0"}
         self.hosts = {}
@@ -54,7 +55,7 @@ class TwoHosts:
             self.children.append(Child(queue, command, folder / f"{queue}.log", variables))
         for child in self.children[1:]:
             alive = folder / f"{child.name}.alive"
-            wait_until(lambda alive=alive, child=child: alive.exists() or not child.running, within=60)
+            wait_until(lambda alive=alive, child=child: alive.exists() or not child.running)
             assert child.running, child.ending()
 
     def stop(self):

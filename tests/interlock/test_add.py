@@ -121,7 +121,7 @@ def test_who_lingers_and_never_pauses_sees_in_the_end_what_is_added():
 
     looking = threading.Thread(target=look)
     looking.start()
-    wait_until(lambda: len(seen) > 100, within=5, what="its looks")
+    wait_until(lambda: len(seen) > 100, what="its looks")
     other.add(1)
     looking.join(5)
     assert not looking.is_alive()

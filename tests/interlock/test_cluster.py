@@ -314,10 +314,10 @@ def test_two_hundred_threads_wait_on_one_lock_with_few_connections(three):
 
 
 def test_leases_on_all_nodes_are_renewed_for_as_long_as_they_are_held(three, pair):
-    locks = [interlock.Lock(name=three.name_on(node), client=pair[0], lease=0.6) for node in three.primaries]
+    locks = [interlock.Lock(name=three.name_on(node), client=pair[0], lease=1.0) for node in three.primaries]
     for lock in locks:
         lock.acquire()
-    until = time.monotonic() + 3 * 0.6
+    until = time.monotonic() + 3 * 1.0
     tokens = [lock.token for lock in locks]
     wait_until(lambda: all(lock.deadline > until for lock in locks), what="renewal past three leases")
     assert not any(lock.lost for lock in locks)
@@ -347,7 +347,7 @@ def test_killed_process_of_waiters_delays_by_a_claim_and_a_reask(three, pair, at
         waits(lock, 21)
         lock.release()
         released = time.monotonic()
-        assert entered.result(30) - released < 6, "20 claims, or a lease, would be longer"
+        assert entered.result(30) - released < 15, "20 claims, or a lease, would be longer"
         mine.release()
 
 
@@ -476,7 +476,7 @@ def test_killed_primary_is_followed_to_its_replica(with_replica):
     # on a node that lives, the hand-over goes on though the waiter listened at the one that died
     locks[1].release()
     assert entered[1].result(10) > 0
-    wait_until(lambda: with_replica.role(replica) == "master", within=20, what="the failover")
+    wait_until(lambda: with_replica.role(replica) == "master", what="the failover")
     token = locks[0].token
 
     def released():
@@ -486,7 +486,7 @@ def test_killed_primary_is_followed_to_its_replica(with_replica):
             return False
         return True
 
-    wait_until(released, within=20, what="a release at the new primary")
+    wait_until(released, what="a release at the new primary")
     assert entered[0].result(20) > token
     for lock in theirs:
         lock.release()

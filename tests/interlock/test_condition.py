@@ -34,7 +34,7 @@ def start_in_order(condition, context, marks):
     for mark in marks:
         processes.append(context.Process(target=wait_and_note, args=(condition, mark)))
         processes[-1].start()
-        wait_until(lambda: waiting(condition) == len(processes), within=30, what="the wait of a process")
+        wait_until(lambda: waiting(condition) == len(processes), what="the wait of a process")
     return processes
 
 
@@ -116,7 +116,7 @@ def test_notified_waiter_that_is_killed_passes_the_notification_on(client, twin)
             first.kill()
             first.join()
         try:
-            wait_until(lambda: client.llen("entered"), within=8, what="the second's wake-up")
+            wait_until(lambda: client.llen("entered"), within=60 if twin is None else 8, what="the second's wake-up")
             entered = client.lrange("entered", 0, -1)
         except AssertionError:
             entered = []
@@ -163,10 +163,10 @@ def test_notification_that_is_sent_twice_wakes_one(client, twin):
 def test_waiter_that_was_stopped_while_it_was_notified_is_woken_when_it_goes_on(client, twin):
     condition = interlock.Condition()
     with peers(wait_and_note, [(condition, "a")], twin) as (process,):
-        wait_until(lambda: waiting(condition) == 1, within=30)
+        wait_until(lambda: waiting(condition) == 1)
         os.kill(process.pid, signal.SIGSTOP)
         alive = f"interlock:{{{condition.name}}}:alive:*"
-        wait_until(lambda: not list(client.scan_iter(alive)), within=15, what="its silence")
+        wait_until(lambda: not list(client.scan_iter(alive)), what="its silence")
         with condition:
             condition.notify()
         assert waiting(condition) == 0, "passed over: it might be dead"
@@ -184,7 +184,7 @@ def test_wait_that_redis_refuses_to_end_leaves_nobody_behind(client):
     full.start()
     try:
         with pytest.raises(redis.ResponseError, match="maxmemory"):
-            condition.wait(timeout=0.8)
+            condition.wait(timeout=2)
     finally:
         full.join()
         client.config_set("maxmemory", "0")
@@ -263,14 +263,14 @@ def test_interrupted_wait_has_the_lock_again_as_often_as_before():
 
 
 def test_wait_that_is_interrupted_while_it_queues_for_the_lock_leaves_nobody_behind(client):
-    condition = interlock.Condition(interlock.Lock(lease=2.0))
+    condition = interlock.Condition(interlock.Lock(lease=8.0))
     other = interlock.Lock(name=condition._lock.name, client=client)
     condition.acquire()
-    interrupt_after(0.9)
+    interrupt_after(3)
     taken = threading.Timer(0.1, other.acquire)
     taken.start()
     with pytest.raises(KeyboardInterrupt):
-        condition.wait(timeout=0.4)
+        condition.wait(timeout=1.5)
     taken.join()
     assert condition._session.standing.waits == {}
     other.break_lock()
@@ -339,11 +339,11 @@ def test_notification_whose_claim_ran_out_goes_to_the_next_waiter_of_the_process
 def test_inspect_lists_who_waits_for_a_condition_and_lives(client):
     condition = interlock.Condition()
     with peers(wait_and_note, [(condition, "a")]) as (process,):
-        wait_until(lambda: waiting(condition) == 1, within=30)
+        wait_until(lambda: waiting(condition) == 1)
         found = {(each.kind, each.name): each for each in interlock.inspect()}
         assert str(process.pid) in found["Condition", condition.name].waiters[0]
         assert found["RLock", condition._lock.name].holders == ()
         process.kill()
         process.join()
-        wait_until(lambda: waiting(condition) == 0, within=10, what="the end of its signs of life")
+        wait_until(lambda: waiting(condition) == 0, what="the end of its signs of life")
         assert not any(each.kind == "Condition" for each in interlock.inspect())

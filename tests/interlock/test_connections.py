@@ -14,6 +14,7 @@ import pytest
 import redis
 from peers import listening, wait_until
 from proxy import Proxy
+from servers import server_binary
 
 import interlock
 from interlock._session import session
@@ -49,7 +50,7 @@ def test_unix_socket_carries_locks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("unix")
     path = folder / "socket"
     command = [
-        redis_server.wheel_binary(), "--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--save", "",
+        server_binary(), "--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--save", "",
     ]  # fmt: skip
     child = Child("redis", command, folder / "log", {})
     try:
@@ -139,7 +140,7 @@ def test_master_that_was_made_a_replica_is_left_for_who_has_its_address_now(tmp_
     try:
         for port in ports:
             (tmp_path / str(port)).mkdir()
-            children.append(redis_server.start(tmp_path / str(port), port, redis_server.wheel_binary()))
+            children.append(redis_server.start(tmp_path / str(port), port, server_binary()))
         first, second = (redis.Redis(port=port, decode_responses=True) for port in ports)
         first.config_set("repl-diskless-sync-delay", 0)
         second.replicaof("127.0.0.1", ports[0])

@@ -6,7 +6,6 @@ import os
 import pickle
 import signal
 import threading
-import time
 
 import peers as peers_module
 import pytest
@@ -46,10 +45,8 @@ def test_set_wakes_the_waiters_of_several_processes(client, start_method):
     event = Event()
     with peers(wait_for, [(event, 30)] * 3) as processes:
         waiting(event, 3)
-        began = time.monotonic()
         event.set()
-        joined(processes)
-        assert time.monotonic() - began < 15
+        joined(processes, within=25)
     assert client.lrange("waited", 0, -1) == ["True"] * 3
     assert event.is_set()
     assert event.wait()

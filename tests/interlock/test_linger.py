@@ -89,7 +89,7 @@ def test_lock_that_is_used_often_lingers(client):
     for _ in range(100):
         with lock:
             pass
-    assert 2 * _station.OFTEN < scripts_called(client) - before < 100, "a strict one calls 200"
+    assert scripts_called(client) - before < 100, "a strict one calls 200"
 
 
 def test_lock_behind_a_slow_network_lingers_as_soon_as_somebody_comes_back(client):
@@ -113,7 +113,7 @@ def test_lock_that_is_used_often_no_more_is_strict_again():
     for _ in range(20):
         with lock:
             pass
-    wait_until(lambda: other.acquire(blocking=False), within=2, what="its end of lingering")
+    wait_until(lambda: other.acquire(blocking=False), what="its end of lingering")
     other.release()
     time.sleep(2 * _station.IDLE)  # the time is what is tested
     with lock:
@@ -140,7 +140,7 @@ def test_idle_lock_is_given_back(client):
     lock = interlock.Lock(linger=0.02)
     with lock:
         pass
-    wait_until(lambda: not interlock.Lock(name=lock.name, client=client).locked(), within=5, what="its return")
+    wait_until(lambda: not interlock.Lock(name=lock.name, client=client).locked(), what="its return")
 
 
 def test_other_process_that_asks_has_it_soon_though_it_is_used_all_the_time():
@@ -156,9 +156,7 @@ def test_other_process_that_asks_has_it_soon_though_it_is_used_all_the_time():
     other = lock_of_its_own(lock.name)
     try:
         for _ in range(5):
-            began = time.monotonic()
-            assert other.acquire(timeout=5)
-            assert time.monotonic() - began < 2.0, "the linger time, a section, and a busy machine"
+            assert other.acquire(timeout=15), "far less than the lease"
             other.release()
     finally:
         over.set()
@@ -167,8 +165,8 @@ def test_other_process_that_asks_has_it_soon_though_it_is_used_all_the_time():
 
 def test_lock_that_others_wait_for_from_the_start_is_given_back_as_soon_as_nobody_uses_it():
     """Though its linger time is not over."""
-    first = interlock.Lock(linger=10)
-    second, third = (lock_of_its_own(first.name, linger=10) for _ in range(2))
+    first = interlock.Lock(linger=10, lease=120)
+    second, third = (lock_of_its_own(first.name, linger=10, lease=120) for _ in range(2))
     threads, left = [], []
 
     def use(lock):
@@ -183,7 +181,7 @@ def test_lock_that_others_wait_for_from_the_start_is_given_back_as_soon_as_nobod
             wait_until(lambda: len(first.statistics().waiters) == len(threads))
     for thread in threads:
         thread.join()
-    assert left[1] - left[0] < 3, "a quarter of the lease, 7.5 s, is how long it may linger"
+    assert left[1] - left[0] < 9, "10 s is how long it may linger"
 
 
 def test_other_process_that_only_tries_has_it_in_the_end():
@@ -192,7 +190,7 @@ def test_other_process_that_only_tries_has_it_in_the_end():
     other = lock_of_its_own(lock.name)
     with lock:
         assert not other.acquire(blocking=False)
-    wait_until(lambda: other.acquire(blocking=False), within=5, what="a try that succeeds")
+    wait_until(lambda: other.acquire(blocking=False), within=9, what="a try that succeeds")
     other.release()
 
 
@@ -216,7 +214,7 @@ def test_who_waits_for_one_that_is_inside_gets_it_at_its_release():
 @pytest.mark.parametrize("broken", [False, True])
 def test_nobody_enters_with_less_than_a_third_of_the_lease_to_run(client, monkeypatch, broken):
     """The heartbeat is silent, as when one C call holds the interpreter: the next section asks first."""
-    lock = interlock.Lock(lease=1.5, linger=0.02)
+    lock = interlock.Lock(lease=4.5, linger=0.02)
     lock.acquire()
     monkeypatch.setattr(session(None).heartbeat, "_beat", lambda: None)
     with no_look(monkeypatch):
@@ -224,7 +222,7 @@ def test_nobody_enters_with_less_than_a_third_of_the_lease_to_run(client, monkey
         station = lock._station
         if broken:
             station.good_until = float("inf")
-        time.sleep(1.1)  # the time is what is tested
+        time.sleep(3.1)  # the time is what is tested
         before = scripts_called(client)
         with lock:
             asked = scripts_called(client) > before
@@ -357,7 +355,7 @@ def test_counter_is_not_exact_when_two_hold(twin):
 def count_and_say(value, times):
     with plain() as note:
         note.incr("ready")
-        wait_until(lambda: int(note.get("ready")) == 3, within=60)
+        wait_until(lambda: int(note.get("ready")) == 3)
     count(value, times, 1)
 
 
@@ -677,7 +675,7 @@ def stop_in_a_section(value):
 def test_holder_that_is_stopped_past_its_lease_hears_it_on_the_next_write_and_on_release(client):
     value = interlock.Value("i", 0, lease=1.5, linger=0.02)
     with peers(stop_in_a_section, [(value,)]) as (process,):
-        wait_until(lambda: client.llen("entered"), within=30)
+        wait_until(lambda: client.llen("entered"))
         os.kill(process.pid, signal.SIGSTOP)
         with value.get_lock():
             value.value += 10
@@ -701,7 +699,7 @@ def test_killed_process_leaves_whole_sections(client):
     lock = interlock.Lock(lease=1.0, linger=0.02)
     value, progress = (interlock.Value("q", 0, lock=lock) for _ in range(2))
     with peers(count_until_killed, [(value, progress)]) as (process,):
-        wait_until(lambda: value.value > 0, within=30)
+        wait_until(lambda: value.value > 0)
         process.kill()
         process.join()
     with lock:

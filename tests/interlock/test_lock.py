@@ -139,7 +139,7 @@ def test_two_hundred_threads_wait_on_one_lock():
     with lock:
         for thread in threads:
             thread.start()
-        wait_until(lambda: len(lock.statistics().waiters) == 200, within=30)
+        wait_until(lambda: len(lock.statistics().waiters) == 200)
     for thread in threads:
         thread.join(30)
     assert (most, done) == (1, 200)
@@ -306,8 +306,8 @@ def test_grant_that_is_read_after_its_end_is_asked_for_again(monkeypatch):
         return asked
 
     monkeypatch.setattr(_scripts, "acquire", slow_once)
-    assert lock.acquire(timeout=5)
-    assert len(calls) == 2
+    assert lock.acquire(timeout=30)
+    assert len(calls) >= 2
     assert not lock.lost
     lock.release()
 
@@ -318,7 +318,7 @@ def test_release_that_was_not_sent_is_not_renewed():
     lock.acquire()
     with unanswered("release", done=False), pytest.raises(redis.ConnectionError):
         lock.release()
-    assert other.acquire(timeout=5), "after the lease"
+    assert other.acquire(timeout=30), "after the lease"
     other.release()
 
 

@@ -22,7 +22,7 @@ from peers import joined, peers, plain, wait_until
 from proxy import Proxy
 
 import interlock
-from interlock import _queue_scripts, _scripts
+from interlock import _heartbeat, _queue_scripts, _scripts, _session
 from interlock._codec import ITEM_BYTES_MAX
 from interlock._primitive import attach
 from interlock._session import session
@@ -46,7 +46,7 @@ def identity(own, thing):
 
 def _together(note, parties):
     note.incr("ready")
-    wait_until(lambda: int(note.get("ready")) == parties, within=60.0, what="the start of all")
+    wait_until(lambda: int(note.get("ready")) == parties, what="the start of all")
 
 
 def _produce(things, parties, producer, count):
@@ -207,26 +207,28 @@ def test_second_of_two_waiters_is_served_when_the_first_gives_up(own):
 
     def first():
         try:
-            things.get(timeout=0.5)
+            things.get(timeout=3.0)  # until then, the second must have come
         except queue.Empty:
             outcomes.append("empty")
 
     threads = [threading.Thread(target=first)]
     threads[0].start()
     wait_until(lambda: len(things.statistics().getters) == 1)
-    threads.append(threading.Thread(target=lambda: outcomes.append(things.get(timeout=10))))
+    threads.append(threading.Thread(target=lambda: outcomes.append(things.get(timeout=60))))
     threads[1].start()
     wait_until(lambda: len(things.statistics().getters) == 2)
     wait_until(lambda: len(things.statistics().getters) == 1)
     things.put(7)
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert outcomes == ["empty", 7]
 
 
 @pytest.mark.parametrize("twin", [None, "queue_wakes_nobody"])
-def test_waiter_is_woken_and_need_not_ask(own, twin):
-    """Far below the second after which it asks by itself."""
+def test_waiter_is_woken_and_need_not_ask(own, monkeypatch, twin):
+    """Long before it asks by itself."""
+    for module in (_session, _heartbeat):
+        monkeypatch.setattr(module, "REASK", 3.0)
     things, full = Queue(), Queue(1)
     waits = []
     full.put(0)
@@ -235,12 +237,11 @@ def test_waiter_is_woken_and_need_not_ask(own, twin):
             thread = threading.Thread(target=act)
             thread.start()
             wait_until(lambda: things.statistics().getters or full.statistics().putters)
-            time.sleep(0.05)
             began = time.monotonic()
             wake()
             thread.join(10)
             waits.append(time.monotonic() - began)
-    assert (max(waits) < 0.5) == (twin is None)
+    assert (max(waits) < 2.0) == (twin is None)
 
 
 # --- the dead ---
@@ -255,14 +256,12 @@ def test_killed_getter_delays_nobody(client, twin):
             wait_until(lambda: len(things.statistics().getters) == 2)
             first[0].kill()
             first[0].join()
-            began = time.monotonic()
             with twins.in_force(twin):
                 things.put("item")
-                within = 3.0 if twin is None else 1.0
+                within = 60.0 if twin is None else 1.0
                 served = _within(lambda: client.lrange("served", 0, -1), within)
     if twin is None:
         assert served == ["alive item"]
-        assert time.monotonic() - began < 3.0
     else:
         assert not served, "it is found when it asks again, a claim later"
 
@@ -285,7 +284,7 @@ def test_stopped_getter_is_passed_over_after_a_claim_and_served_when_it_goes_on(
             os.kill(first[0].pid, signal.SIGSTOP)
             with twins.in_force(twin):
                 things.put("one")
-                served = _within(lambda: client.llen("served"), 6.0)
+                served = _within(lambda: client.llen("served"), 60.0 if twin is None else 6.0)
                 os.kill(first[0].pid, signal.SIGCONT)
                 things.put("two")
                 wait_until(lambda: client.llen("served") == 2)
@@ -322,8 +321,15 @@ def test_killed_putter_leaves_its_place_and_no_item(client):
 
 
 def _consume_all(things):
+    def reached():
+        try:
+            return things.empty() is not None
+        except interlock.UnreachableError:  # its first connections were cut, all of them
+            return False
+
     port = urlsplit(os.environ["REDIS_URL"]).port
     with redis.Redis(port=port) as note:  # not `plain`: a client made from a URL does not send again what was cut
+        wait_until(reached)
         for number in itertools.count():
             note.sadd("got", f"{things.get()} {os.getpid()} {number}")
 
@@ -361,8 +367,7 @@ def test_items_arrive_once_while_consumers_die_and_connections_are_cut(client, t
             else:
                 client.script_flush()
         if twin is None:
-            wait_until(lambda: len(things.statistics().getters) == 4, what="all waiting again")
-            assert things.empty()
+            wait_until(lambda: things.empty() and len(things.statistics().getters) == 4, what="all waiting again")
     finally:
         for entered, _ in alive:
             entered.__exit__(None, None, None)
@@ -473,7 +478,7 @@ def test_queue_whose_replies_are_lost_doubles_and_loses_nothing(lost, twin):
                 if lost == "get":
                     proxy.lose_next_reply()
                 try:
-                    got.append(things.get(timeout=0.5))
+                    got.append(things.get(timeout=30 if twin is None else 0.5))
                 except queue.Empty:
                     break
         assert proxy.lost >= 3
@@ -628,18 +633,18 @@ def test_a_waiting_reader_without_pickle_leaves_the_item_to_the_next(twin):
         first = threading.Thread(target=read)
         first.start()
         wait_until(lambda: len(writer.statistics().getters) == 1)
-        second = threading.Thread(target=lambda: outcome.append(writer.get(timeout=2)))
+        second = threading.Thread(target=lambda: outcome.append(writer.get(timeout=60)))
         second.start()
         wait_until(lambda: len(writer.statistics().getters) == 2)
         writer.put({1})
         first.join(10)
         if twin is None:
-            second.join(10)
+            second.join(60)
             assert sorted(map(str, outcome)) == ["refused", "{1}"]
         else:
             assert "refused" not in outcome
             writer.put({2})
-            second.join(10)
+            second.join(60)
 
 
 def test_pickle_does_not_travel_with_the_object():
@@ -842,7 +847,7 @@ def test_every_key_that_waiters_leave_expires(client):
 def test_inspect_lists_who_waits_for_queues_events_and_barriers(client):
     jobs, event = Queue(1, name="jobs", ttl=60), interlock.Event(name="go", ttl=60)
     with peers(Queue.get, [(jobs,)]), peers(interlock.Event.wait, [(event,)]):
-        wait_until(lambda: jobs.statistics().getters and event.statistics().waiters, within=30, what="both waits")
+        wait_until(lambda: jobs.statistics().getters and event.statistics().waiters, what="both waits")
         found = {each.name: each for each in interlock.inspect()}
     assert {name: (each.kind, len(each.waiters), each.holders) for name, each in found.items()} == {
         "jobs": ("Queue", 1, ()), "go": ("Event", 1, ()),

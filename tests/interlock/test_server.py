@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 from peers import wait_until
+from servers import server_binary
 
 import interlock
 from interlock import address
@@ -88,7 +89,7 @@ def test_session_ends_with_its_client():
 def test_waiting_goes_on_when_redis_is_back_and_scripts_are_forgotten():
     with tempfile.TemporaryDirectory() as folder:
         port = redis_server.free_port()
-        path = redis_server.wheel_binary()
+        path = server_binary()
         child = redis_server.start(Path(folder), port, path)
         own = redis.Redis(port=port)
         lock = interlock.Lock(client=own, lease=2.0)
@@ -187,7 +188,7 @@ def test_nobody_asks_for_a_lease_after_redis_has_forgotten_who_holds(monkeypatch
 
     if twin:
         monkeypatch.setattr(Standing, "quiet", lambda *_: 0.0)
-    port, path = redis_server.free_port(), redis_server.wheel_binary()
+    port, path = redis_server.free_port(), server_binary()
     for folder in "12":
         (tmp_path / folder).mkdir()
     child = redis_server.start(tmp_path / "1", port, path)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 MODEL = Path(__file__).with_name("lock.pml")
 DEPTH = 10_000  # the longest run has about 100 steps
 MEMORY_MB = 1_800

@@ -47,13 +47,13 @@ async def wait_for_all(order, parties=20):
     """Nobody writes before all have read."""
     with plain() as note:
         note.incr("readers")
-        wait_until(lambda: int(note.get("readers")) == parties, within=60)
+        wait_until(lambda: int(note.get("readers")) == parties)
 
 
 async def wait_for_leave(order):
     with plain() as note:
         note.rpush("read", order)
-        wait_until(lambda: note.exists("go on"), within=60)
+        wait_until(lambda: note.exists("go on"))
 
 
 async def be_stopped(order):

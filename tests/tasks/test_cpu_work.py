@@ -150,7 +150,7 @@ def test_signatures_of_a_chord_may_be_made():
 def test_wrong_file_is_one_line(name):
     said = subprocess.run(
         [sys.executable, "-m", "examples.mandelbrot", name],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert said.returncode == 1
     assert said.stderr == f"the picture must go to a .png file in a folder that exists, not {name[:200]!r}\n"

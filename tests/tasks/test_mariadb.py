@@ -40,7 +40,7 @@ def test_thousand_at_once_share_ten_connections_which_end_with_the_loop(url):
 
     assert asyncio.run(main()) <= mariadb.CONNECTIONS_MAX + 1
     assert not mariadb._open
-    wait_until(lambda: asked(url, CONNECTIONS) == ((1,),), within=10, what="the end of all but the one that asks")
+    wait_until(lambda: asked(url, CONNECTIONS) == ((1,),), what="the end of all but the one that asks")
 
 
 def test_connection_that_the_server_ended_is_replaced(url):

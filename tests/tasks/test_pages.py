@@ -21,20 +21,19 @@ from tasks.fetching import Fetcher, fetcher
 
 
 def test_pages_of_one_task_are_fetched_at_the_same_time(server):
-    began = time.monotonic()
-    pages = fetch(*[server.url(f"/page/{n}?delay=0.2") for n in range(20)])
-    assert time.monotonic() - began < 2.0  # one after the other: 4
+    """None is answered before all are under way."""
+    pages = fetch(*[server.url(f"/page/{n}?at_once=20") for n in range(20)], request=60.0, task=120.0)
     assert {outcome(page) for page in pages} == {(200, None)}
-    assert server.most > 10
+    assert server.most == 20
 
 
 def test_task_has_no_more_pages_at_once_than_it_may(server):
-    fetch(*[server.url(f"/page/{n}?delay=0.05") for n in range(12)], per_task=3)
+    fetch(*[server.url(f"/page/{n}?delay=0.05&at_once=3") for n in range(12)], per_task=3)
     assert server.most == 3
 
 
 def test_worker_has_no_more_connections_at_once_than_it_may(server):
-    fetch(*[server.url(f"/page/{n}?delay=0.05") for n in range(12)], connections=3)
+    fetch(*[server.url(f"/page/{n}?delay=0.05&at_once=3") for n in range(12)], connections=3)
     assert server.most == server.connections == 3
 
 
@@ -43,7 +42,7 @@ def fetch_with_others(urls, parties, prefix):
         os.environ["INTERLOCK_PREFIX"] = prefix
     with plain() as note:
         note.incr("ready")
-        wait_until(lambda: int(note.get("ready")) == parties, within=60.0, what="the start of all")
+        wait_until(lambda: int(note.get("ready")) == parties, what="the start of all")
     assert {outcome(page) for page in fetch(*urls, per_host=3, request=30.0)} == {(200, None)}
 
 
@@ -58,7 +57,7 @@ def fetch_with_others(urls, parties, prefix):
 )
 def test_limit_of_a_host_holds_over_two_processes(server, twin, prefixes, most):
     parties = [
-        ([server.url(f"/page/{name}-{n}?delay=0.15") for n in range(12)], 2, prefix)
+        ([server.url(f"/page/{name}-{n}?delay=0.15&at_once={most}") for n in range(12)], 2, prefix)
         for name, prefix in zip("ab", prefixes, strict=True)
     ]
     with peers(fetch_with_others, parties, twin=twin) as processes:
@@ -69,7 +68,7 @@ def test_limit_of_a_host_holds_over_two_processes(server, twin, prefixes, most):
 
 def test_redirect_counts_for_the_host_that_it_leads_to(server):
     with PagesServer() as other:
-        ways = [server.url(f"/to?url={other.url(f'/page/{n}?delay=0.05')}") for n in range(6)]
+        ways = [server.url(f"/to?url={other.url(f'/page/{n}?delay=0.05%26at_once=2')}") for n in range(6)]
         pages = fetch(*ways, per_host=2)
     assert {outcome(page) for page in pages} == {(200, None)}
     assert other.most == 2
@@ -91,13 +90,14 @@ def test_server_is_asked_so_many_times_by_status(server, code, times):
 
 
 def test_pause_that_the_server_asks_for_is_made(server):
-    in_two_seconds = email.utils.formatdate(time.time() + 2, usegmt=True).replace(" ", "%20")
+    then = int(time.time()) + 2
+    in_two_seconds = email.utils.formatdate(then, usegmt=True).replace(" ", "%20")
     by_number, by_date = fetch(
         server.url("/status/429?times=1&after=1"), server.url(f"/status/503?times=1&after={in_two_seconds}")
     )
     assert outcome(by_number) == outcome(by_date) == (200, None)
     assert by_number["seconds"] >= 1.0
-    assert by_date["seconds"] >= 0.9  # the date has whole seconds
+    assert time.time() >= then
 
 
 def test_pause_that_is_too_long_ends_the_attempts(server):
@@ -139,7 +139,7 @@ def test_task_whose_time_is_over_reports_what_it_has(server):
     pages = fetch(server.url("/page/1"), server.bad_url("/silence"), server.url("/page/2"), request=30.0, task=0.7)
     assert [outcome(page) for page in pages] == [(200, None), (None, "timeout"), (200, None)]
     assert pages[1]["error"]["message"] == "not done in the 0.7 s that a task has for all its pages"
-    assert pages[1]["seconds"] < 5
+    assert pages[1]["seconds"] < 25
 
 
 def test_task_that_is_cancelled_leaves_no_permit_and_no_request_behind(server):
@@ -161,7 +161,7 @@ def test_task_that_is_cancelled_leaves_no_permit_and_no_request_behind(server):
 
 def test_limit_that_cannot_be_kept_fails_the_task_and_ends_its_requests(server):
     async def main():
-        async with Fetcher(limits(request=30.0)) as made, asyncio.timeout(10):
+        async with Fetcher(limits(request=90.0, task=120.0)) as made, asyncio.timeout(60):
             taken = interlock.aio.Lock(name=f"fetch 127.0.0.1:{server.port}, 20 at once")
             await taken.acquire()
             running = asyncio.create_task(made.fetch([server.bad_url("/silence"), server.url("/hops/1")]))

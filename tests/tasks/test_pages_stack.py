@@ -69,7 +69,7 @@ def test_session_is_closed_when_the_worker_stops(server, tmp_path):
     try:
         (page,) = fetch_pages.delay([server.url("/page/1")]).get(timeout=60)
         worker.terminate()
-        assert worker.wait(30) == 0
+        assert worker.wait(90) == 0
     finally:
         worker.kill()
         worker.wait()

@@ -60,7 +60,7 @@ def test_holder_that_wakes_up_after_the_next_one_has_sold(client, offer, way, en
     """A lock alone cannot keep it from writing; the table can."""
     item, lock = offer(1), interlock.Lock(lease=1.0)
     with buying((item, f"{item}1", lock, way, buyers.be_stopped)) as (first,):
-        wait_until(lambda: buyers.is_stopped(first.pid), within=30)
+        wait_until(lambda: buyers.is_stopped(first.pid))
         with buying((item, f"{item}2", lock, way, buyers.at_once)) as second:
             joined(second)
         os.kill(first.pid, signal.SIGCONT)
@@ -77,12 +77,12 @@ def test_holder_that_wakes_up_between_the_next_ones_read_and_write(client, offer
     """The token must be in the table from the read on: checked at the write alone it lets the first one in."""
     item, lock = offer(1), interlock.Lock(lease=1.0)
     with buying((item, f"{item}1", lock, way, buyers.be_stopped)) as (first,):
-        wait_until(lambda: buyers.is_stopped(first.pid), within=30)
+        wait_until(lambda: buyers.is_stopped(first.pid))
         with buying((item, f"{item}2", lock, way, buyers.wait_for_leave)) as (second,):
-            wait_until(lambda: client.exists("read"), within=30)
+            wait_until(lambda: client.exists("read"))
             os.kill(first.pid, signal.SIGCONT)
             # it has written and is done, or was refused and asks for the lock again
-            wait_until(lambda: not first.is_alive() or lock.statistics().waiters, within=30)
+            wait_until(lambda: not first.is_alive() or lock.statistics().waiters)
             client.set("go on", 1)
             joined([first, second])
     assert offer.end() == end

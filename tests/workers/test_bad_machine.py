@@ -89,7 +89,7 @@ def test_liveness_file_cannot_be_written(unwritable):
     said = subprocess.run(
         [*prefix, sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", "cpu"],
         cwd=ROOT, env=variables(INTERLOCK_LIVENESS_FILE=str(folder / "alive")), capture_output=True, text=True,
-        check=False, timeout=60,
+        check=False, timeout=120,
     )  # fmt: skip
     assert said.returncode == 1
     assert said.stderr.splitlines()[-1] == f"error: INTERLOCK_LIVENESS_FILE: {folder} cannot be written: name another"
@@ -124,7 +124,7 @@ def test_disk_of_the_folder_that_is_kept_is_full(tmp_path, disk):
 def test_disk_that_fills_up_ends_the_stack(disk):
     with up(variables(), disk) as process:
         fill(disk)
-        assert process.wait(60) == 1
+        assert process.wait(90) == 1
         assert still_running(process) == []
     assert sorted(each.name for each in disk.iterdir()) == ["filling", "output"]
 
@@ -134,7 +134,7 @@ def test_disk_that_fills_up_ends_the_demo(disk):
     with started("demo", inner) as demo:
         wait_until(lambda: "Flower, while" in demo.output(), within=90, what="the stack's start")
         fill(disk, leave=100_000)  # for what it says, which goes to this disk too
-        assert demo.wait(60) == 1
+        assert demo.wait(90) == 1
         said = demo.output().splitlines()
         assert said[-1].startswith("error: no space left on the disk of"), said
         assert "Traceback" not in demo.output()

@@ -19,7 +19,7 @@ from workers.children import ROOT
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync")  # fmt: skip
-WITHIN = 20_000  # ms
+WITHIN = 60_000  # ms
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_workers_page_counts_active_tasks_while_they_run(page, stack):
     page.goto("/workers")
     program = run(stack, "processes")
     expect(page.locator("#workers-active")).to_have_text("2", timeout=WITHIN)
-    assert program.wait(60) == 0
+    assert program.wait(90) == 0
     expect(page.locator("#workers-active")).to_have_text("0", timeout=WITHIN)
 
 
@@ -104,13 +104,13 @@ def test_tasks_page_follows_the_examples_without_a_reload(page, stack, keep):
     )
     expect(row("add_item")).to_contain_text("io@")
     keep(page, "flower-tasks")
-    assert program.wait(60) == 0
+    assert program.wait(90) == 0
     expect(row("tasks.counting.increment_value")).to_contain_text("SUCCESS", timeout=WITHIN)
     assert page.evaluate("window.sameDocument")
 
 
 def test_page_of_one_task_tells_what_it_did_and_where(page, stack):
-    assert run(stack, "processes").wait(60) == 0
+    assert run(stack, "processes").wait(90) == 0
     page.goto("/tasks")
     row = page.locator("#tasks-table tbody tr").filter(has_text="tasks.cpu_bound.print_square").first
     row.locator("a[href*='/task/']").click(timeout=WITHIN)
@@ -121,7 +121,7 @@ def test_page_of_one_task_tells_what_it_did_and_where(page, stack):
 
 def tasks_listed(stack, **query):
     asked = "draw=1&start=0&length=1&order[0][column]=0&order[0][dir]=asc&columns[0][data]=name"
-    with urllib.request.urlopen(f"{stack.flower_url}/tasks/datatable?{asked}", timeout=20) as answer:
+    with urllib.request.urlopen(f"{stack.flower_url}/tasks/datatable?{asked}", timeout=60) as answer:
         return json.load(answer)["recordsTotal"]
 
 
@@ -137,7 +137,7 @@ with app.events.default_dispatcher() as events:
             events.send(f"task-{state}", uuid=id, name="tasks.made_up", args="(n=1)", kwargs="{}", result="x" * 200)
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=stack.env, check=True)
-    wait_until(lambda: tasks_listed(stack) == 10_000, within=60, what="the last of the tasks")
+    wait_until(lambda: tasks_listed(stack) == 10_000, what="the last of the tasks")
     time.sleep(1)
     assert tasks_listed(stack) == 10_000
     flower = next(each for each in stack.children if each.name == "flower")

@@ -26,14 +26,14 @@ def test_pasted_lines_enqueue_a_job_and_ctrl_c_leaves_nothing(tmp_path):
         pasted = subprocess.run(["bash", "-c", "\n".join(lines)], env=clean, capture_output=True, text=True, check=True)
         assert "'square': 100" in pasted.stdout
 
-        with urllib.request.urlopen(f"http://127.0.0.1:{env['INTERLOCK_FLOWER_PORT']}/workers", timeout=20) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{env['INTERLOCK_FLOWER_PORT']}/workers", timeout=60) as page:
             shown = page.read().decode()
         assert "cpu@" in shown
         assert "io@" in shown
         assert "aio@" in shown
 
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(90) == 0
         assert "Traceback" not in process.output()
         assert len(process.family) >= 7, "redis, three workers, two pool processes, Flower"
         assert still_running(process) == []
@@ -48,7 +48,7 @@ def test_running_task_is_given_back_to_a_redis_that_outlives_the_stack(tmp_path,
         wait_until(lambda: client.hlen("unacked") == 1 and client.llen("cpu") == 0, what="the task's start")
         wait_until(lambda: started(client), what="the task's start")
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(90) == 0
     assert (client.llen("cpu"), client.hlen("unacked")) == (1, 0)
     client.flushdb()
 
@@ -61,10 +61,10 @@ def test_flower_s_history_and_redis_s_data_outlive_the_stack_in_a_folder(tmp_pat
     """And Flower says at once, each time, what pools there are."""
     env = variables(INTERLOCK_FOLDER=str(tmp_path / "kept" / "here"))
     flower = f"http://127.0.0.1:{env['INTERLOCK_FLOWER_PORT']}"
-    code = "from tasks import print_square; print_square.delay(3).get(timeout=30)"
+    code = "from tasks import print_square; print_square.delay(3).get(timeout=90)"
 
     def fetched(path):
-        with urllib.request.urlopen(flower + path, timeout=20) as answer:
+        with urllib.request.urlopen(flower + path, timeout=60) as answer:
             return json.load(answer)
 
     def tasks():
@@ -76,7 +76,7 @@ def test_flower_s_history_and_redis_s_data_outlive_the_stack_in_a_folder(tmp_pat
             pools = {each["hostname"].partition("@")[0]: each["pool"] for each in fetched("/workers?json=1")["data"]}
             assert pools == {"cpu": "prefork", "io": "thread", "aio": "coroutines"}
             with up({**env, **variables(INTERLOCK_FOLDER=env["INTERLOCK_FOLDER"])}, tmp_path / "kept") as second:
-                assert second.wait(30) == 1
+                assert second.wait(90) == 1
                 assert second.output().startswith("error: another stack uses")
             url = f"redis://127.0.0.1:{env['INTERLOCK_REDIS_PORT']}/0"
             subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**env, "REDIS_URL": url}, check=True)
@@ -84,14 +84,14 @@ def test_flower_s_history_and_redis_s_data_outlive_the_stack_in_a_folder(tmp_pat
             with redis.Redis.from_url(url) as client:
                 assert client.incr("seen") == runs
             process.send_signal(signal.SIGINT)
-            assert process.wait(30) == 0
+            assert process.wait(90) == 0
     assert sorted(each.name for each in (tmp_path / "kept" / "here").iterdir()) == ["flower", "lock", "redis"]
 
 
 def test_sigterm_stops_everything_too(tmp_path):
     with up(variables(), tmp_path) as process:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(90) == 0
         assert still_running(process) == []
 
 
@@ -104,7 +104,6 @@ def test_a_killed_stack_takes_its_children_along(tmp_path):
         process.wait()
         wait_until(
             lambda: still_running(process) == [],
-            within=30,
         )
 
 
@@ -112,7 +111,7 @@ def test_a_part_that_dies_ends_the_stack_with_a_line(tmp_path):
     with up(variables(), tmp_path) as process:
         server = next(each for each in process.family if "valkey" in each.name() or "redis" in each.name())
         server.kill()
-        assert process.wait(60) == 1
+        assert process.wait(90) == 1
         assert "error: redis was ended by SIGKILL" in process.output()
         assert still_running(process) == []
 
@@ -148,4 +147,4 @@ def test_probe_tells_a_live_worker_from_a_dead_one(stack, tmp_path):
     assert probe(old) == 1
     assert probe(tmp_path / "none") == 1
     touched = file.stat().st_mtime
-    wait_until(lambda: file.stat().st_mtime > touched, within=20, what="another touch")
+    wait_until(lambda: file.stat().st_mtime > touched, what="another touch")

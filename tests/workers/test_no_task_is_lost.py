@@ -13,6 +13,7 @@ import psutil
 from celery.result import AsyncResult
 from peers import wait_until
 from prefork_permit import keep
+from servers import server_binary
 
 import interlock
 from tasks import app, print_square
@@ -36,7 +37,7 @@ def worker(tmp_path, queue="cpu", pool="prefork", include="tasks"):
             cwd=ROOT, env=env, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
-        wait_until(alive.exists, within=60, what="the worker")
+        wait_until(alive.exists, what="the worker")
         process.alive_file = alive
         yield process
     finally:
@@ -46,25 +47,25 @@ def worker(tmp_path, queue="cpu", pool="prefork", include="tasks"):
 
 
 def started(result):
-    wait_until(lambda: result.state == "STARTED", within=30, what="the task's start")
+    wait_until(lambda: result.state == "STARTED", what="the task's start")
 
 
 def test_task_whose_pool_process_is_killed_runs_again(tmp_path):
     """Both pool processes have a task, so that whichever is killed has one."""
     with worker(tmp_path) as process:
-        results = [print_square.delay(number, pause=3.0) for number in (3, 4)]
+        results = [print_square.delay(number, pause=4.0) for number in (3, 4)]
         for result in results:
             started(result)
         killed = psutil.Process(process.pid).children()[0]
         killed.kill()
-        answers = [result.get(timeout=40) for result in results]
+        answers = [result.get(timeout=90) for result in results]
     assert [answer["square"] for answer in answers] == [9, 16]
     assert killed.pid not in [answer["pid"] for answer in answers]
 
 
 def test_tasks_of_a_killed_worker_run_on_another(tmp_path):
     with worker(tmp_path) as first:
-        results = [print_square.delay(number, pause=3.0) for number in range(3)]
+        results = [print_square.delay(number, pause=4.0) for number in range(3)]
         started(results[0])
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
@@ -78,14 +79,14 @@ def test_worker_that_is_stopped_gives_back_what_it_cannot_finish(tmp_path):
         result = print_square.delay(5, pause=4.0)
         started(result)
         first.send_signal(signal.SIGTERM)
-        assert result.get(timeout=40)["square"] == 25
-        assert first.wait(30) == 0
+        assert result.get(timeout=90)["square"] == 25
+        assert first.wait(90) == 0
         assert not first.alive_file.exists(), "it takes no more tasks"
 
 
 def test_task_that_takes_too_long_is_ended(tmp_path):
     """The limit travels with the message: producers and workers share their settings."""
-    code = "from tasks import print_square; print_square.delay(5, pause=30.0).get(timeout=40)"
+    code = "from tasks import print_square; print_square.delay(5, pause=30.0).get(timeout=90)"
     with worker(tmp_path):
         said = subprocess.run(
             [sys.executable, "-c", code],
@@ -98,9 +99,9 @@ def test_thread_pool_runs_tasks_of_its_queue(tmp_path):
     from tasks import print_letters, print_numbers, wait
 
     with worker(tmp_path, "io", "threads"):
-        assert print_letters.delay(0.0).get(timeout=30) == 5
-        assert print_numbers.delay(0.0).get(timeout=30) == 5
-        assert wait.apply_async((0.1,), queue="io").get(timeout=30)["took"] >= 0.1, "a coroutine, on its own loop"
+        assert print_letters.delay(0.0).get(timeout=90) == 5
+        assert print_numbers.delay(0.0).get(timeout=90) == 5
+        assert wait.apply_async((0.1,), queue="io").get(timeout=90)["took"] >= 0.1, "a coroutine, on its own loop"
 
 
 def test_producer_hears_in_one_line_that_redis_is_away_and_goes_on_when_it_is_back(tmp_path):
@@ -115,7 +116,7 @@ def enqueue():
     try: print_square.delay(1)
     except OperationalError as error: print("refused", round(time.monotonic() - began, 2), error)
     else: print("enqueued")
-def serve(): return redis_server.start(pathlib.Path({str(tmp_path)!r}), PORT, redis_server.wheel_binary())
+def serve(): return redis_server.start(pathlib.Path({str(tmp_path)!r}), PORT, {server_binary()!r})
 enqueue()
 server = serve(); enqueue()
 server.process.kill(); server.process.wait(); enqueue()
@@ -129,7 +130,7 @@ server.ask_to_stop(); server.stop(5)
     lines = said.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["refused", "enqueued", "refused", "enqueued"], said.stdout
     for line in lines[::2]:
-        assert float(line.split()[1]) < 4.0, "about a second, on a machine that is not loaded"
+        assert float(line.split()[1]) < 15.0, "about a second, on a machine that is not loaded"
         assert f"no Redis answers at redis://127.0.0.1:{port}/0 (from REDIS_URL)" in line
         assert "make up" in line
 
@@ -138,7 +139,7 @@ def test_tasks_and_locks_use_a_unix_socket(tmp_path, monkeypatch):
     with tempfile.TemporaryDirectory() as folder:  # a socket's path is short
         socket = Path(folder) / "s"
         command = [
-            redis_server.wheel_binary(),
+            server_binary(),
             "--port",
             "0",
             "--unixsocket",
@@ -154,7 +155,7 @@ def test_tasks_and_locks_use_a_unix_socket(tmp_path, monkeypatch):
             monkeypatch.setenv("REDIS_URL", f"unix://{socket}?db=1")
             code = (
                 "import interlock, tasks; value = interlock.Value('i', 0);"
-                "print(tasks.increment_value.delay(value, 5).get(timeout=30)['pid'] > 0, value.value)"
+                "print(tasks.increment_value.delay(value, 5).get(timeout=90)['pid'] > 0, value.value)"
             )
             with worker(tmp_path):
                 said = subprocess.run(
@@ -190,8 +191,8 @@ def test_pool_process_that_ends_in_order_gives_back_its_permits(tmp_path, monkey
     slots = interlock.Semaphore(2, lease=3600.0)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
     with worker(tmp_path, include="prefork_permit") as process:
-        assert keep.apply_async((slots,), queue="cpu").get(timeout=30) is True
+        assert keep.apply_async((slots,), queue="cpu").get(timeout=90) is True
         assert len(slots.statistics().holders) == 1
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(90) == 0
     assert slots.statistics().holders == ()

@@ -15,6 +15,7 @@ import pytest
 import redis
 from local_stack import still_running, up, variables
 from peers import wait_until
+from servers import server_binary
 from test_no_task_is_lost import worker
 from test_stopping import started as command_started
 
@@ -54,7 +55,7 @@ class Server:
         self.start()
 
     def start(self):
-        self.child = redis_server.start(self.folder, self.port, redis_server.wheel_binary())
+        self.child = redis_server.start(self.folder, self.port, server_binary())
 
     def kill(self):
         self.child.process.kill()
@@ -90,20 +91,20 @@ def test_program_goes_on_when_redis_is_back(tmp_path, server, name, seconds):
     (tmp_path / "up").mkdir()
     with up(env, tmp_path / "up") as stack:
         with program(env, name) as running:
-            wait_until(lambda: tasks_begun(server) or printed(server), within=30, what="the first task's start")
+            wait_until(lambda: tasks_begun(server) or printed(server), what="the first task's start")
             server.away(seconds)
-            said, _ = running.communicate(timeout=60)
+            said, _ = running.communicate(timeout=90)
             assert running.returncode == 0, said
             assert "Traceback" not in said
             assert "Redis answers again" in said or name == "processes", said
         with server.client() as client:
-            wait_until(lambda: client.hlen("unacked") == 0, within=20, what="the tasks' acknowledgement")
+            wait_until(lambda: client.hlen("unacked") == 0, what="the tasks' acknowledgement")
         logs = "".join(path.read_text() for path in (tmp_path / "up").glob("interlock-*/*.log"))
         received = re.findall(r"Task \S+\[(\S+)\] received", logs)
         assert len(received) == len(set(received)) >= 2, "each ran once"
         assert stack.poll() is None
         assert all(each.is_running() for each in stack.family if "flower" in " ".join(each.cmdline()))
-        wait_until(lambda: flower_s_workers(env) == {"cpu", "io", "aio"}, within=60, what="the workers in Flower")
+        wait_until(lambda: flower_s_workers(env) == {"cpu", "io", "aio"}, what="the workers in Flower")
         assert subprocess.run([sys.executable, "-m", "workers", "run", "processes"], cwd=ROOT, env=env).returncode == 0
 
 
@@ -113,7 +114,7 @@ def printed(server):
 
 
 def flower_s_workers(env):
-    with urllib.request.urlopen(f"http://127.0.0.1:{env['INTERLOCK_FLOWER_PORT']}/workers?json=1", timeout=20) as page:
+    with urllib.request.urlopen(f"http://127.0.0.1:{env['INTERLOCK_FLOWER_PORT']}/workers?json=1", timeout=60) as page:
         return {each["hostname"].partition("@")[0] for each in json.load(page)["data"] if each["status"]}
 
 
@@ -123,9 +124,9 @@ def test_counting_program_whose_redis_dies_is_exact_or_says_so(tmp_path, server)
     (tmp_path / "up").mkdir()
     with up(env, tmp_path / "up") as stack:
         with program(env, "lock", "15000") as running:
-            wait_until(lambda: tasks_begun(server) == 2, within=30, what="the tasks' start")
+            wait_until(lambda: tasks_begun(server) == 2, what="the tasks' start")
             server.away(2.0)
-            said, _ = running.communicate(timeout=60)
+            said, _ = running.communicate(timeout=90)
         assert (running.returncode, len(errors(said))) in [(0, 0), (1, 1)], said
         assert "Traceback" not in said
         assert all("no Redis answers" in line for line in errors(said))
@@ -144,9 +145,9 @@ def test_program_whose_pool_process_dies_goes_on(stack):
             def busy():
                 return sum("STARTED" in client.get(key) for key in client.scan_iter("celery-task-meta-*")) >= 2
 
-            wait_until(busy, within=30, what="the tasks' start")
+            wait_until(busy, what="the tasks' start")
         psutil.Process(cpu.process.pid).children()[0].kill()
-        said, _ = running.communicate(timeout=60)
+        said, _ = running.communicate(timeout=90)
     assert "Square: 100" in said
     assert "Cube: 1000" in said
     assert "Traceback" not in said
@@ -159,12 +160,12 @@ def test_worker_that_dies_ends_the_stack_and_the_program(tmp_path):
     with up(env, tmp_path) as stack:
         url = f"redis://127.0.0.1:{env['INTERLOCK_REDIS_PORT']}/0"
         with program({**env, "REDIS_URL": url}, "processes") as running, redis.Redis.from_url(url) as client:
-            wait_until(lambda: client.hlen("unacked") == 2, within=30, what="the tasks' start")
+            wait_until(lambda: client.hlen("unacked") == 2, what="the tasks' start")
             found(stack, "-Q cpu").kill()
-            assert stack.wait(60) == 1
+            assert stack.wait(90) == 1
             assert errors(stack.output()) == ["error: cpu was ended by SIGKILL"]
             assert still_running(stack) == []
-            said, _ = running.communicate(timeout=60)
+            said, _ = running.communicate(timeout=90)
     assert running.returncode == 1
     (line,) = errors(said)
     assert f"no Redis answers at {url}" in line
@@ -180,7 +181,7 @@ def test_program_whose_worker_dies_for_good_ends_with_a_line(tmp_path, client):
         )
         assert "No worker" not in names.stdout, names.stdout
         with program(env, "processes") as running:
-            wait_until(lambda: client.hlen("unacked") == 2, within=30, what="the tasks' start")
+            wait_until(lambda: client.hlen("unacked") == 2, what="the tasks' start")
             os.killpg(cpu.pid, signal.SIGKILL)
             said, _ = running.communicate(timeout=90)
     assert running.returncode == 1
@@ -189,13 +190,13 @@ def test_program_whose_worker_dies_for_good_ends_with_a_line(tmp_path, client):
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("part", ["-Q cpu", "valkey-server", "flower"])
+@pytest.mark.parametrize("part", ["-Q cpu", "-server 127.0.0.1", "flower"])
 def test_part_that_dies_ends_the_demo(tmp_path, part):
     with command_started("demo", tmp_path / "demo") as demo:
         wait_until(lambda: "Flower, while" in demo.output(), within=90, what="the stack's start")
         tree = psutil.Process(demo.pid).children(recursive=True)
         next(each for each in tree if part in " ".join(each.cmdline()) or part in each.name()).kill()
-        assert demo.wait(60) == 1
+        assert demo.wait(90) == 1
         (line,) = errors(demo.output())
         assert re.match(r"error: (cpu|redis|flower) was ended by SIGKILL$", line)
         assert "Traceback" not in demo.output()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 from local_stack import MARK, marked, variables
 from peers import wait_until
+from repeated import turns
 
 from workers.children import ROOT
 
@@ -52,14 +53,14 @@ def send(process, number):
 
 
 def assert_ended(process, command, number, folder, told):
-    code = process.wait(30)
+    code = process.wait(90)
     assert code in RIGHT[command](number), (told, code, process.output())
     assert "Traceback" not in process.output(), (told, process.output())
     assert process.left() == [], told
     assert list(folder.iterdir()) == [], told
 
 
-@pytest.mark.parametrize("turn", range(TURNS))
+@pytest.mark.parametrize("turn", turns(TURNS, quickly=2))
 def test_stopped_at_a_random_moment(tmp_path, turn):
     """Both commands at once; each second time asked twice."""
     chance = random.Random(SEED + turn)
@@ -80,6 +81,7 @@ def test_stopped_at_a_random_moment(tmp_path, turn):
         assert_ended(demo, "demo", number, tmp_path / "demo", told)
 
 
+@pytest.mark.long
 def test_stopped_while_it_stops(tmp_path):
     """The demo is done and ends its stack: it goes on with that, whoever is impatient."""
     with started("demo", tmp_path / "demo") as demo:
@@ -103,7 +105,7 @@ def test_stopped_in_the_middle_of_a_program(tmp_path, stack):
         )  # fmt: skip
         time.sleep(delay)
         send(process, number)
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=90)
         told = f"seed {SEED}, turn {turn}: {number.name} after {delay:.3f} s: {said}"
         assert process.returncode in (128 + number, -number), told
         assert "Traceback" not in said, told
