@@ -188,6 +188,11 @@ class Standing:
         with self.mutex:
             return self._choose(of, owner, again=False)
 
+    def releasable(self, of: Identity, owner: caller.Owner) -> Hold | None:
+        """What the owner may release: its own, else what a coroutine left held that has ended."""
+        with self.mutex:
+            return self._choose(of, owner, again=False, left=True)
+
     def taken(self, hold: Hold) -> None:
         """This one is to be released now, by the caller."""
         with self.mutex:
@@ -197,16 +202,17 @@ class Standing:
         """What is to be released now: nobody else gets the same. Not renewed from here on.
 
         A release that got no answer may be taken again, and by its own caller also one that was interrupted before it.
+        With an owner given, what it may release: as `releasable`.
         """
         taken: list[Hold] = []
         with self.mutex:
-            while len(taken) < most and (hold := self._choose(of, owner, again=True, but=taken)):
+            while len(taken) < most and (hold := self._choose(of, owner, again=True, left=True, but=taken)):
                 hold.releaser, hold.unanswered, hold.due = caller.owner()[0], False, float("inf")
                 taken.append(hold)
         return taken
 
     def _choose(
-        self, of: Identity, owner: caller.Owner | None, *, again: bool, but: Iterable[Hold] = ()
+        self, of: Identity, owner: caller.Owner | None, *, again: bool, left: bool = False, but: Iterable[Hold] = ()
     ) -> Hold | None:
         me = caller.owner()
         mine = [
@@ -219,7 +225,12 @@ class Standing:
         ]
         own = [hold for hold in mine if hold.owner == (owner or me)]
         # what is held, before what is lost, before what was released but not answered; the owner's latest first
-        candidates = own[::-1] if own or owner is not None else mine
+        if own:
+            candidates = own[::-1]
+        elif owner is None:
+            candidates = mine
+        else:
+            candidates = [hold for hold in mine if caller.ended(hold.owner)] if left else []
         return min(candidates, key=lambda hold: (hold.releaser is not None, hold.gone), default=None)
 
 

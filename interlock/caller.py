@@ -11,6 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+if TYPE_CHECKING:
+    from asyncio import Task
 
 from interlock._text import one_line, plain
 
@@ -48,12 +53,22 @@ class _Stepping(threading.local):
 
 
 stepping = _Stepping()
+coroutines: "WeakValueDictionary[int, Task[Any]]" = WeakValueDictionary()
+"""The coroutines that have owned anything, by the numbers under which they do."""
 
 
 def owner() -> Owner:
     """Who holds what is acquired now."""
     caller = current.get()
     return stepping.coroutine or threading.get_ident(), caller.id if caller else None
+
+
+def ended(owner: Owner | None) -> bool:
+    """Whether an owner is a coroutine that has ended, or whose event loop has: what it left held, any may release."""
+    if owner is None or owner[0] >= 0:
+        return False
+    task = coroutines.get(owner[0])
+    return task is None or task.done() or task.get_loop().is_closed()
 
 
 @contextmanager

@@ -175,7 +175,7 @@ class Condition(Primitive):
             raise LeaseLostError(lost_text(hold))
 
     def _held(self, what: str) -> Hold:
-        hold = self._lock._mine()
+        hold = self._lock._releasable()
         if hold is None:
             raise NotHeldError(f"cannot {what} the Condition {self.name!r}: the caller does not hold its lock")
         return hold

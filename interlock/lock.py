@@ -159,6 +159,10 @@ class _BaseLock(Primitive):
         """What the caller itself holds."""
         return self._session.standing.mine(self._of, caller.owner())
 
+    def _releasable(self) -> Hold | None:
+        """What the caller itself holds, or a coroutine left held that has ended."""
+        return self._session.standing.releasable(self._of, caller.owner())
+
     def __enter__(self) -> bool:
         seat = self._seat
         sitter = seat.sitter
@@ -294,7 +298,7 @@ class RLock(_BaseLock):
     @blocking
     def release(self) -> Steps[None]:
         """As `Lock.release`; the lock is given up when it was released as often as acquired."""
-        hold = self._mine()
+        hold = self._releasable()
         if hold is not None and hold.count > 1:
             self._nest(hold, -1)
             if (yield from self._session.surely_lost(hold)):

@@ -9,9 +9,10 @@ import contextlib
 import copy
 import inspect
 import itertools
+import sys
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from functools import wraps
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeAlias, TypeVar, cast
 
@@ -32,6 +33,7 @@ from interlock._wire import Client as BlockingClient
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 Twin = TypeVar("Twin", bound=Primitive)
+Call = TypeVar("Call", bound=Callable[..., Any])
 
 Client: TypeAlias = redis.asyncio.Redis | redis.asyncio.RedisCluster
 
@@ -43,20 +45,70 @@ CONNECTIONS: dict[type, type] = {
 
 OF_ASYNCIO = ("retry", "parser_class", "encoder_class", "redis_connect_func", "event_dispatcher")
 
+AWAITED = ("cr_await", "ag_await", "gi_yieldfrom")  # of a coroutine, an asynchronous generator, a generator
+
 _numbers = itertools.count(-1, -1)
 _coroutines: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = weakref.WeakKeyDictionary()
 _blocking_clients: weakref.WeakKeyDictionary[Client, BlockingClient] = weakref.WeakKeyDictionary()
 _ends: set[asyncio.Task[Any]] = set()  # of procedures that were cancelled
 
 
-def _coroutine() -> int:
-    """The number by which the running coroutine, its asyncio.Task, is known as an owner."""
-    task = asyncio.current_task()
-    assert task is not None
-    number = _coroutines.setdefault(task, next(_numbers))
-    if running := caller.current.get():
-        running.coroutines.add(number)  # what it leaves held is released when the task ends
+def running() -> asyncio.Task[Any] | None:
+    """The asyncio.Task that runs; None if none does."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs
+        return None
+
+
+def coroutine(called_by: asyncio.Task[Any] | None = None) -> int:
+    """The number by which a coroutine, its asyncio.Task, is known as an owner; 0 if none runs.
+
+    Args:
+        called_by: the task that made the call. It owns if it waits for the running one by `asyncio.wait_for`, which on
+            Python 3.11 makes a task of what it is given; else the running one does.
+    """
+    task = running()
+    if task is None:
+        return 0
+    if sys.version_info < (3, 12) and called_by not in (None, task) and _waits_for(called_by, task):
+        task = called_by
+    number = _coroutines.get(task)
+    if number is None:
+        number = _coroutines[task] = next(_numbers)
+        caller.coroutines[number] = task
+    if acting := caller.current.get():
+        acting.coroutines.add(number)  # what it leaves held is released when the task ends
     return number
+
+
+def _waits_for(waiting: asyncio.Task[Any], task: asyncio.Task[Any]) -> bool:
+    """Whether a task is inside `asyncio.wait_for`, of Python 3.11, for another one."""
+    step: Any = waiting.get_coro()
+    while step is not None:
+        frame = getattr(step, "cr_frame", None)
+        if frame is not None and frame.f_code is asyncio.wait_for.__code__ and frame.f_locals.get("fut") is task:
+            return True
+        step = next((found for name in AWAITED if (found := getattr(step, name, None)) is not None), None)
+    return False
+
+
+@contextlib.contextmanager
+def standing_in(number: int) -> Iterator[None]:
+    """Have the running task own what that coroutine owns: it was made to run a part of that one, as by `wait_for`."""
+    task = asyncio.current_task()
+    own = _coroutines.get(task) if task else None
+    if task is None or number in (0, own):
+        yield
+        return
+    _coroutines[task] = number
+    try:
+        yield
+    finally:
+        if own is None:
+            del _coroutines[task]
+        else:
+            _coroutines[task] = own
 
 
 class Coroutines(Primitive, Generic[Twin]):
@@ -104,13 +156,13 @@ class Coroutines(Primitive, Generic[Twin]):
     async def _first(self) -> None:
         """What is to be done before any other step."""
 
-    async def _take(self, steps: Steps[Result], *, whole: bool = False) -> Result:
-        """Take the steps of a procedure of the twin."""
-        return await _Walk(steps, self._session, self._source, _coroutine(), whole=whole).walk()
+    async def _take(self, steps: Steps[Result], owner: int = 0, *, whole: bool = False) -> Result:
+        """Take the steps of a procedure of the twin, for a coroutine; 0: for the one that runs."""
+        return await _Walk(steps, self._session, self._source, owner or coroutine(), whole=whole).walk()
 
     def _mine(self, ask: Callable[[], Result]) -> Result:
         """What the twin says to this coroutine, without asking Redis."""
-        caller.stepping.coroutine = _coroutine()
+        caller.stepping.coroutine = coroutine()
         try:
             return ask()
         finally:
@@ -127,11 +179,29 @@ def awaiting(
     procedure = method.steps  # type: ignore[attr-defined]
 
     @wraps(method)
-    async def run(self: Coroutines[Any], /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+    async def run(
+        self: Coroutines[Any], called_by: Any, /, *args: Parameters.args, **kwargs: Parameters.kwargs
+    ) -> Result:
+        owner = coroutine(called_by)
         await self._first()
-        return cast(Result, await self._take(procedure(self._twin, *args, **kwargs), whole=whole))
+        return cast(Result, await self._take(procedure(self._twin, *args, **kwargs), owner, whole=whole))
 
-    return run
+    @coroutine_function
+    @wraps(method)
+    def call(
+        self: Coroutines[Any], /, *args: Parameters.args, **kwargs: Parameters.kwargs
+    ) -> Coroutine[Any, Any, Result]:
+        return run(self, running(), *args, **kwargs)
+
+    return call
+
+
+def coroutine_function(function: Call) -> Call:
+    """Mark a function that returns a coroutine as what it is to its callers."""
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+    return function
 
 
 class _Walk(Generic[Result]):

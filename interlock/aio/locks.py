@@ -2,13 +2,23 @@
 
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from interlock import condition, lock, rwlock, semaphore
 from interlock._arguments import checked_name, foreign_lock
-from interlock.aio._driver import Client, Coroutines, Twin, awaiting, blocking_client
+from interlock.aio._driver import (
+    Client,
+    Coroutines,
+    Twin,
+    awaiting,
+    blocking_client,
+    coroutine,
+    coroutine_function,
+    running,
+    standing_in,
+)
 
 Found = TypeVar("Found")
 
@@ -16,13 +26,15 @@ Found = TypeVar("Found")
 class _Entered(Coroutines[Twin]):
     """What `async with` acquires and releases."""
 
-    async def __aenter__(self) -> bool:
-        return await self.acquire()  # type: ignore[attr-defined, no-any-return]
+    @coroutine_function
+    def __aenter__(self) -> Coroutine[Any, Any, bool]:
+        return self.acquire()  # type: ignore[attr-defined, no-any-return]
 
-    async def __aexit__(
+    @coroutine_function
+    def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.release()  # type: ignore[attr-defined]
+    ) -> Coroutine[Any, Any, None]:
+        return self.release()  # type: ignore[attr-defined, no-any-return]
 
 
 class _Lock(_Entered[lock._BaseLock]):
@@ -77,6 +89,10 @@ class Lock(_Lock):
 
 class RLock(_Lock):
     """`interlock.RLock` for coroutines: its owner is an `asyncio.Task`, and may acquire it again. asyncio has none.
+
+    What `asyncio.wait_for` is given belongs to its caller, also on Python 3.11, where it makes a task of that. Only the
+    owner may release it; when the owner has ended, any coroutine of its process may, as after an `async` fixture. None
+    enters as the owner for that.
 
     Arguments as in `Lock`.
     """
@@ -217,22 +233,33 @@ class Condition(_Entered[condition.Condition]):
     def _lock(self) -> Lock | RLock:
         return around(self._twin._lock, self._source)
 
-    async def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+    @coroutine_function
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> Coroutine[Any, Any, bool]:
         """As the lock's."""
-        return await self._lock.acquire(blocking, timeout)
+        return self._lock.acquire(blocking, timeout)
 
-    async def release(self) -> None:
+    @coroutine_function
+    def release(self) -> Coroutine[Any, Any, None]:
         """As the lock's."""
-        await self._lock.release()
+        return self._lock.release()
 
-    async def wait_for(self, predicate: Callable[[], Found | Awaitable[Found]], timeout: float | None = None) -> Found:
+    @coroutine_function
+    def wait_for(
+        self, predicate: Callable[[], Found | Awaitable[Found]], timeout: float | None = None
+    ) -> Coroutine[Any, Any, Found]:
         """As `interlock.Condition.wait_for`; the predicate may be a coroutine function."""
+        return self._wait_for(running(), predicate, timeout)
+
+    async def _wait_for(
+        self, called_by: Any, predicate: Callable[[], Found | Awaitable[Found]], timeout: float | None
+    ) -> Found:
         until = None if timeout is None else time.monotonic() + timeout
-        while True:
-            found = predicate()
-            if inspect.isawaitable(found):
-                found = await found
-            left = None if until is None else until - time.monotonic()
-            if found or (left is not None and left <= 0):
-                return found
-            await self.wait(left)
+        with standing_in(coroutine(called_by)):
+            while True:
+                found = predicate()
+                if inspect.isawaitable(found):
+                    found = await found
+                left = None if until is None else until - time.monotonic()
+                if found or (left is not None and left <= 0):
+                    return found
+                await self.wait(left)
