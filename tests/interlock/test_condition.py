@@ -176,18 +176,38 @@ def test_waiter_that_was_stopped_while_it_was_notified_is_woken_when_it_goes_on(
     assert (entered == ["a True"]) == (twin is None)
 
 
-def test_wait_that_redis_refuses_to_end_leaves_nobody_behind(client):
-    """When its memory is full, say."""
+def test_wait_that_a_full_redis_refuses_to_end_ends_when_there_is_room(client):
     condition = interlock.Condition()
     condition.acquire()
-    full = threading.Timer(0.3, client.config_set, ("maxmemory", "1mb"))
-    full.start()
+    changes = [
+        threading.Timer(after, client.config_set, ("maxmemory", value)) for after, value in ((0.3, "1mb"), (2, "0"))
+    ]
     try:
-        with pytest.raises(redis.ResponseError, match="maxmemory"):
+        for change in changes:
+            change.start()
+        assert condition.wait(timeout=1) is False
+        changes[1].join()
+    finally:
+        for change in changes:
+            change.join()
+        client.config_set("maxmemory", "0")
+    condition.release()
+    assert condition._session.standing.waits == {}
+
+
+def test_wait_that_redis_refuses_to_end_leaves_nobody_behind(client):
+    """When something else stands where the lock's state was."""
+    condition = interlock.Condition()
+    condition.acquire()
+    state = condition._lock._of.state
+    spoilt = threading.Timer(0.3, lambda: client.delete(state) and client.set(state, "something else"))
+    spoilt.start()
+    try:
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
             condition.wait(timeout=2)
     finally:
-        full.join()
-        client.config_set("maxmemory", "0")
+        spoilt.join()
+        client.delete(state)
     assert condition._session.standing.waits == {}
     assert condition._lock._mine() is None
 
