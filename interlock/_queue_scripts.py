@@ -49,6 +49,11 @@ def leave(of: Identity, *, id: str) -> Steps[Answer]:
     return _answer(of, (yield from _run(of, "queue_leave", id)))
 
 
+def give_back(of: Identity, *, id: str) -> Steps[Answer]:
+    """End a get that was interrupted: what it took is the first in the queue again."""
+    return _answer(of, (yield from _run(of, "queue_give_back", id)))
+
+
 def done(of: Identity, *, id: str) -> Steps[Answer]:
     """Note that one item has been worked on: DONE, or FULL if none is unfinished."""
     return _answer(of, (yield from _run(of, "queue_done", id)))

@@ -319,6 +319,7 @@ class Session:
         ask: Callable[[str], Steps[Answer | None]],
         leave: Callable[[str], Steps[Answer | None]],
         timeout: float | None,
+        undo: Callable[[str], Steps[object]] | None = None,
     ) -> Steps[Answer | None]:
         """What Redis answers in the end, or None when the time is over.
 
@@ -327,6 +328,8 @@ class Session:
                 that a message wakes it. It is asked again at least every REASK seconds, as a sign of life.
             leave: takes the id off the queue; what it would have been answered, if that has come meanwhile.
             timeout: seconds; None: no limit; 0: one try.
+            undo: takes an id off the queue whose caller was interrupted, and takes back what it was answered; None:
+                `leave` does.
         """
         if timeout != 0:
             check_may_wait("what waits")
@@ -361,7 +364,7 @@ class Session:
         except InterlockError:  # refused: there is nothing to leave
             raise
         except BaseException:  # interrupted, perhaps on the way: it may be queued
-            yield from self._leave_quietly(id, leave)
+            yield from self._leave_quietly(id, undo or leave)
             raise
         finally:
             with standing.mutex:

@@ -72,7 +72,8 @@ def get_item(
             return None
         return answer
 
-    answer = yield from session.answered(ask, _leave(of), timeout)
+    undo = (lambda attempt: _queue_scripts.give_back(of, id=attempt)) if take else None
+    answer = yield from session.answered(ask, _leave(of), timeout, undo)
     if answer and answer.code == _scripts.BROKEN:
         raise InterlockError(
             f"the next item of {of.kind} {of.name!r} is pickled: to unpickle what its writers send, ask for pickle=True"
@@ -165,8 +166,8 @@ class Queue(_BaseQueue):
 
     A process that dies while it waits loses nothing and delays nobody; if its machine dies, or it is stopped, others
     are delayed by two seconds, and by six at most if many of its threads waited. An item that a process got and did not
-    finish is lost with it, as there, also when an exception such as `KeyboardInterrupt` strikes `get` while the item is
-    on its way.
+    finish is lost with it, as there. If an exception such as `KeyboardInterrupt` strikes `get` while an item is on its
+    way, the item is the first in the queue again.
 
     Args:
         maxsize: how many items it may hold; 0 or less: no bound.

@@ -218,11 +218,16 @@ class _Walk(Generic[Result]):
 
     async def walk(self) -> Result:
         """Take step after step. What ends it from outside is raised inside, so that it cleans up."""
+        task = running()
+        assert task is not None
+        cancelled_before = task.cancelling()
         while True:
             try:
                 if self._step is None:
                     self._step = self._next()
                 self._outcome = await self._taken(self._step)
+                if task.cancelling() > cancelled_before:  # redis-py, amid connecting, may have swallowed it
+                    raise asyncio.CancelledError
                 self._step = None
             except StopIteration as end:
                 return cast(Result, end.value)

@@ -25,8 +25,8 @@ class Queue(_BaseQueue[queue.Queue]):
     >>> asyncio.run(main())
     {'page': 1}
 
-    A coroutine that is cancelled while it waits leaves the queue. If that strikes `get` while an item is on its way,
-    the item is lost, as with `interlock.Queue`. `put_nowait` and `get_nowait` are awaited too: they ask Redis.
+    A coroutine that is cancelled while it waits leaves the queue; an item that was on its way is the first in it again.
+    `put_nowait` and `get_nowait` are awaited too: they ask Redis.
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
