@@ -16,7 +16,7 @@ from workers.liveness import Liveness
 FORMAT = "%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"
 
 
-POOLS = {"threads": "workers.threads:TaskPool", **dict.fromkeys(("prefork", "processes"), "workers.processes:TaskPool")}
+POOLS = {"threads": "workers.thread:TaskPool", **dict.fromkeys(("prefork", "processes"), "workers.prefork:TaskPool")}
 """What `--pool` means: ours, where Celery's loses tasks."""
 
 

@@ -115,7 +115,7 @@ def wait_until_loaded(url: str, working: Callable[[], None] = lambda: None) -> N
     """Wait while a server reads its data, for as long as it reads on.
 
     Args:
-        url: where it is. If it refuses, the wait ends at once: `check` says why.
+        url: where it is. If nobody answers there, or it refuses, the wait ends at once: `check` says why.
         working: called between two looks; it may raise.
 
     Raises:
@@ -127,8 +127,9 @@ def wait_until_loaded(url: str, working: Callable[[], None] = lambda: None) -> N
             try:
                 if progress.loaded(client.info("persistence")):
                     return
-            except redis.TimeoutError:  # it answers seldom while it reads
-                pass
+            except redis.TimeoutError:
+                if not progress.begun:
+                    return
             except redis.RedisError:
                 return
             if progress.stalled:

@@ -153,7 +153,7 @@ def test_values_that_came_with_a_strict_grant_are_those_of_its_moment():
 
 
 def connected(outbox):
-    return any(posted.connection.is_connected for posted in outbox._posted.values())
+    return any(posted.connection.is_connected for free in list(outbox._posted.values()) for posted in list(free))
 
 
 def test_grant_that_is_waited_for_finds_a_connection_for_its_confirmation():

@@ -67,7 +67,7 @@ def test_waiter_with_any_label_hears_its_grant(text, caplog):
                 assert_for_people(label)
             thread.join(20)
     assert value.value == 3
-    assert not [record.getMessage() for record in caplog.records]
+    assert not [record.getMessage() for record in caplog.records if "a command was not sent" not in record.getMessage()]
     value.unlink()
 
 
