@@ -276,13 +276,24 @@ class Lingering:
         Raises:
             LeaseLostError, GoneError, UnreachableError: something that the caller wrote is lost.
         """
-        stations = self._known()
-        for station in stations:
-            yield from self.commit(station)
-        for station in stations:
+        yield from self.commit_all()
+        for station in self._known():
             station.raise_loss()
         with self._mutex:
             self._losers = {station for station in self._losers if station.loses}
+
+    def commit_all(self) -> Steps[None]:
+        """Commit all that is finished, before another process hears of it; what is lost stays noted, for who wrote it.
+
+        Raises:
+            UnreachableError: Redis did not answer, and the lease still runs.
+        """
+        for station in self._known():
+            yield from self.commit(station)
+
+    def untold(self) -> list[InterlockError]:
+        """What was lost, and nobody has been told."""
+        return [error for station in self._known() for error in station.untold]
 
     def _known(self) -> set[Station]:
         with self._mutex:

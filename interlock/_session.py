@@ -673,6 +673,8 @@ class Session:
                 log.warning("could not give back %r, its lease will run out: %s", hold.of.name, said(error))
         for wait in waits:
             self._last(self._leave(wait))
+        for loss in self.lingering.untold():
+            log.warning("lost, and nobody asked: %s", loss)
 
     def _vanish(self) -> None:
         """The heartbeat's last act. If the client is no more, leave no thread and no connection behind."""
@@ -771,6 +773,16 @@ def flush() -> None:
     """
     for each in list(_sessions.values()):
         each.run(each.lingering.flush())
+
+
+def commit() -> None:
+    """As `flush`, before something else that another process may take as a signal: what is lost is not raised here.
+
+    Raises:
+        UnreachableError: Redis did not answer until the lease was over.
+    """
+    for each in list(_sessions.values()):
+        each.run(each.lingering.commit_all())
 
 
 def _forget_after_fork() -> None:

@@ -109,7 +109,11 @@ class Guarded(Shared):
     @blocking
     def unlink(self) -> Steps[None]:
         """Delete it. Whoever uses it afterwards gets GoneError, and so does a section that wrote to it, at its end."""
-        yield from self._session.lingering.flush()
+        lingering = self._session.lingering
+        yield from lingering.commit_all()
+        station = lingering.stations.get(self._lock._of.state)
+        if station is not None:
+            station.raise_loss()
         yield from steps_of(super().unlink)()
         for hold in list(self._session.standing.holds.values()):
             if hold.of.state == self._lock._of.state:

@@ -301,6 +301,11 @@ class Station(Turns):
         return bool(self._writers or self._losses) or self.returning is not None
 
     @property
+    def untold(self) -> list[InterlockError]:
+        """What was lost, and those who wrote it have not been told."""
+        return list(self._losses.values())
+
+    @property
     def loses(self) -> bool:
         """Whether somebody is still to be told."""
         return bool(self._losses)

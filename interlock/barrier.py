@@ -116,7 +116,7 @@ class Barrier(Primitive):
             NameTakenError: the name stands for another kind of thing, or for another number of parties.
         """
         seconds = checked_wait(True, self._timeout if timeout is None else timeout, forever=None)
-        yield from self._session.lingering.flush()
+        yield from self._session.lingering.commit_all()
         party = _Party(self._session, self._step, self._action)
         try:
             answer = yield from self._session.answered(party.ask, party.leave, seconds)

@@ -161,7 +161,7 @@ class Condition(Primitive):
 
     def _notify(self, n: int | None) -> Steps[None]:
         hold = self._held("notify on")
-        yield from self._session.lingering.flush()
+        yield from self._session.lingering.commit_all()
         standing = self._session.standing
         call = standing.new_id()
         code = yield from patiently(

@@ -80,7 +80,7 @@ class Event(Primitive):
             UnreachableError: no Redis answers. It may be set all the same.
             NameTakenError: the name stands for another kind of thing.
         """
-        yield from self._session.lingering.flush()
+        yield from self._session.lingering.commit_all()
         yield from self._change("event_set", self.kind, self._ttl_ms)
 
     @without_result

@@ -37,7 +37,7 @@ def _leave(of: Identity) -> Callable[[str], Steps[Answer | None]]:
 
 def put_item(session: Session, of: Identity, item: str, timeout: float | None) -> Steps[int]:
     """Append an encoded item: DONE, BUSY when the time is over; of a Pipe also BROKEN or GONE."""
-    yield from session.lingering.flush()
+    yield from session.lingering.commit_all()
     arrival = ""
 
     def ask(id: str) -> Steps[Answer | None]:

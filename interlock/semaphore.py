@@ -104,7 +104,7 @@ class Semaphore(Primitive):
             raise ValueError("n must be one or more")
         session, of = self._session, self._of
         yield from session.checked()
-        yield from session.lingering.flush()
+        yield from session.lingering.commit_all()
         standing = session.standing
         taken = standing.take(of, most=n)
         call = standing.new_id()

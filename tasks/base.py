@@ -11,6 +11,7 @@ from kombu.exceptions import OperationalError
 
 import interlock
 from interlock import address
+from interlock._session import commit
 from tasks import awaiting, checks, exits
 from tasks.description import description
 
@@ -100,10 +101,10 @@ class Task(celery.Task):  # type: ignore[misc]
             ValueError: an argument is out of its range.
             kombu.exceptions.EncodeError: an argument cannot be sent, such as a lock whose `client=` goes elsewhere.
             kombu.exceptions.OperationalError: Redis does not answer; heard of in about a second.
-            interlock.InterlockError: what the caller wrote under a lock that lingers could not be committed.
+            interlock.UnreachableError: what the caller wrote under a lock that lingers could not be committed.
         """
         call = self.checked(args or (), kwargs or {})
-        interlock.flush()  # what the producer wrote under locks that linger is there when the task runs
+        commit()  # what the producer wrote under locks that linger is there when the task runs
         options = {"argsrepr": description(call), "kwargsrepr": "{}", **options}  # what Flower and logs show
         try:
             return super().apply_async(args, kwargs, **options)
