@@ -13,6 +13,7 @@ import interlock
 from interlock import address
 from tasks import awaiting, checks, exits
 from tasks.description import description
+from tasks.outage import heals
 
 
 class Task(celery.Task):  # type: ignore[misc]
@@ -115,16 +116,27 @@ class Task(celery.Task):  # type: ignore[misc]
         """As Celery's, with the reason if no retry can be sent.
 
         Raises:
-            TypeError, ValueError: wrong arguments, or a retry too far ahead: the task fails with that. Celery's would
-                drop the message without a result.
-            celery.exceptions.Reject: the retry could not be sent; the message goes back to its queue.
+            Exception: no such retry could ever be sent, because of a wrong argument, a queue that does not exist or a
+                time too far ahead, say: the task fails with that. Celery's would drop the message without a result.
+            celery.exceptions.Reject: Redis does not take the retry now; the message goes back to its queue.
         """
         try:
             return super().retry(*args, **options)
         except Reject as rejected:
-            if isinstance(rejected.reason, TypeError | ValueError):
+            if not heals(rejected.reason):
                 raise rejected.reason from None
             raise Reject(rejected.reason, requeue=True) from rejected.reason
+
+    def signature_from_request(self, *args: Any, **options: Any) -> Any:
+        """As Celery's. A run after a lost worker, which alone names no `eta`, begins as soon as it must.
+
+        Celery waits for `default_retry_delay`. If that were refused, it would run the task again at once, uncounted.
+        """
+        if "eta" not in options and options.get("countdown"):
+            options["countdown"] = min(options["countdown"], self.app.conf.task_time_limit)
+        return super().signature_from_request(*args, **options)
+
+    subtask_from_request = signature_from_request
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body.

@@ -41,7 +41,7 @@ def _refuse(countdown: Any, eta: Any, limit: float) -> None:
         if isinstance(countdown, bool) or not isinstance(countdown, int | float) or math.isnan(countdown):
             raise TypeError(f"countdown must be a number of seconds, at most {limit:,.0f}, not {countdown!r}")
         seconds = countdown
-    elif eta:
+    if eta and not countdown:  # as Celery has it: a countdown of 0 is none
         seconds = (_moment(eta) - datetime.now(UTC)).total_seconds()
     if seconds > limit:
         raise ValueError(
