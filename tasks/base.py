@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 
 import interlock
 from interlock import address
-from tasks import awaiting, checks, exits
+from tasks import awaiting, checks, exits, message
 from tasks.description import description
 from tasks.outage import heals
 
@@ -149,9 +149,19 @@ class Task(celery.Task):  # type: ignore[misc]
         if request.called_directly:
             self.checked(args, kwargs)
             return super().__call__(*args, **kwargs)
+        if message.runs_for(request):  # its body calls it again, as a function
+            self.push_request(id=None, called_directly=True)
+            try:
+                return self(*args, **kwargs)
+            finally:
+                self.pop_request()
         try:
             self.checked(args, kwargs)
-            with interlock.acting_for(request.id, self.name), awaiting.executing():
+            with (
+                message.running(self, request),
+                interlock.acting_for(request.id, self.name),
+                awaiting.executing(),
+            ):
                 return super().__call__(*args, **kwargs)
         except BaseException as error:
             ending = exits.ending_of(error)
