@@ -5,11 +5,12 @@ from typing import Any
 from celery import Celery
 
 import interlock
-from tasks import environment, forks
+from tasks import canvas, environment, forks
 from tasks.schedule import refuse_too_far
 from tasks.settings import settings
 
 interlock.register_with_kombu()  # locks and values travel as arguments
+canvas.install()
 
 
 class App(Celery):  # type: ignore[misc]

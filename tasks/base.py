@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 
 import interlock
 from interlock import address
-from tasks import awaiting, checks, exits, message
+from tasks import awaiting, canvas, checks, exits, message
 from tasks.description import description
 from tasks.outage import heals
 
@@ -20,8 +20,8 @@ class Task(celery.Task):  # type: ignore[misc]
     """A task whose arguments are checked in the producer, before anything is enqueued.
 
     `@app.task(check=...)` names a function with the task's own parameters, or some of them, that raises TypeError or
-    ValueError. It runs when a signature is made, when the task is enqueued, and in the worker, for messages made
-    elsewhere.
+    ValueError. It runs when a signature is made, when the task, or a group that it is in, is enqueued, and in the
+    worker, for messages made elsewhere.
 
     It may be written as `async def`. The worker for queue `aio` runs a thousand such at once; on any other pool each
     has an event loop of its own. Called directly, it returns its coroutine, to be awaited.
@@ -44,7 +44,7 @@ class Task(celery.Task):  # type: ignore[misc]
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{self.name}{signature}: {error}") from None
-        check = type(self).check  # from the class: a plain function, not bound to the task
+        check = type(self).check or canvas.CHECKS.get(self.name)  # from the class: not bound to the task
         if check is not None:
             complete = inspect.BoundArguments(signature, OrderedDict(bound.arguments))
             complete.apply_defaults()
@@ -70,11 +70,11 @@ class Task(celery.Task):  # type: ignore[misc]
         return made
 
     def _hopeless(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-        """Whether the arguments are wrong whatever is added in front of them or by name."""
+        """Whether the arguments are wrong whatever is added in front of them. One that is named may be given anew."""
         signature = inspect.signature(self.run)
         for added in range(len(signature.parameters) + 1):
             try:
-                bound = signature.bind_partial(*[checks.LATER] * added, *args, **kwargs)
+                bound = signature.bind_partial(*[checks.LATER] * added, *args, **dict.fromkeys(kwargs, checks.LATER))
             except TypeError:  # too many: still more do not help
                 return True
             if self._may_be_right(bound):
