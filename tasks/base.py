@@ -12,16 +12,17 @@ from kombu.exceptions import OperationalError
 import interlock
 from interlock import address
 from interlock._session import commit
-from tasks import awaiting, checks, exits
+from tasks import awaiting, canvas, checks, exits, message
 from tasks.description import description
+from tasks.outage import heals
 
 
 class Task(celery.Task):  # type: ignore[misc]
     """A task whose arguments are checked in the producer, before anything is enqueued.
 
     `@app.task(check=...)` names a function with the task's own parameters, or some of them, that raises TypeError or
-    ValueError. It runs when a signature is made, when the task is enqueued, and in the worker, for messages made
-    elsewhere.
+    ValueError. It runs when a signature is made, when the task, or a group that it is in, is enqueued, and in the
+    worker, for messages made elsewhere.
 
     It may be written as `async def`. The worker for queue `aio` runs a thousand such at once; on any other pool each
     has an event loop of its own. Called directly, it returns its coroutine, to be awaited.
@@ -44,7 +45,7 @@ class Task(celery.Task):  # type: ignore[misc]
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{self.name}{signature}: {error}") from None
-        check = type(self).check  # from the class: a plain function, not bound to the task
+        check = type(self).check or canvas.CHECKS.get(self.name)  # from the class: not bound to the task
         if check is not None:
             complete = inspect.BoundArguments(signature, OrderedDict(bound.arguments))
             complete.apply_defaults()
@@ -70,11 +71,11 @@ class Task(celery.Task):  # type: ignore[misc]
         return made
 
     def _hopeless(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-        """Whether the arguments are wrong whatever is added in front of them or by name."""
+        """Whether the arguments are wrong whatever is added in front of them. One that is named may be given anew."""
         signature = inspect.signature(self.run)
         for added in range(len(signature.parameters) + 1):
             try:
-                bound = signature.bind_partial(*[checks.LATER] * added, *args, **kwargs)
+                bound = signature.bind_partial(*[checks.LATER] * added, *args, **dict.fromkeys(kwargs, checks.LATER))
             except TypeError:  # too many: still more do not help
                 return True
             if self._may_be_right(bound):
@@ -116,16 +117,27 @@ class Task(celery.Task):  # type: ignore[misc]
         """As Celery's, with the reason if no retry can be sent.
 
         Raises:
-            TypeError, ValueError: wrong arguments, or a retry too far ahead: the task fails with that. Celery's would
-                drop the message without a result.
-            celery.exceptions.Reject: the retry could not be sent; the message goes back to its queue.
+            Exception: no such retry could ever be sent, because of a wrong argument, a queue that does not exist or a
+                time too far ahead, say: the task fails with that. Celery's would drop the message without a result.
+            celery.exceptions.Reject: Redis does not take the retry now; the message goes back to its queue.
         """
         try:
             return super().retry(*args, **options)
         except Reject as rejected:
-            if isinstance(rejected.reason, TypeError | ValueError):
+            if not heals(rejected.reason):
                 raise rejected.reason from None
             raise Reject(rejected.reason, requeue=True) from rejected.reason
+
+    def signature_from_request(self, *args: Any, **options: Any) -> Any:
+        """As Celery's. A run after a lost worker, which alone names no `eta`, begins as soon as it must.
+
+        Celery waits for `default_retry_delay`. If that were refused, it would run the task again at once, uncounted.
+        """
+        if "eta" not in options and options.get("countdown"):
+            options["countdown"] = min(options["countdown"], self.app.conf.task_time_limit)
+        return super().signature_from_request(*args, **options)
+
+    subtask_from_request = signature_from_request
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body.
@@ -138,9 +150,19 @@ class Task(celery.Task):  # type: ignore[misc]
         if request.called_directly:
             self.checked(args, kwargs)
             return super().__call__(*args, **kwargs)
+        if message.runs_for(request):  # its body calls it again, as a function
+            self.push_request(id=None, called_directly=True)
+            try:
+                return self(*args, **kwargs)
+            finally:
+                self.pop_request()
         try:
             self.checked(args, kwargs)
-            with interlock.acting_for(request.id, self.name), awaiting.executing():
+            with (
+                message.running(self, request),
+                interlock.acting_for(request.id, self.name),
+                awaiting.executing(),
+            ):
                 return super().__call__(*args, **kwargs)
         except BaseException as error:
             ending = exits.ending_of(error)

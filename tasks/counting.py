@@ -9,6 +9,7 @@ from interlock import Lock, RawValue, RLock, Value
 from tasks import checks
 from tasks.app import app
 from tasks.base import Task
+from tasks.message import id_of_call
 from tasks.output import place
 
 DONE_SECONDS = 86_400.0  # how long it is remembered how much a task has done: longer than any message waits
@@ -55,8 +56,7 @@ def decrement_unlocked(shared: RawValue, times: int = 100_000) -> dict[str, Any]
 def done_by(id: str | None, lock: Lock | RLock) -> Value:
     """How much the task of that id has done, stored under a lock; without an id, what this one call has done.
 
-    A task has no id when it is called as a function, by a program or by Celery's `map`, `starmap` and `chunks`: nobody
-    delivers such a call again under the same id, so each is a call of its own.
+    A task has no id when a program calls it as a function: each such call is its own.
     """
     return Value("q", 0, name=f"{id} done" if id else None, lock=lock, ttl=DONE_SECONDS)
 
@@ -80,26 +80,26 @@ def update_exactly(shared: Value, lock: Lock | RLock, step: int, times: int, id:
 @app.task(bind=True, check=_check_locked)
 def increment_with_lock(self: Task, shared: Value, lock: Lock, times: int = 1_000_000) -> dict[str, Any]:
     """Add 1 so many times, each under the lock; exactly so many, however often it is delivered."""
-    update_exactly(shared, lock, 1, times, self.request.id)
+    update_exactly(shared, lock, 1, times, id_of_call(self, shared.name, times))
     return place()
 
 
 @app.task(bind=True, check=_check_locked)
 def decrement_with_lock(self: Task, shared: Value, lock: Lock, times: int = 1_000_000) -> dict[str, Any]:
     """Subtract 1 so many times, each under the lock; exactly so many, however often it is delivered."""
-    update_exactly(shared, lock, -1, times, self.request.id)
+    update_exactly(shared, lock, -1, times, id_of_call(self, shared.name, times))
     return place()
 
 
 @app.task(bind=True, check=_check_value)
 def increment_value(self: Task, shared: Value, times: int = 100_000) -> dict[str, Any]:
     """Add 1 so many times, each under the value's own lock; exactly so many, however often it is delivered."""
-    update_exactly(shared, shared.get_lock(), 1, times, self.request.id)
+    update_exactly(shared, shared.get_lock(), 1, times, id_of_call(self, shared.name, times))
     return place()
 
 
 @app.task(bind=True, check=_check_value)
 def decrement_value(self: Task, shared: Value, times: int = 100_000) -> dict[str, Any]:
     """Subtract 1 so many times, each under the value's own lock; exactly so many, however often it is delivered."""
-    update_exactly(shared, shared.get_lock(), -1, times, self.request.id)
+    update_exactly(shared, shared.get_lock(), -1, times, id_of_call(self, shared.name, times))
     return place()

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from celery import current_task
 from celery.result import AsyncResult, GroupResult, ResultSet
 
 from interlock._text import one_line
+from tasks import message
 from tasks.results import PatientConsumer
 
 PRINTED = "PRINTED"  # the state that carries lines; Flower, which goes by events, does not see it
@@ -62,18 +62,19 @@ def say(text: str) -> None:
     """
     for line in str(text).encode("utf-8", "backslashreplace").decode().splitlines() or [""]:
         print(line, flush=True)
-        if current_task and not current_task.request.called_directly:
-            _publish(line)
+        if (running := message.current.get()) is not None:
+            _publish(line, running)
 
 
-def _publish(line: str) -> None:
-    """Send a line to where the running task was enqueued."""
-    printed = _printed.setdefault(current_task.request, Printed())
+def _publish(line: str, running: message.Message) -> None:
+    """Send a line to where the task was enqueued that runs, or that has called the one that runs."""
+    request = running.request
+    printed = _printed.setdefault(request, Printed())
     printed.number += 1
     printed.texts.append(line)
-    worker = one_line(current_task.request.hostname.partition("@")[0])
-    message = {"run": printed.run, "number": printed.number, "texts": list(printed.texts), **place()}
-    current_task.update_state(state=PRINTED, meta={**message, "worker": worker})
+    worker = one_line(request.hostname.partition("@")[0])
+    said = {"run": printed.run, "number": printed.number, "texts": list(printed.texts), **place(), "worker": worker}
+    running.task.backend.store_result(request.id, said, PRINTED, request=request)
 
 
 def watch(result: AsyncResult | GroupResult | ResultSet, timeout: float = 600) -> tuple[Any, list[Line]]:

@@ -7,6 +7,7 @@ from tasks import checks
 from tasks.app import app
 from tasks.base import Task
 from tasks.counting import done_by
+from tasks.message import id_of_call
 from tasks.output import place
 
 DIGITS = 10
@@ -40,5 +41,5 @@ def count_exactly(histogram: Array, start: int, stop: int, id: str | None) -> No
 @app.task(bind=True, check=_check)
 def count_last_digits(self: Task, histogram: Array, start: int, stop: int) -> dict[str, Any]:
     """Count how often each digit is the last of a square, from start to before stop; however often it is delivered."""
-    count_exactly(histogram, start, stop, self.request.id)
+    count_exactly(histogram, start, stop, id_of_call(self, histogram.name, start, stop))
     return place()

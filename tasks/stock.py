@@ -42,6 +42,7 @@ from interlock import LeaseLostError, Lock, aio
 from tasks import checks, mariadb
 from tasks.app import app
 from tasks.base import Task
+from tasks.message import id_of_call
 from tasks.output import place
 
 STOCK_MAX = 1_000_000
@@ -153,7 +154,7 @@ async def _ordered(order: str) -> int | None:
 
 
 async def _run(task: Task, item: str, pause: float, lock: Lock | None = None, **options: bool) -> dict[str, Any]:
-    order = task.request.id or uuid.uuid4().hex
+    order = id_of_call(task, item) or uuid.uuid4().hex
     number = await sell(item, order, lambda: asyncio.sleep(pause), lock, **options)
     return {**place(), "order": order, "number": number}
 

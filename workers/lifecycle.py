@@ -24,6 +24,7 @@ def install(app: Celery) -> None:
     """Add the life cycle to the app: once, when this package is imported."""
     concurrency.ALIASES.update(POOLS)
     app.conf.worker_consumer = "workers.consumer:Consumer"
+    app.events.dispatcher_cls = "workers.events:Dispatcher"
     app.steps["worker"].add(Liveness)
     app.steps["consumer"].add(BatchedEvents)
     signals.setup_logging.connect(_set_up_logging)

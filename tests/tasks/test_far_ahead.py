@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from celery import chain, chord, group, signature
-from celery.exceptions import Retry
+from celery.exceptions import QueueNotFound, Reject, Retry
+from kombu.exceptions import EncodeError
 
 from tasks import app, environment, print_square
 
@@ -23,6 +24,7 @@ WAYS = {
         (1,), eta=later(s).astimezone(timezone(timedelta(hours=-9)))
     ),
     "eta without a zone": lambda s: print_square.apply_async((1,), eta=later(s).replace(tzinfo=None)),
+    "eta beside a countdown of 0": lambda s: print_square.apply_async((1,), countdown=0, eta=later(s)),
     "eta as text": lambda s: print_square.apply_async((1,), eta=later(s).isoformat()),
     "set": lambda s: print_square.s(1).set(countdown=s).delay(),
     "send_task": lambda s: app.send_task("tasks.cpu_bound.print_square", (1,), countdown=s),
@@ -59,6 +61,32 @@ def test_time_that_is_none_is_an_error_in_the_producer(client, when):
     assert not client.exists("cpu")
 
 
+@app.task(name="tests.takes_long", time_limit=2 * LONGEST + 1)
+def takes_long():
+    """Its message is given to another before it ends."""
+
+
+@pytest.mark.parametrize(
+    "enqueue",
+    [
+        lambda: print_square.apply_async((1,), time_limit=2 * LONGEST + 1),
+        lambda: print_square.apply_async((1,), time_limit=2 * LONGEST - 5, countdown=10),
+        lambda: chain(print_square.si(1), print_square.si(1).set(time_limit=3 * LONGEST)).delay(),
+        lambda: takes_long.delay(),
+    ],
+)
+def test_run_that_may_outlast_its_message_is_refused(client, enqueue):
+    with pytest.raises(ValueError, match=r"time_limit must be at most 600 seconds together, not \d+: .*_SECONDS_MAX"):
+        enqueue()
+    assert not client.exists("cpu")
+
+
+def test_limit_of_a_run_that_its_message_outlasts_is_let_through(client):
+    print_square.apply_async((1,), time_limit=2 * LONGEST - 10, countdown=5).forget()
+    print_square.apply_async((1,), time_limit=5, countdown=LONGEST, soft_time_limit=2).forget()
+    assert client.llen("cpu") == 2
+
+
 def test_endless_countdown_is_refused(client):
     with pytest.raises(ValueError, match="at most 300 seconds ahead"):
         print_square.apply_async((1,), countdown=float("inf"))
@@ -88,7 +116,7 @@ def run(**options):
 
 
 def test_retry_that_would_wait_too_long_fails_the_task(client):
-    for when in ({"countdown": FAR}, {"eta": later(FAR)}):
+    for when in ({"countdown": FAR}, {"eta": later(FAR)}, {"countdown": 0, "eta": later(FAR)}):
         assert "at most 300 seconds ahead" in str(run(**when))
     assert not client.exists("cpu")
 
@@ -97,6 +125,25 @@ def test_retry_with_wrong_arguments_fails_the_task(client):
     error = run(args=(1, 2, 3))
     assert isinstance(error, TypeError), error
     assert not client.exists("cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "error"), [({"kwargs": {"x": object()}}, EncodeError), ({"queue": "nowhere"}, QueueNotFound)]
+)
+def test_retry_that_can_never_be_sent_fails_the_task(client, options, error):
+    """Given back to its queue, it would run again without end."""
+    assert isinstance(run(**options), error)
+    assert not client.exists("cpu")
+
+
+def test_retry_that_redis_does_not_take_now_goes_back_to_its_queue(client):
+    client.config_set("maxmemory", 1)
+    try:
+        rejected = run(countdown=1)
+    finally:
+        client.config_set("maxmemory", 0)
+    assert isinstance(rejected, Reject)
+    assert rejected.requeue
 
 
 def test_retry_soon_is_enqueued(client):

@@ -2,6 +2,8 @@
 
 import inspect
 
+import pytest
+
 import interlock
 from tasks import app, say
 from tasks.description import description
@@ -38,3 +40,13 @@ def test_arguments_are_described_on_one_line():
 
     call = inspect.signature(task).bind(interlock.Lock(name="two\nlines\0"), Wide())
     assert description(call) == "(lock=Lock two\\nlines\\x00, matrix=[[1 2]\\n [3 4]])"
+
+
+def test_id_of_a_task_that_redis_cannot_keep_is_an_error_in_the_producer(client):
+    for send in (
+        lambda: say_all.apply_async(task_id="caf\udce9.txt"),
+        lambda: app.send_task(say_all.name, (), {}, None, None, "caf\udce9.txt"),
+    ):
+        with pytest.raises(ValueError, match=r"^task_id must be text that UTF-8 can hold, not 'caf\\udce9\.txt': of"):
+            send()
+    assert not client.exists("cpu")
