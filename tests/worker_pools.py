@@ -226,10 +226,12 @@ def update_and_lose(names):
     other = redis.Redis.from_url(os.environ["REDIS_URL"])
     for name in names:
         value = interlock.Value("q", 0, name=name, lock=interlock.RLock(name=name, linger=10))
+        breaker = interlock.RLock(name=name, client=other)
+        breaker.locked()  # its session is ready: the lease ends before the update is committed
         with value.get_lock():
             value.value += 1
         kept.append(value)
-        interlock.RLock(name=name, client=other).break_lock()
+        breaker.break_lock()
     return 1
 
 
