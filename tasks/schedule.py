@@ -5,10 +5,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-TAKEN_FOR_LOST = (
-    "a message that takes longer is taken for lost and its task runs twice; raise INTERLOCK_TASK_SECONDS_MAX, or "
-    "enqueue it later"
-)
 PARTS = ("chain", "link", "link_error", "chord", "tasks", "header", "body")  # where a signature keeps others
 
 
@@ -19,21 +15,14 @@ def refuse_too_far(options: Mapping[str, Any], limit: float) -> None:
     gets it too. So waiting and running together must take less.
 
     Args:
-        options: of the task: `countdown`, `eta`, `time_limit`, and the signatures of what follows, under Celery's names
-            for them.
-        limit: seconds: the longest run of a task that has no limit of its own, half the visibility timeout.
+        options: of the task: `countdown`, `eta`, and the signatures of what follows, under Celery's names for them.
+        limit: seconds: the visibility timeout without the longest run of a task.
 
     Raises:
         TypeError: a countdown that is no number, an eta that is no time.
-        ValueError: one that is too far ahead, or a run that may last too long.
+        ValueError: one that is too far ahead.
     """
-    wait = _wait(options.get("countdown"), options.get("eta"), limit)
-    own = options.get("time_limit")
-    if isinstance(own, int | float) and wait + own > 2 * limit:
-        raise ValueError(
-            f"countdown and time_limit must be at most {2 * limit:,.0f} seconds together, not {wait + own:,.0f}: "
-            f"{TAKEN_FOR_LOST}"
-        )
+    _refuse(options.get("countdown"), options.get("eta"), limit)
     for part in _parts(options):
         refuse_too_far({**part.get("kwargs", {}), **part.get("options", {})}, limit)
 
@@ -46,8 +35,7 @@ def _parts(options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
                 yield part
 
 
-def _wait(countdown: Any, eta: Any, limit: float) -> float:
-    """The seconds until a task begins, 0 or more. Raises as `refuse_too_far`."""
+def _refuse(countdown: Any, eta: Any, limit: float) -> None:
     seconds = 0.0
     if countdown is not None:
         if isinstance(countdown, bool) or not isinstance(countdown, int | float) or math.isnan(countdown):
@@ -57,9 +45,9 @@ def _wait(countdown: Any, eta: Any, limit: float) -> float:
         seconds = (_moment(eta) - datetime.now(UTC)).total_seconds()
     if seconds > limit:
         raise ValueError(
-            f"countdown and eta must lie at most {limit:,.0f} seconds ahead, not {seconds:,.0f}: {TAKEN_FOR_LOST}"
+            f"countdown and eta must lie at most {limit:,.0f} seconds ahead, not {seconds:,.0f}: a message that waits "
+            "longer is taken for lost and its task runs twice; raise INTERLOCK_TASK_SECONDS_MAX, or enqueue it later"
         )
-    return max(0.0, seconds)
 
 
 def _moment(eta: Any) -> datetime:

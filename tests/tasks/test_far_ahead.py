@@ -61,32 +61,6 @@ def test_time_that_is_none_is_an_error_in_the_producer(client, when):
     assert not client.exists("cpu")
 
 
-@app.task(name="tests.takes_long", time_limit=2 * LONGEST + 1)
-def takes_long():
-    """Its message is given to another before it ends."""
-
-
-@pytest.mark.parametrize(
-    "enqueue",
-    [
-        lambda: print_square.apply_async((1,), time_limit=2 * LONGEST + 1),
-        lambda: print_square.apply_async((1,), time_limit=2 * LONGEST - 5, countdown=10),
-        lambda: chain(print_square.si(1), print_square.si(1).set(time_limit=3 * LONGEST)).delay(),
-        lambda: takes_long.delay(),
-    ],
-)
-def test_run_that_may_outlast_its_message_is_refused(client, enqueue):
-    with pytest.raises(ValueError, match=r"time_limit must be at most 600 seconds together, not \d+: .*_SECONDS_MAX"):
-        enqueue()
-    assert not client.exists("cpu")
-
-
-def test_limit_of_a_run_that_its_message_outlasts_is_let_through(client):
-    print_square.apply_async((1,), time_limit=2 * LONGEST - 10, countdown=5).forget()
-    print_square.apply_async((1,), time_limit=5, countdown=LONGEST, soft_time_limit=2).forget()
-    assert client.llen("cpu") == 2
-
-
 def test_endless_countdown_is_refused(client):
     with pytest.raises(ValueError, match="at most 300 seconds ahead"):
         print_square.apply_async((1,), countdown=float("inf"))
