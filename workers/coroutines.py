@@ -19,13 +19,13 @@ from interlock._text import one_line
 from tasks import environment
 from workers.coroutine_job import CLEANUP_WITHIN, TIME_LIMIT, EndedError, Running
 from workers.event_loop import EventLoop
-from workers.execution import failure
+from workers.execution import Resizable, failure
 from workers.tracer import Job, Tracer
 
 GARBAGE_AFTER = 10_000  # new objects; with the 700 of Python, a tenth of the time goes into looking through live ones
 
 
-class TaskPool(BasePool):  # type: ignore[misc]
+class TaskPool(Resizable, BasePool):  # type: ignore[misc]
     """The pool."""
 
     limit: int
@@ -101,17 +101,6 @@ class TaskPool(BasePool):  # type: ignore[misc]
         job = Job(self._tracer, Running(one_line(f"{args[0]}[{args[1]}]"), soft, hard, tell_soft), work)
         self._tracer.submit(job)
         return job
-
-    def terminate_job(self, pid: int, signal: int | None = None) -> None:
-        """Nothing: all have one process id. Celery calls `Job.terminate` next."""
-
-    def grow(self, n: int = 1) -> None:
-        """Run so many more at once."""
-        self._resize(self.limit + n)
-
-    def shrink(self, n: int = 1) -> None:
-        """Run so many fewer at once, as soon as others have ended."""
-        self._resize(max(1, self.limit - n))
 
     def _resize(self, limit: int) -> None:
         self.limit = limit

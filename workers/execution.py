@@ -1,4 +1,4 @@
-"""A task's run as pools see it: whatever Celery's tracer raises is a failure that is reported, and ends no pool."""
+"""What pools have in common: whatever a run raises is a failure that is reported, and ends no pool."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +10,26 @@ from redis import RedisError
 
 from tasks import exits
 from tasks.outage import heals
+
+
+class Resizable:
+    """What pools of one process answer to Celery when it is asked to change their size, or to end a task."""
+
+    limit: int
+
+    def terminate_job(self, pid: int, signal: int | None = None) -> None:
+        """Nothing: all tasks have one process id. Celery calls the job's `terminate` next."""
+
+    def grow(self, n: int = 1) -> None:
+        """Run so many more at once."""
+        self._resize(self.limit + n)
+
+    def shrink(self, n: int = 1) -> None:
+        """Run so many fewer at once, as soon as others have ended: no more tasks begin until then."""
+        self._resize(max(1, self.limit - n))
+
+    def _resize(self, limit: int) -> None:
+        raise NotImplementedError
 
 
 def traced(trace: Callable[..., Any], *arguments: Any) -> Any:

@@ -19,7 +19,7 @@ from celery.concurrency import thread
 
 import interlock
 from tasks import exits
-from workers.execution import failure
+from workers.execution import Resizable, failure
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Job(thread.ApplyResult):  # type: ignore[misc]
             )
 
 
-class TaskPool(thread.TaskPool):  # type: ignore[misc]
+class TaskPool(Resizable, thread.TaskPool):  # type: ignore[misc]
     """The pool."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -110,17 +110,6 @@ class TaskPool(thread.TaskPool):  # type: ignore[misc]
         if (soft or hard) and (soft, hard) != usual and name not in self._limits_told:
             self._limits_told.add(name)
             log.warning("%s has a time limit of its own, which does not apply to threads", name)
-
-    def terminate_job(self, pid: int, signal: int | None = None) -> None:
-        """Nothing: all have one process id. Celery calls `Job.terminate` next."""
-
-    def grow(self, n: int = 1) -> None:
-        """Run so many more at once."""
-        self._resize(self.limit + n)
-
-    def shrink(self, n: int = 1) -> None:
-        """Run so many fewer at once, as soon as others have ended: no more tasks are taken until then."""
-        self._resize(max(1, self.limit - n))
 
     def _resize(self, limit: int) -> None:
         self.limit = limit

@@ -7,9 +7,8 @@ import pytest
 import interlock
 
 
-@pytest.fixture
-def lost(client):
-    """A value whose last update is lost: it was unlinked elsewhere amid its lock's lingering."""
+def with_a_loss(client):
+    """A value whose last update will be lost: it was deleted amid its lock's lingering."""
     value = interlock.Value("i", 0, linger=5)
     with value.get_lock():
         value.value += 1
@@ -17,9 +16,20 @@ def lost(client):
     with value.get_lock():
         value.value += 1
     client.delete(value._key)
-    yield value
+    return value
+
+
+@pytest.fixture
+def lost(client):
+    """Such a value, of whose loss `flush` tells in the end: nobody was told before."""
+    yield with_a_loss(client)
     with pytest.raises(interlock.GoneError):
         interlock.flush()
+
+
+def section(lock):
+    with lock:
+        pass
 
 
 STRANGERS = {
@@ -28,8 +38,8 @@ STRANGERS = {
     "Pipe.send": lambda: interlock.Pipe(ttl=60)[0].send(1),
     "Semaphore.release": lambda: interlock.Semaphore(1, ttl=60).release(),
     "another array's unlink": lambda: interlock.Array("i", 3).unlink(),
-    "another value's section": lambda: interlock.Value("i", 0)._locked,
-    "another lock": lambda: interlock.Lock(linger=5).acquire(),
+    "another value's section": lambda: section(interlock.Value("i", 0)),
+    "another lock's section": lambda: section(interlock.Lock(linger=5)),
     "statistics": lambda: interlock.Lock().statistics(),
 }
 
@@ -56,27 +66,16 @@ def test_publishing_a_task_raises_no_loss(lost, client):
     ],
 )
 def test_lock_its_values_and_flush_tell_of_the_loss(client, tell):
-    value = interlock.Value("i", 0, linger=5)
-    with value.get_lock():
-        value.value += 1
-    interlock.flush()
-    with value.get_lock():
-        value.value += 1
-    client.delete(value._key)
+    value = with_a_loss(client)
     interlock.Event().set()
     with pytest.raises(interlock.GoneError):
         tell(value)
 
 
 def test_loss_that_nobody_asked_for_is_logged_when_the_session_ends(client, caplog):
-    value = interlock.Value("i", 0, linger=5)
-    with value.get_lock():
-        value.value += 1
-    interlock.flush()
-    with value.get_lock():
-        value.value += 1
-    client.delete(value._key)
+    value = with_a_loss(client)
     interlock.Event().set()
     with caplog.at_level(logging.WARNING, logger="interlock"):
         interlock.close()
-    assert any("lost, and nobody asked" in record.getMessage() for record in caplog.records)
+    (said,) = [record.getMessage() for record in caplog.records if "lost, and nobody asked" in record.getMessage()]
+    assert value.name in said

@@ -82,26 +82,26 @@ def test_wait_ends_when_redis_reads_no_more(folder, slowly, monkeypatch):
         server.stop(0)
 
 
-def test_stack_on_a_redis_of_its_users_waits_until_that_has_read_its_data(folder, slowly):
+@pytest.fixture
+def reading(folder, slowly):
+    """The address of a server that reads its data."""
     port = redis_server.free_port()
     server = redis_server.launched(folder, port, str(slowly))
     try:
         wait_until(lambda: reads(port))
-        redis_server.wait_until_loaded(f"redis://127.0.0.1:{port}/0")
-        assert not loading(port)
+        yield f"redis://127.0.0.1:{port}/0"
     finally:
         server.stop(0)
 
 
-def test_a_look_says_that_redis_reads_its_data(folder, slowly):
-    port = redis_server.free_port()
-    server = redis_server.launched(folder, port, str(slowly))
-    try:
-        wait_until(lambda: reads(port))
-        with pytest.raises(StackError, match="still reads its data: try again later"):
-            redis_server.check(f"redis://127.0.0.1:{port}/0")
-    finally:
-        server.stop(0)
+def test_stack_on_a_redis_of_its_users_waits_until_that_has_read_its_data(reading):
+    redis_server.wait_until_loaded(reading)
+    redis_server.check(reading)
+
+
+def test_a_look_says_that_redis_reads_its_data(reading):
+    with pytest.raises(StackError, match="still reads its data: try again later"):
+        redis_server.check(reading)
 
 
 def reads(port):
