@@ -5,8 +5,8 @@ that, when its result has already arrived. So the methods by which such results 
 connections by which all that multiprocessing, concurrent.futures and billiard send goes, `Queue.put`, whose message a
 thread sends later, and `Event.set` and `Condition.notify`, whose message is a semaphore's.
 
-A send raises what the calling thread lost, so that a pool reports the call as failed. It must not where that would
-break the sender's machinery: then the commit is made, and who wrote hears of a loss as from any other commit.
+In a child, a send raises what the calling thread lost, so that a pool reports the call as failed. It must not where
+that would break the sender's machinery: then the commit is made, and who wrote hears of a loss as of any other commit.
 """
 
 import logging
@@ -126,6 +126,8 @@ def _commit(package: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _must_not_raise(package: str, arguments: tuple[Any, ...]) -> bool:
+    if not _is_child(package):  # its messages tell of nothing that it wrote: flush does, and the next use of the lock
+        return True
     thread = threading.current_thread()
     if thread.name == FEEDER or type(thread).__name__ == MANAGER:
         return True
@@ -133,6 +135,12 @@ def _must_not_raise(package: str, arguments: tuple[Any, ...]) -> bool:
         return True
     message = arguments[0] if arguments else True
     return message is None or (isinstance(message, bytes | memoryview) and message in NOTHING)
+
+
+def _is_child(package: str) -> bool:
+    """Whether this process was started by the package, to make calls and send what they return."""
+    process = sys.modules[f"{package}.process"].current_process()
+    return getattr(process, "_parent_pid", None) is not None
 
 
 def _callers() -> Iterator[FrameType]:

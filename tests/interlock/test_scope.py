@@ -48,29 +48,29 @@ def test_fresh_object_of_the_name_releases_what_another_took_and_lost_from_sight
 
 
 def test_object_of_the_name_that_is_left_keeps_the_lease_renewed():
-    kept = interlock.Lock(lease=0.6, linger=0)
+    kept = interlock.Lock(lease=2.0, linger=0)
     with kept:
         pass
-    interlock.Lock(name=kept.name, lease=0.6, linger=0).acquire()
-    until = time.monotonic() + 1.5
+    interlock.Lock(name=kept.name, lease=2.0, linger=0).acquire()
+    until = time.monotonic() + 4.0
     wait_until(lambda: kept.deadline > until, what="renewals beyond the first lease")
     kept.release()
 
 
-@pytest.mark.parametrize("inside", [lambda name: interlock.Lock(name=name, lease=0.6, linger=0), None])
+@pytest.mark.parametrize("inside", [lambda name: interlock.Lock(name=name, lease=2.0, linger=0), None])
 def test_with_statement_keeps_its_lock(inside):
     name = interlock.Lock().name
-    with inside(name) if inside else interlock.RWLock(name=name, lease=0.6).reader:
+    with inside(name) if inside else interlock.RWLock(name=name, lease=2.0).reader:
         (hold,) = held({name})
         gc.collect()
-        until = time.monotonic() + 1.5
+        until = time.monotonic() + 4.0
         wait_until(lambda: hold.deadline > until, what="renewals beyond the first lease")
 
 
 def test_task_that_forgot_its_lock_has_it_renewed_until_it_ends():
     with pytest.warns(ResourceWarning, match="ended holding"), interlock.acting_for("1", "work"):
-        interlock.Lock(name="forgotten", lease=0.6, linger=0).acquire()
+        interlock.Lock(name="forgotten", lease=2.0, linger=0).acquire()
         (hold,) = held({"forgotten"})
-        until = time.monotonic() + 1.5
+        until = time.monotonic() + 4.0
         wait_until(lambda: hold.deadline > until, what="renewals beyond the first lease")
     assert not held({"forgotten"})

@@ -69,7 +69,7 @@ def test_task_that_has_not_begun_is_given_back_when_connections_are_cut(worker):
         result = counted_coroutine.apply_async((0.0,), queue=worker.queue, eta=due)
         wait_until(lambda: client.hlen("unacked") == 1, what="its arrival")
         cut(client, "all")
-        assert result.get(timeout=30) == result.id
+        assert result.get(timeout=90) == result.id
         assert client.lrange("begun", 0, -1) == [result.id]
 
 
@@ -81,6 +81,6 @@ def test_task_whose_process_is_killed_after_a_cut_runs_again(tmp_path):
         cut(client, "all")
         wait_until(lambda: "Connection to broker lost" in worker.log(), what="the worker's notice")
         os.kill(psutil.Process(worker.pid).children()[0].pid, signal.SIGKILL)
-        assert result.get(timeout=30) == result.id
+        assert result.get(timeout=90) == result.id
         assert client.llen("begun") == 2
         assert worker.poll() is None

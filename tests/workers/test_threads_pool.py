@@ -43,7 +43,7 @@ def slots_are_free(client, worker):
     results = [counted.apply_async((0.5,), queue="io") for _ in range(SLOTS)]
     wait_until(lambda: client.llen("begun") == SLOTS, what="the start of both")
     for result in results:
-        result.get(timeout=20)
+        result.get(timeout=90)
 
 
 @pytest.mark.parametrize("kind", WAITS)
@@ -58,7 +58,7 @@ def test_revoked_task_that_waits_in_a_primitive_ends_and_does_not_enter_later(wo
         wait_until(lambda: client.lrange("ended", 0, -1) == [result.id], what="its end")
         give_back()
         with pytest.raises(TaskRevokedError):
-            result.get(timeout=20)
+            result.get(timeout=90)
         assert not client.exists("entered")
         assert not client.exists("caught")
         slots_are_free(client, worker)
@@ -85,7 +85,7 @@ def test_revoked_task_in_plain_code_ends_at_its_next_wait(worker):
         client.set("go on", "1")
         wait_until(lambda: client.lrange("ended", 0, -1) == [result.id], what="its end")
         with pytest.raises(TaskRevokedError):
-            result.get(timeout=20)
+            result.get(timeout=90)
         assert not client.exists("entered")
 
 
@@ -101,7 +101,7 @@ def test_revoked_task_that_has_not_begun_never_begins(worker):
             result.revoke(terminate=True)
         client.set("go", "1")
         with pytest.raises(TaskRevokedError):
-            late.get(timeout=20)
+            late.get(timeout=90)
         assert late.id not in client.lrange("done", 0, -1)
 
 
@@ -110,11 +110,11 @@ def test_pool_grows_and_shrinks(worker):
     with plain() as client:
         (answer,) = app.control.pool_grow(2, reply=True, timeout=5, **asked)
         assert "ok" in str(answer)
-        results = [counted.apply_async((1.0,), queue="io") for _ in range(SLOTS + 2)]
+        results = [counted.apply_async((4.0,), queue="io") for _ in range(SLOTS + 2)]
         wait_until(lambda: client.llen("begun") == SLOTS + 2, what="the start of all four")
         assert client.llen("done") == 0, "at once"
         for result in results:
-            result.get(timeout=20)
+            result.get(timeout=90)
         (answer,) = app.control.pool_shrink(2, reply=True, timeout=5, **asked)
         assert "ok" in str(answer)
         client.delete("begun", "done")
@@ -122,7 +122,7 @@ def test_pool_grows_and_shrinks(worker):
         wait_until(lambda: client.llen("begun") == SLOTS, what="the start of two")
         wait_until(lambda: client.llen("done") >= 1, what="an end")
         for result in results:
-            result.get(timeout=20)
+            result.get(timeout=90)
 
 
 def test_time_limits_that_do_not_apply_are_named(worker):
