@@ -420,7 +420,7 @@ class Session:
                 with standing.mutex:
                     if wait.grant is not None:  # it was taken, and then came the exception
                         wait.signal.wake()
-                yield from self._leave_condition(wait)
+                notified = yield from self._leave_condition(wait)
             again = yield from self._wait(wait, None, patient=True)
         except BaseException:  # interrupted again, or refused: the lock is not held, and nobody waits
             with standing.mutex:
@@ -431,8 +431,22 @@ class Session:
         assert again is not None
         again.count = hold.count
         if interruption is not None:
+            if notified:
+                yield from self._pass_on(again, condition)
             raise interruption
         return notified
+
+    def _pass_on(self, hold: Hold, condition: str) -> Steps[None]:
+        """Notify another waiter in place of one that was interrupted, as asyncio does. It holds the lock."""
+        call = self.standing.new_id()
+        try:
+            yield from _scripts.condition_notify(
+                hold.of, id=hold.id, token=hold.token, call=call, condition=condition, n=1
+            )
+        except (redis.RedisError, OSError) as error:
+            log.warning("a notification of the Condition %r is lost: %s", condition, said(error))
+        else:
+            self.standing.end_id(call)
 
     def _release_and_wait(self, hold: Hold, wait: Wait) -> Steps[None]:
         code, arrival, now_ms = _scripts.LOST, 0, 0
@@ -505,7 +519,7 @@ class Session:
         raise too_short(wait)
 
     def _wait(self, wait: Wait, until: float | None, *, patient: bool = False) -> Steps[Hold | None]:
-        """Ask, and wait for the grant. `patient`: also if Redis does not answer the first question."""
+        """Ask, and wait for the grant. `patient`: also if Redis does not answer the first question; nobody ends it."""
         standing = self.standing
         late = 0
         while late < ASKED_MAX:
@@ -535,7 +549,7 @@ class Session:
                 if at_leisure and not self._outbox.opened(confirmation):
                     yield Blocking(partial(self._outbox.open, confirmation))
             left = None if until is None else until - time.monotonic()
-            if not (yield Rest(wait.signal, left)):
+            if not (yield Rest(wait.signal, left, pausing=patient)):
                 with standing.mutex:
                     if wait.grant is None:
                         return None

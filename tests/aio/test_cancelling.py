@@ -257,3 +257,30 @@ def test_steps_that_have_ended_are_told_from_those_that_have_not():
     assert not _steps.ended(steps)
     assert next(steps, None) is None
     assert _steps.ended(steps)
+
+
+def test_waiter_that_is_notified_and_cancelled_passes_the_notification_on_and_had_the_lock_again():
+    """As in asyncio since Python 3.13."""
+
+    async def main():
+        condition, woken = aio.Condition(), []
+
+        async def wait(name):
+            async with condition:
+                await condition.wait()
+                woken.append(name)
+
+        tasks = []
+        for name in ("first", "second"):
+            tasks.append(asyncio.create_task(wait(name)))
+            while len((await condition.statistics()).waiters) < len(tasks):
+                await asyncio.sleep(0.001)
+        async with condition:
+            await condition.notify()
+            tasks[0].cancel()
+        first, second = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
+        assert isinstance(first, asyncio.CancelledError), first
+        assert second is None
+        assert woken == ["second"]
+
+    asyncio.run(main())

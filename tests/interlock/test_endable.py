@@ -82,3 +82,39 @@ def test_grant_that_comes_while_its_waiter_is_ended_is_passed_on():
             lock.release()
         assert lock.acquire(timeout=5), "well within a lease"
         lock.release()
+
+
+def test_ended_wait_for_a_condition_has_the_lock_again_however_long_that_takes():
+    """Else the end of its section would raise, in place of what ended it, that it does not hold the lock."""
+    condition = interlock.Condition(interlock.RLock(linger=0))
+
+    def wait():
+        with condition:
+            condition.wait()
+
+    waiter = Waiter(wait)
+    wait_until(lambda: condition.statistics().waiters)
+    with condition:
+        waiter.ending.end()
+        wait_until(lambda: condition.get_lock().statistics().waiters, what="its wait for the lock")
+    assert isinstance(waiter.joined(), WaitEndedError)
+    assert not condition.get_lock().locked()
+
+
+def test_ended_waiter_that_was_notified_passes_the_notification_on():
+    condition = interlock.Condition(interlock.RLock(linger=0))
+
+    def wait():
+        with condition:
+            return condition.wait(60)
+
+    first = Waiter(wait)
+    wait_until(lambda: len(condition.statistics().waiters) == 1)
+    second = Waiter(wait)
+    wait_until(lambda: len(condition.statistics().waiters) == 2)
+    with condition:
+        condition.notify()
+        first.ending.end()
+    outcomes = first.joined(), second.joined()
+    assert outcomes[1] is True
+    assert outcomes[0] is True or isinstance(outcomes[0], WaitEndedError)
