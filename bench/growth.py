@@ -90,7 +90,7 @@ def turn(tasks: int, updates: int, name: str, server: Server) -> Grown:
             with server.published(CHANNELS) as messages:
                 crew.prepare(count, COUNTER, server.port, name, 1, updates, numbered=True)
                 _, both = crew.go(WITHIN)
-            grants = [len(message) for message in messages if int(message.split(" ", 1)[0]) > 0]
+            grants = [len(message) for message in messages if message and int(message.split(" ", 1)[0]) > 0]
             return Size(alone, rate(both, 2 * updates), asked, max(grants, default=0))
 
         run(0)  # warm

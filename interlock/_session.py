@@ -409,7 +409,7 @@ class Session:
         try:
             try:
                 left = None if until is None else until - time.monotonic()
-                if (yield Rest(wait.signal, left)):
+                if self.heartbeat.ended or (yield Rest(wait.signal, left)):
                     with standing.mutex:
                         wait.signal.wake()
                         wait.condition, wait.arrival = "", None
@@ -421,6 +421,7 @@ class Session:
                     if wait.grant is not None:  # it was taken, and then came the exception
                         wait.signal.wake()
                 notified = yield from self._leave_condition(wait)
+            self._check_open(wait)
             again = yield from self._wait(wait, None, patient=True)
         except BaseException:  # interrupted again, or refused: the lock is not held, and nobody waits
             with standing.mutex:
@@ -549,14 +550,18 @@ class Session:
                 if at_leisure and not self._outbox.opened(confirmation):
                     yield Blocking(partial(self._outbox.open, confirmation))
             left = None if until is None else until - time.monotonic()
-            if not (yield Rest(wait.signal, left, pausing=patient)):
+            if not self.heartbeat.ended and not (yield Rest(wait.signal, left, pausing=patient)):
                 with standing.mutex:
                     if wait.grant is None:
                         return None
                     wait.signal.take()  # the grant came in the last moment
             with standing.mutex:
-                assert wait.grant is not None
                 grant, wait.grant = wait.grant, None
+            if grant is None:
+                yield from self._leave(wait)
+                self._check_open(wait)
+            assert grant is not None
+            with standing.mutex:
                 # the claim's end, or the end of the lease that the confirmation made of it, if that is sooner
                 end = wait.sample[0] + (grant.end_ms - wait.sample[1]) / 1000
             deadline = min(end, grant.confirmed + wait.lease)
@@ -565,6 +570,14 @@ class Session:
                 return hold
         yield from self._leave(wait)
         raise too_short(wait)
+
+    def _check_open(self, wait: Wait) -> None:
+        """Refuse to wait on after `close`: nothing would hear of a grant."""
+        if self.heartbeat.ended:
+            raise InterlockError(
+                f"{wait.of.kind} {wait.of.name!r} was not acquired: while this waited, interlock.close() or the end "
+                "of the process gave back all that it holds; acquire it again"
+            )
 
     def _enter(self, wait: Wait, token: int, deadline: float, waiting: int, texts: Sequence[str | None]) -> Hold | None:
         """The permit as this process has it from now on; None if its lease may be over already: then ask again."""
@@ -687,6 +700,7 @@ class Session:
                 log.warning("could not give back %r, its lease will run out: %s", hold.of.name, said(error))
         for wait in waits:
             self._last(self._leave(wait))
+            wait.signal.wake()
         for loss in self.lingering.untold():
             log.warning("lost, and nobody asked: %s", loss)
 

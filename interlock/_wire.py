@@ -23,6 +23,7 @@ from redis.exceptions import NoScriptError
 from interlock import _refusals
 
 CONNECTIONS_MAX = 16  # a process and server; who comes later waits for one to be free, a round trip or so
+KEPT_MAX = 2  # connections on which nobody awaits replies, a server
 RESENDING_MAX = 64  # threads that send again at once: fewer than the 100 connections that redis-py allows a pool
 UNANSWERED = (redis.ConnectionError, redis.TimeoutError, OSError)
 OURS: dict[str, Any] = {"encoding": "utf-8", "encoding_errors": "strict"}  # whatever the client's: so spelt are keys
@@ -69,6 +70,8 @@ class Line:
         self.left = 0  # how often its server turned out to be a replica by now
         self._free: deque[Any] = deque()
         self._unmade = deque(range(CONNECTIONS_MAX))
+        self._beyond: list[Any] = []  # made by who may wait for no free one: as many as do so at once
+        self._spare: deque[Any] = deque()  # those of them that are free
         self._waiting: deque[Any] = deque()  # a lock for each thread that waits for a free connection, held until then
 
     @property
@@ -109,10 +112,7 @@ class Line:
 
     def sent(self, commands: Sequence[Command]) -> Any:
         """Send them; the connection on which `replies` then reads. Waits for no other caller's: leases depend on it."""
-        try:
-            connection = self._free.pop()
-        except IndexError:
-            connection = self.connection()
+        connection = self._at_once()
         try:
             _send(connection, b"".join(packed(command) for command in commands))
         except BaseException:
@@ -139,13 +139,29 @@ class Line:
 
     def close(self) -> None:
         """Close what nobody uses. A connection that is used again connects again."""
-        free = [self._free.pop() for _ in range(len(self._free))]
-        for connection in free:
-            connection.disconnect()
-        self._free.extend(free)
+        for kept in (self._free, self._spare):
+            free = [kept.pop() for _ in range(len(kept))]
+            for connection in free:
+                connection.disconnect()
+            kept.extend(free)
         self.client.connection_pool.disconnect(inuse_connections=False)
 
+    def _at_once(self) -> Any:
+        """A connection that is free, or one more."""
+        for kept in (self._free, self._spare):
+            with suppress(IndexError):
+                return kept.pop()
+        with suppress(IndexError):
+            self._unmade.pop()
+            return self.connection()
+        connection = self.connection()
+        self._beyond.append(connection)
+        return connection
+
     def _give(self, connection: Any) -> None:
+        if connection in self._beyond:
+            self._spare.append(connection)
+            return
         self._free.append(connection)
         if self._waiting:
             self._wake_one()
@@ -277,7 +293,8 @@ class Outbox:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._posted: dict[Line, deque[Posted]] = {}  # those that nobody uses; one a server, as a rule
+        self._posted: dict[Line, deque[Posted]] = {}  # those that nobody uses, up to KEPT_MAX a server
+        self._opening: dict[Line, object] = {}  # one that connects ahead of time does so for all
         self.forgotten = False  # a server did not know a script
 
     def opened(self, command: tuple[str | int, ...]) -> bool:
@@ -290,32 +307,45 @@ class Outbox:
 
     def open(self, command: tuple[str | int, ...]) -> None:
         """Connect to where such a command will be sent: that takes round trips."""
+        mark = object()
         try:
-            free, posted = self._to(command)
+            line = self._wire.line(command)
+            if self._opening.setdefault(line, mark) is not mark:
+                return
             try:
-                if not posted.connection.is_connected:
-                    posted.connection.connect()
-            except BaseException:  # perhaps amid its first commands
-                posted.connection.disconnect()
-                raise
+                posted = self._taken(line)
+                try:
+                    if not posted.connection.is_connected:
+                        posted.connection.connect()
+                except BaseException:  # perhaps amid its first commands
+                    posted.connection.disconnect()
+                    raise
+                finally:
+                    self._keep(line, posted)
             finally:
-                free.append(posted)
+                del self._opening[line]
         except UNANSWERED as error:
             log.info("not connected ahead of time: %s", error)
 
-    def _to(self, command: tuple[str | int, ...]) -> tuple[deque[Posted], Posted]:
-        """A connection for the caller alone, and where to put it afterwards."""
-        line = self._wire.line(command)
-        free = self._posted.setdefault(line, deque())
+    def _taken(self, line: Line) -> Posted:
+        """A connection for the caller alone, until it says `_keep`."""
         try:
-            return free, free.pop()
+            return self._posted.setdefault(line, deque()).pop()
         except IndexError:
-            return free, Posted(line.connection())
+            return Posted(line.connection())
+
+    def _keep(self, line: Line, posted: Posted) -> None:
+        free = self._posted[line]
+        if len(free) < KEPT_MAX:
+            free.append(posted)
+        else:
+            posted.connection.disconnect()
 
     def send(self, command: tuple[str | int, ...]) -> None:
         """Send one command; failures are logged."""
         try:
-            free, posted = self._to(command)
+            line = self._wire.line(command)
+            posted = self._taken(line)
             try:
                 while posted.unread and posted.connection.can_read(timeout=0):
                     posted.unread -= 1
@@ -327,7 +357,7 @@ class Outbox:
                 posted.unread = 0
                 raise
             finally:
-                free.append(posted)
+                self._keep(line, posted)
         except UNANSWERED as error:
             log.warning("a command was not sent: %s", error)
 

@@ -13,9 +13,13 @@ import interlock
 
 @pytest.fixture
 def counter():
-    made = interlock.Value("q", 0, name=f"returned-{uuid.uuid4().hex[:8]}", linger=0)
+    made = new_counter()
     yield made
     made.unlink()
+
+
+def new_counter():
+    return interlock.Value("q", 0, name=f"returned-{uuid.uuid4().hex[:8]}", linger=0)
 
 
 def stored(counter):
@@ -39,10 +43,18 @@ def test_updates_of_calls_that_have_returned_are_there_when_the_worker_is_killed
 
 
 @pytest.mark.parametrize("way", ["Pool: map", "Executor: submit", "Queue", "Pipe", "Event"])
-def test_updates_of_calls_that_have_returned_are_lost_without_the_commit_point(counter, way):
-    """What the test above shows can fail."""
-    done = worker_pools.returned(way, "fork", counter.name, broken=True)
-    assert stored(counter) < done
+def test_updates_of_calls_that_have_returned_are_lost_without_the_commit_point(way):
+    """What the test above shows can fail. A slow pool lets its workers end in order: then again."""
+
+    def loses():
+        counter = new_counter()
+        try:
+            done = worker_pools.returned(way, "fork", counter.name, broken=True)
+            return stored(counter) < done
+        finally:
+            counter.unlink()
+
+    assert any(loses() for _ in range(5))
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from servers import server_binary
 
 import interlock
 from interlock._session import session
+from interlock._wire import CONNECTIONS_MAX, Wire
 from workers import redis_server
 from workers.children import Child
 
@@ -189,6 +190,26 @@ def test_fifty_waiters_leave_the_pool_of_their_client_alone():
             each.result(30)
     assert len(entered) == 50
     session(client).close()
+
+
+def test_heartbeats_wait_for_no_free_connection_and_leave_none_behind():
+    client = redis.Redis.from_url(os.environ["REDIS_URL"])
+    wire = Wire(client)
+    busy = [threading.Thread(target=wire.call, args=("BLPOP", "no-such-list", 60)) for _ in range(CONNECTIONS_MAX)]
+    for thread in busy:
+        thread.start()
+    wait_until(lambda: sum(each["cmd"] == "blpop" for each in client.client_list()) == CONNECTIONS_MAX)
+    before = {each["id"] for each in client.client_list()}
+    for _ in range(30):
+        assert wire.batch([("PING",), ("GET", "no-such-key")]) == [b"PONG", None]
+    assert len({each["id"] for each in client.client_list()} - before) == 1
+    for _ in busy:
+        client.rpush("no-such-list", "")
+    for thread in busy:
+        thread.join()
+    assert wire.batch([("PING",)]) == [b"PONG"]
+    wire.close()
+    client.close()
 
 
 # --- what a server may be ---

@@ -3,13 +3,18 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
+import redis
+from peers import wait_until
 
 import interlock
+from interlock._session import _sessions, session
 
 PROGRAM = Path(__file__).parent.parent / "ending_program.py"
 ROOT = PROGRAM.parent.parent
@@ -46,3 +51,67 @@ def test_child_that_ends_in_order_loses_no_update_and_keeps_no_lock(way, start):
     finally:
         counter.unlink()
         interlock.Event(name=f"{name}-go").clear()
+
+
+def notified(client, name):
+    """Wait for a Condition of that lock."""
+    condition = interlock.Condition(interlock.Lock(name=name, client=client))
+    condition.acquire()
+    condition.wait()
+
+
+@pytest.mark.parametrize(
+    ("wait", "waits", "attribute"),
+    [
+        (
+            lambda client, name: interlock.Lock(name=name, client=client).acquire(),
+            interlock.Lock,
+            attrgetter("arrival"),
+        ),
+        (
+            lambda client, name: interlock.Lock(name=name, client=client).acquire(timeout=60),
+            interlock.Lock,
+            attrgetter("arrival"),
+        ),
+        (
+            lambda client, name: interlock.Semaphore(1, name=name, client=client).acquire(),
+            interlock.Semaphore,
+            attrgetter("arrival"),
+        ),
+        (
+            lambda client, name: interlock.RWLock(name=name, client=client).reader.acquire(),
+            interlock.RWLock,
+            attrgetter("arrival"),
+        ),
+        (notified, None, attrgetter("condition")),
+    ],
+)
+def test_threads_that_wait_while_all_is_given_back_are_told(wait, waits, attribute):
+    """They would wait for ever: nothing renews their places."""
+    client, name = redis.Redis.from_url(os.environ["REDIS_URL"]), f"ending-{uuid.uuid4().hex[:8]}"
+    held = None if waits is None else waits(name=name)
+    held = getattr(held, "writer", held)
+    if held is not None:
+        held.acquire()
+    raised = []
+
+    def run():
+        with pytest.raises(interlock.InterlockError, match=f"'{name}' was not acquired: .* acquire it again") as caught:
+            wait(client, name)
+        raised.append(caught.value)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    standing = session(client).standing
+    wait_until(lambda: len(standing.waits) == 3 and all(attribute(each) for each in standing.waits.values()))
+    _sessions.pop(client).close()
+    for thread in threads:
+        thread.join(30)
+    assert len(raised) == 3
+    if held is not None:
+        wait_until(lambda: not held.statistics().waiters if hasattr(held, "statistics") else True)
+        held.release()
+    assert interlock.Lock(name=f"{name}-again", client=client).acquire(timeout=5), "a later call begins anew"
+    interlock.Lock(name=f"{name}-again", client=client).release()
+    session(client).close()
