@@ -14,7 +14,6 @@ import interlock
 from bench.crew import Crew, Gate
 from bench.locks import HOST, LEASE
 from bench.server import Server
-from interlock import caller
 
 WITHIN = 120.0  # seconds for one turn
 
@@ -44,7 +43,7 @@ class Interlock:
 
     def add(self, step: int, times: int) -> None:
         value = self.value
-        with caller.acting_for(f"count-{threading.get_ident()}", "count"):
+        with interlock.acting_for(f"count-{threading.get_ident()}", "count"):
             for _ in range(times):
                 with value.get_lock():
                     value.value += step

@@ -8,7 +8,6 @@ import interlock
 from bench.counting import WITHIN, Interlock, count, kept, rate
 from bench.crew import Crew, Gate
 from bench.server import Server
-from interlock import caller
 
 COUNTER = "interlock"
 STEPS = 3  # updates of a task's progress
@@ -24,7 +23,7 @@ def run_tasks(_: Any, port: int, name: str, tasks: int, updates: int, gate: Gate
     gate()
     began = time.monotonic()
     for number in range(tasks):
-        with caller.acting_for(f"task-{number}", "progress"):
+        with interlock.acting_for(f"task-{number}", "progress"):
             progress = interlock.Value("i", 0, lock=lock)
             for _ in range(STEPS):
                 with lock:

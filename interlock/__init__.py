@@ -9,11 +9,12 @@ True
 Redis is where `REDIS_URL` says. Every class says in its docstring how it differs from its twin.
 """
 
-from interlock._ending import endable
-from interlock._session import close, flush
+from interlock._io.endable import endable
+from interlock._session.process import close, flush
+from interlock.acting import acting_for
 from interlock.array import Array, RawArray
 from interlock.barrier import Barrier
-from interlock.caller import Caller, acting_for
+from interlock.caller import Caller
 from interlock.condition import Condition
 from interlock.errors import (
     GoneError,

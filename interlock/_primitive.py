@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, cast
 
-from interlock import _client, _scripts
 from interlock._arguments import checked_name
-from interlock._mutex import later, refused
-from interlock._session import Session, session
-from interlock._steps import Steps
-from interlock._wire import Client
+from interlock._holding.mutex import later, refused
+from interlock._io.steps import Steps
+from interlock._io.wire import Client
+from interlock._protocol import scripts
+from interlock._session import clients
+from interlock._session.process import session
+from interlock._session.session import Session
 from interlock.errors import ReentryError
 
 Parameters = ParamSpec("Parameters")
@@ -88,7 +90,7 @@ class Primitive:
             TypeError: its client goes to another address than REDIS_URL gives, where it would be looked for.
         """
         client = self._given_client
-        if client is not None and (places := _client.apart(client)):
+        if client is not None and (places := clients.apart(client)):
             theirs, ours = places
             raise TypeError(
                 f"the {self.kind} {self.name!r} would be another one on arrival: its name travels, its client does "
@@ -156,7 +158,7 @@ def without_result(method: Callable[Parameters, Result]) -> Callable[Parameters,
 
 
 def _amid_bookkeeping(method: Any, bound: inspect.BoundArguments) -> Any:
-    """What becomes of a call by a signal handler or a finalizer that interrupts bookkeeping (`_mutex.py`)."""
+    """What becomes of a call by a signal handler or a finalizer that interrupts bookkeeping (`_holding/mutex.py`)."""
     bound.apply_defaults()
     given = bound.arguments
     self = given["self"]
@@ -178,7 +180,7 @@ def steps_of(method: Callable[Parameters, Result]) -> Callable[Parameters, Steps
 def look(state: Session, kind: str, name: str, permits: int) -> Steps[Statistics]:
     """Who holds and who waits. Grows with what it reports: for people, not for decisions."""
     yield from state.checked()
-    found = yield from _scripts.look(state.identity(kind, name, permits))
+    found = yield from scripts.look(state.identity(kind, name, permits))
     return Statistics(
         found.kind or kind,
         name,

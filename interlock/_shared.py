@@ -5,14 +5,15 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
-from interlock import _client
 from interlock._arguments import checked_lease, checked_linger, checked_ttl, foreign_lock
-from interlock._copies import NO_CELL, Key, redis_key
-from interlock._ctypes import held_as_they_are, typecode_of
+from interlock._holding.holdings import Hold, lost_text
+from interlock._holding.lingering_lock import lingering_with
+from interlock._holding.local_values import NO_CELL, Key, redis_key
+from interlock._io.steps import Steps
+from interlock._io.wire import Client
 from interlock._primitive import Primitive, blocking, steps_of, without_result
-from interlock._standing import Hold, lost_text
-from interlock._steps import Steps
-from interlock._wire import Client
+from interlock._protocol.c_types import held_as_they_are, typecode_of
+from interlock._session import clients
 from interlock.errors import GoneError, InterlockError, LeaseLostError
 from interlock.lock import Lock, RLock
 
@@ -58,7 +59,7 @@ class Shared(Primitive):
         yield ("DEL", self._key)
 
     def _gone(self) -> GoneError:
-        place = _client.where(self._session.wire)
+        place = clients.where(self._session.wire)
         return GoneError(
             f"the {self.noun} {self.name!r} exists no longer at {place}: it was unlinked, or its ttl ran out"
         )
@@ -138,7 +139,7 @@ class Guarded(Shared):
         if (yield from self._session.surely_lost(hold)):
             raise LeaseLostError(lost_text(hold))
         hold.copies.use(self.name, self.typecode, self._ttl_ms)
-        self._lock._sit_at(hold.station)
+        self._lock._sit_at(lingering_with(hold))
         return hold
 
     def _kept(self) -> Mapping[Key, Any]:

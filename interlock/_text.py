@@ -17,3 +17,8 @@ def one_line(text: str, most: int = LABEL_MAX) -> str:
     if not text.isprintable():  # ends of lines, control characters, halves of surrogate pairs
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:most])
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def described(error: BaseException) -> str:
+    """Return an error for the log: redis-py's have a repr that leaves out their text."""
+    return f"{type(error).__name__}: {str(error).partition(' : <')[0]}"  # Sentinel's go on with how it was asked

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import redis
 
 from interlock._arguments import checked_prefix
-from interlock._refusals import HEALING, word_of
+from interlock._io.refusals import HEALING, word_of
 from interlock._text import one_line
 
 DEFAULT_URL = "redis://127.0.0.1:6390/0"

@@ -4,13 +4,13 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
-from interlock import _scripts
-from interlock._copies import MISSING
-from interlock._ctypes import CTYPES, converted, decode, encode, zero
+from interlock._holding.local_values import MISSING
+from interlock._io.steps import Steps
+from interlock._io.wire import Client
 from interlock._primitive import blocking, steps_of
+from interlock._protocol import scripts
+from interlock._protocol.c_types import CTYPES, converted, decode, encode, zero
 from interlock._shared import Guarded, Shared
-from interlock._steps import Steps
-from interlock._wire import Client
 from interlock.errors import NameTakenError
 from interlock.lock import Lock, RLock
 
@@ -76,7 +76,7 @@ class RawArray(Shared):
         wanted = f"{self.typecode}:{self._length}"
         argv = (wanted, self._ttl, *(item for pair in first.items() for item in pair))
         yield from self._session.checked()
-        found = _scripts.text((yield from _scripts.run("array_create", [self._key], argv)))
+        found = scripts.text((yield from scripts.run("array_create", [self._key], argv)))
         if found == "value":
             raise NameTakenError(
                 f"{self.name!r} is a value already, not an array: choose another name, or unlink() the value"
@@ -85,7 +85,7 @@ class RawArray(Shared):
             code, _, length = found.partition(":")
             raise NameTakenError(
                 f"the array {self.name!r} has {length} elements of type code {code!r}, not {self._length} of "
-                f"{self.typecode!r}: {_scripts.CHANGED}"
+                f"{self.typecode!r}: {scripts.CHANGED}"
             )
 
     @property
@@ -108,10 +108,10 @@ class RawArray(Shared):
     @blocking
     def _read(self, first: int, count: int) -> Steps[list[Any]]:
         yield from self._session.checked()
-        found = yield from _scripts.run("array_read", [self._key], (self._ttl, first, count))
+        found = yield from scripts.run("array_read", [self._key], (self._ttl, first, count))
         if found is None:
             raise self._gone()
-        texts = [_scripts.text(each) for each in found]
+        texts = [scripts.text(each) for each in found]
         return [decode(self.typecode, text) if text else zero(self.typecode) for text in texts]
 
     @blocking
@@ -119,7 +119,7 @@ class RawArray(Shared):
         texts = {index: encode(self.typecode, value) for index, value in elements.items()}
         yield from self._session.checked()
         argv = (self._ttl, *(item for pair in texts.items() for item in pair))
-        if not (yield from _scripts.run("array_write", [self._key], argv)):
+        if not (yield from scripts.run("array_write", [self._key], argv)):
             raise self._gone()
 
     def _index(self, index: int) -> int:

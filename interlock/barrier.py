@@ -9,15 +9,15 @@ from typing import Any
 
 import redis
 
-from interlock import _scripts
 from interlock._arguments import checked_count, checked_ttl, checked_wait
-from interlock._heartbeat import REASK
-from interlock._listener import said
+from interlock._io.steps import Blocking, Steps
+from interlock._io.wire import Client
 from interlock._primitive import Primitive, blocking, who
-from interlock._scripts import text
-from interlock._session import Session
-from interlock._steps import Blocking, Steps
-from interlock._wire import Client
+from interlock._protocol import scripts
+from interlock._protocol.scripts import text
+from interlock._session.heartbeat import REASK
+from interlock._session.session import Session
+from interlock._text import described
 from interlock.errors import InterlockError, NameTakenError
 
 log = logging.getLogger("interlock")
@@ -193,11 +193,10 @@ class Barrier(Primitive):
         yield from session.checked()
         ttl_ms = "" if self.ttl is None else round(self.ttl * 1000)
         argv = (self.kind, self._parties, ttl_ms, verb, id, int(self._action is not None))
-        reply = yield from _scripts.run("barrier_call", self._keys, argv)
-        if int(reply[0]) == _scripts.OTHER_PERMITS:
+        reply = yield from scripts.run("barrier_call", self._keys, argv)
+        if int(reply[0]) == scripts.OTHER_PERMITS:
             raise NameTakenError(
-                f"the {self.kind} {self.name!r} is for {text(reply[1])} parties, not {self._parties}: "
-                f"{_scripts.CHANGED}"
+                f"the {self.kind} {self.name!r} is for {text(reply[1])} parties, not {self._parties}: {scripts.CHANGED}"
             )
         session.identity(self.kind, self.name).raise_mismatch(reply)
         return reply
@@ -232,7 +231,7 @@ class _Party:
     def ask(self, id: str) -> Steps[int | None]:
         """The index of who may pass, BROKEN, or None: not yet. Runs the action when all are here, and then opens."""
         code, index = yield from self._step("arrive", id)
-        if code == _scripts.GRANTED:
+        if code == scripts.GRANTED:
             yield Blocking(lambda: self._run_action(id))
             if self.failure:
                 return (yield from self.leave(id))
@@ -245,9 +244,9 @@ class _Party:
         return self._answer(code, index)
 
     def _answer(self, code: int, index: int) -> int | None:
-        if code == _scripts.QUEUED:
+        if code == scripts.QUEUED:
             return None
-        return index if code == _scripts.DONE else code
+        return index if code == scripts.DONE else code
 
     def _run_action(self, id: str) -> None:
         if self._ran or self._action is None:  # ran, but the answer to its opening was lost
@@ -270,7 +269,7 @@ def _signs_of_life(sign: Callable[[], object]) -> Iterator[None]:
             try:
                 sign()
             except (redis.RedisError, OSError, InterlockError) as error:
-                log.warning("no sign of life from a barrier's action, trying again: %s", said(error))
+                log.warning("no sign of life from a barrier's action, trying again: %s", described(error))
 
     threading.Thread(target=run, name="interlock-barrier-action", daemon=True).start()
     try:

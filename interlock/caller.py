@@ -7,8 +7,6 @@ read, and the locks that the task forgot to release are released, with a warning
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -69,42 +67,3 @@ def ended(owner: Owner | None) -> bool:
         return False
     task = coroutines.get(owner[0])
     return task is None or task.done() or task.get_loop().is_closed()
-
-
-@contextmanager
-def acting_for(id: str, name: str) -> Iterator[None]:
-    """Run a task's body under its id and name.
-
-    Locks that the body holds when it ends are released, each with a `ResourceWarning` that names the lock and the task.
-    Permits of a semaphore are left alone: as in `threading`, somebody else may be meant to release them. What the task
-    wrote under locks that linger is committed before this ends: a task that is seen to have succeeded has committed.
-
-    Raises:
-        LeaseLostError: such a lock's lease had run out, or that of a lock under which it wrote: that is discarded.
-        GoneError, UnreachableError: what it wrote could not be committed.
-    """
-    from interlock._session import flush, release_owned
-
-    acting = Caller(id, name)
-    mark = current.set(acting)
-    try:
-        try:
-            yield
-        except BaseException:
-            for error in _ended(release_owned, flush):
-                log.warning("and at the end of task %s: %s", acting.label, error)
-            raise
-        for error in _ended(release_owned, flush):
-            raise error
-    finally:
-        current.reset(mark)
-
-
-def _ended(release_owned: Callable[[], list[Exception]], flush: Callable[[], None]) -> list[Exception]:
-    """What goes wrong when a task's locks are released and what it wrote is committed."""
-    errors = release_owned()
-    try:
-        flush()
-    except Exception as error:  # raised by who called
-        errors.append(error)
-    return errors

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from interlock import _scripts, caller
+from interlock import caller
 from interlock._arguments import checked_count, checked_lease, checked_linger, checked_wait, foreign_lock
+from interlock._holding.holdings import Hold, lost_text
+from interlock._io.steps import Steps, patiently
+from interlock._io.wire import Client
 from interlock._primitive import Primitive, blocking, steps_of, who
-from interlock._scripts import Identity
-from interlock._standing import Hold, lost_text
-from interlock._steps import Steps, patiently
-from interlock._wire import Client
+from interlock._protocol import scripts
+from interlock._protocol.scripts import Identity
 from interlock.errors import LeaseLostError, NotHeldError
 from interlock.lock import Lock, RLock
 
@@ -165,13 +166,13 @@ class Condition(Primitive):
         standing = self._session.standing
         call = standing.new_id()
         code = yield from patiently(
-            lambda: _scripts.condition_notify(
+            lambda: scripts.condition_notify(
                 hold.of, id=hold.id, token=hold.token, call=call, condition=self.name, n=n
             ),
             hold.deadline,
         )
         standing.end_id(call)
-        if code == _scripts.LOST:
+        if code == scripts.LOST:
             raise LeaseLostError(lost_text(hold))
 
     def _held(self, what: str) -> Hold:
@@ -184,7 +185,7 @@ class Condition(Primitive):
     def statistics(self) -> Steps[ConditionStatistics]:
         """Who waits to be notified, in order."""
         yield from self._session.checked()
-        found = yield from _scripts.look(self._of, condition=self.name)
+        found = yield from scripts.look(self._of, condition=self.name)
         return ConditionStatistics(self.name, self._lock.name, tuple(who(id) for id in found.condition))
 
     def __enter__(self) -> bool:

@@ -5,12 +5,12 @@ from typing import Any
 
 import redis
 
-from interlock import _scripts
 from interlock._arguments import checked_ttl, checked_wait
+from interlock._io.steps import Steps
+from interlock._io.wire import Client
 from interlock._primitive import Primitive, blocking, who, without_result
-from interlock._scripts import text
-from interlock._steps import Steps
-from interlock._wire import Client
+from interlock._protocol import scripts
+from interlock._protocol.scripts import text
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Event(Primitive):
             UnreachableError: no Redis answers.
             NameTakenError: the name stands for another kind of thing.
         """
-        return (yield from self._asked("", stay=False)) == _scripts.GRANTED
+        return (yield from self._asked("", stay=False)) == scripts.GRANTED
 
     @without_result
     @blocking
@@ -105,13 +105,13 @@ class Event(Primitive):
         """
         seconds = checked_wait(True, timeout, forever=None)
         if seconds == 0:
-            return (yield from self._asked("", stay=False)) == _scripts.GRANTED
+            return (yield from self._asked("", stay=False)) == scripts.GRANTED
 
         def ask(id: str) -> Steps[bool | None]:
-            return (yield from self._asked(id, stay=True)) == _scripts.GRANTED or None
+            return (yield from self._asked(id, stay=True)) == scripts.GRANTED or None
 
         def leave(id: str) -> Steps[bool | None]:
-            return (yield from self._asked(id, stay=False)) == _scripts.GRANTED
+            return (yield from self._asked(id, stay=False)) == scripts.GRANTED
 
         return bool((yield from self._session.answered(ask, leave, seconds)))
 
@@ -148,7 +148,7 @@ class Event(Primitive):
     def _run(self, script: str, *argv: str | int) -> Steps[Any]:
         session = self._session
         yield from session.checked()
-        reply = yield from _scripts.run(script, self._keys, argv)
+        reply = yield from scripts.run(script, self._keys, argv)
         session.identity(self.kind, self.name).raise_mismatch(reply)
         return reply
 

@@ -3,10 +3,11 @@
 import re
 from dataclasses import replace
 
-from interlock import _scripts
+from interlock._io.wire import Client
 from interlock._primitive import Statistics, look, who
-from interlock._session import Session, session
-from interlock._wire import Client
+from interlock._protocol import scripts
+from interlock._session.process import session
+from interlock._session.session import Session
 
 # Where those wait who wait for no lock: kind -> what stands behind the state's key.
 WAITERS = {
@@ -28,7 +29,7 @@ def inspect(client: Client | None = None) -> list[Statistics]:
     found = (state.run(look(state, "", name, 0)) for name in names)
     things = [_with_waiters(state, each) for each in found if each.kind]
     for lock, name in _scanned(state, "interlock:{*}:cond:*", r"interlock:\{([^{}]+)\}:cond:(.+)", "zset"):
-        waiters = state.run(_scripts.look(state.identity("", lock, 0), condition=name)).condition
+        waiters = state.run(scripts.look(state.identity("", lock, 0), condition=name)).condition
         if waiters:
             things.append(Statistics("Condition", name, 0, (), tuple(map(who, waiters))))
     return sorted(things, key=lambda each: (each.name, each.kind))
@@ -45,7 +46,7 @@ def _scanned(state: Session, glob: str, pattern: str, type: str) -> list[tuple[s
 def _read(key: str | bytes) -> str:
     """A key as text; '' for one that is not UTF-8, and so none of ours."""
     try:
-        return _scripts.text(key)
+        return scripts.text(key)
     except UnicodeDecodeError:
         return ""
 
@@ -55,4 +56,4 @@ def _with_waiters(state: Session, found: Statistics) -> Statistics:
         return found
     key = state.identity(found.kind, found.name).state
     ids = [id for part in WAITERS[found.kind] for id in state.wire.call("ZRANGE", f"{key}:{part}", 0, -1)]
-    return replace(found, permits=0, waiters=tuple(who(_scripts.text(id)) for id in ids))
+    return replace(found, permits=0, waiters=tuple(who(scripts.text(id)) for id in ids))

@@ -5,15 +5,16 @@ from time import monotonic
 from types import TracebackType
 from typing import Any
 
-from interlock import _scripts, caller
+from interlock import caller
 from interlock._arguments import checked_lease, checked_linger, checked_wait
+from interlock._holding.bias import NO_SEAT, NOBODY
+from interlock._holding.holdings import Hold, lost_text
+from interlock._holding.lingering_lock import LEASE_MIN, Station, lingering_with
+from interlock._io.steps import Steps
+from interlock._io.wire import Client
 from interlock._primitive import Primitive, Statistics, blocking, look, steps_of, without_result
-from interlock._scripts import Identity
-from interlock._standing import Hold, lost_text
-from interlock._station import LEASE_MIN, Station
-from interlock._steps import Steps
-from interlock._turns import NO_SEAT, NOBODY
-from interlock._wire import Client
+from interlock._protocol import scripts
+from interlock._protocol.scripts import Identity
 from interlock.errors import LeaseLostError, NotHeldError
 
 current = caller.current.get
@@ -119,7 +120,7 @@ class _BaseLock(Primitive):
         session = self._session
         yield from session.checked()
         call = session.standing.new_id()
-        broken = yield from _scripts.break_all(self._of, call=call)
+        broken = yield from scripts.break_all(self._of, call=call)
         session.standing.end_id(call)
         return broken > 0
 
@@ -307,7 +308,7 @@ class RLock(_BaseLock):
             yield from self._release(caller.owner())
 
     def _nest(self, hold: Hold, change: int) -> None:
-        station = hold.station
+        station = lingering_with(hold)
         if station is not None and change > 0:
             station.nest(deeper=True)  # first: whatever interrupts this, nobody leaves by the fast path what is nested
         hold.count += change

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
-from interlock import _codec, _queue_scripts, _scripts
 from interlock._arguments import checked_name, checked_ttl, checked_wait
+from interlock._io.steps import Steps
+from interlock._io.wire import Client
 from interlock._primitive import Primitive, blocking, steps_of
-from interlock._queue_scripts import Answer, End
-from interlock._scripts import Identity
-from interlock._steps import Steps
-from interlock._wire import Client
+from interlock._protocol import codec, queue_scripts, scripts
+from interlock._protocol.queue_scripts import Answer, End
+from interlock._protocol.scripts import Identity
 from interlock.queue import get_item, put_item
 
 _forks = 0  # how often this process has forked, or was
@@ -162,7 +162,7 @@ class Connection(Primitive):
             NameTakenError, UnreachableError: as in `Queue.put`.
         """
         self._check(self._writable, "connection is read-only")
-        yield from self._send(_codec.encode(obj, pickles=self.pickle))
+        yield from self._send(codec.encode(obj, pickles=self.pickle))
 
     @blocking
     def send_bytes(self, buf: Any, offset: int = 0, size: int | None = None) -> Steps[None]:
@@ -179,7 +179,7 @@ class Connection(Primitive):
             raise ValueError("size is negative")
         elif offset + size > len(whole):
             raise ValueError("buffer length < offset + size")
-        yield from self._send(_codec.encode(whole[offset : offset + size], pickles=False))
+        yield from self._send(codec.encode(whole[offset : offset + size], pickles=False))
 
     @blocking
     def recv(self) -> Steps[Any]:
@@ -191,7 +191,7 @@ class Connection(Primitive):
             InterlockError: it is pickled, and this end was not made with `pickle=True`. It stays where it is.
             NameTakenError, UnreachableError: as in `Queue.put`.
         """
-        return _codec.decode((yield from self._receive(pickles=self.pickle)))
+        return codec.decode((yield from self._receive(pickles=self.pickle)))
 
     @blocking
     def recv_bytes(self, maxlength: int | None = None) -> Steps[bytes]:
@@ -204,7 +204,7 @@ class Connection(Primitive):
         self._check(self._readable, "connection is write-only")
         if maxlength is not None and maxlength < 0:
             raise ValueError("negative maxlength")
-        plain = _codec.raw((yield from self._receive(pickles=True)))  # it is not unpickled
+        plain = codec.raw((yield from self._receive(pickles=True)))  # it is not unpickled
         if maxlength is not None and len(plain) > maxlength:
             if self._writable:
                 self._readable = False
@@ -224,19 +224,19 @@ class Connection(Primitive):
             OSError, NameTakenError, UnreachableError: as in `recv`.
         """
         answer = yield from self._ask(checked_wait(True, timeout, forever=None), take=False)
-        return answer.code != _scripts.BUSY
+        return answer.code != scripts.BUSY
 
     def _send(self, item: str) -> Steps[None]:
         self._used_by = os.getpid()
         code = yield from put_item(self._session, self._way(1 - self.end), item, 0.0)
-        if code == _scripts.GONE:
+        if code == scripts.GONE:
             raise self._closed_elsewhere()
-        if code == _scripts.BROKEN:
+        if code == scripts.BROKEN:
             raise BrokenPipeError(f"the other end of Pipe {self.name!r} is closed")
 
     def _receive(self, *, pickles: bool) -> Steps[str]:
         answer = yield from self._ask(None, take=True, pickles=pickles)
-        if answer.code == _scripts.ENDED:
+        if answer.code == scripts.ENDED:
             raise EOFError
         return answer.text
 
@@ -244,7 +244,7 @@ class Connection(Primitive):
         self._check(self._readable, "connection is write-only")
         self._used_by = os.getpid()
         answer = yield from get_item(self._session, self._way(self.end), timeout, take=take, pickles=pickles)
-        if answer.code == _scripts.GONE:
+        if answer.code == scripts.GONE:
             raise self._closed_elsewhere()
         return answer
 
@@ -290,7 +290,7 @@ class Connection(Primitive):
         if not elsewhere or self._used_by == os.getpid():
             yield from self._session.checked()
             for way, part in self._ways():
-                yield from _queue_scripts.close(way, part)
+                yield from queue_scripts.close(way, part)
         self._closed = True
 
     def _ways(self) -> list[tuple[Identity, End]]:
@@ -307,14 +307,14 @@ class Connection(Primitive):
         """Delete the Pipe: messages, and that its ends were closed. Used again, it begins anew."""
         yield from self._session.checked()
         for to in (0, 1):
-            yield ("DEL", *_queue_scripts.keys(self._way(to)))
+            yield ("DEL", *queue_scripts.keys(self._way(to)))
 
     @blocking
     def statistics(self) -> Steps[ConnectionStatistics]:
         """What waits to be received, and what is closed. Two round trips."""
         yield from self._session.checked()
-        incoming = yield from _queue_scripts.look(self._way(self.end))
-        outgoing = yield from _queue_scripts.look(self._way(1 - self.end))
+        incoming = yield from queue_scripts.look(self._way(self.end))
+        outgoing = yield from queue_scripts.look(self._way(1 - self.end))
         return ConnectionStatistics(
             self.name,
             self.end,

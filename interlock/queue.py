@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
-from interlock import _codec, _queue_scripts, _scripts
 from interlock._arguments import checked_count, checked_ttl, checked_wait
+from interlock._io.steps import Steps
+from interlock._io.wire import Client
 from interlock._primitive import Primitive, blocking, steps_of, who, without_result
-from interlock._queue_scripts import Answer
-from interlock._scripts import Identity
-from interlock._session import Session
-from interlock._steps import Steps
-from interlock._wire import Client
+from interlock._protocol import codec, queue_scripts, scripts
+from interlock._protocol.queue_scripts import Answer
+from interlock._protocol.scripts import Identity
+from interlock._session.session import Session
 from interlock.errors import InterlockError
 
 MAXSIZE_MAX = 2**31 - 1  # items: as multiprocessing's on Linux
@@ -32,7 +32,7 @@ class QueueStatistics:
 
 
 def _leave(of: Identity) -> Callable[[str], Steps[Answer | None]]:
-    return lambda attempt: _queue_scripts.leave(of, id=attempt)
+    return lambda attempt: queue_scripts.leave(of, id=attempt)
 
 
 def put_item(session: Session, of: Identity, item: str, timeout: float | None) -> Steps[int]:
@@ -42,14 +42,14 @@ def put_item(session: Session, of: Identity, item: str, timeout: float | None) -
 
     def ask(id: str) -> Steps[Answer | None]:
         nonlocal arrival
-        answer = yield from _queue_scripts.put(of, id=id, wait=timeout != 0, arrival=arrival, item=item)
-        if answer.code == _scripts.QUEUED:
+        answer = yield from queue_scripts.put(of, id=id, wait=timeout != 0, arrival=arrival, item=item)
+        if answer.code == scripts.QUEUED:
             arrival = answer.text
             return None
         return answer
 
     answer = yield from session.answered(ask, _leave(of), timeout)
-    return answer.code if answer else _scripts.BUSY
+    return answer.code if answer else scripts.BUSY
 
 
 def get_item(
@@ -64,21 +64,19 @@ def get_item(
 
     def ask(id: str) -> Steps[Answer | None]:
         nonlocal arrival
-        answer = yield from _queue_scripts.get(
-            of, id=id, wait=timeout != 0, arrival=arrival, take=take, pickles=pickles
-        )
-        if answer.code == _scripts.QUEUED:
+        answer = yield from queue_scripts.get(of, id=id, wait=timeout != 0, arrival=arrival, take=take, pickles=pickles)
+        if answer.code == scripts.QUEUED:
             arrival = answer.text
             return None
         return answer
 
-    undo = (lambda attempt: _queue_scripts.give_back(of, id=attempt)) if take else None
+    undo = (lambda attempt: queue_scripts.give_back(of, id=attempt)) if take else None
     answer = yield from session.answered(ask, _leave(of), timeout, undo)
-    if answer and answer.code == _scripts.BROKEN:
+    if answer and answer.code == scripts.BROKEN:
         raise InterlockError(
             f"the next item of {of.kind} {of.name!r} is pickled: to unpickle what its writers send, ask for pickle=True"
         )
-    return answer or Answer(_scripts.BUSY)
+    return answer or Answer(scripts.BUSY)
 
 
 class _BaseQueue(Primitive):
@@ -108,8 +106,8 @@ class _BaseQueue(Primitive):
         return cls(**parameters, pickle=False)
 
     def _put(self, obj: Any, timeout: float | None) -> Steps[bool]:
-        item = _codec.encode(obj, pickles=self.pickle)
-        return (yield from put_item(self._session, self._of, item, timeout)) == _scripts.DONE
+        item = codec.encode(obj, pickles=self.pickle)
+        return (yield from put_item(self._session, self._of, item, timeout)) == scripts.DONE
 
     def _get(self, timeout: float | None) -> Steps[Answer]:
         return get_item(self._session, self._of, timeout, pickles=self.pickle)
@@ -118,7 +116,7 @@ class _BaseQueue(Primitive):
     def qsize(self) -> Steps[int]:
         """How many items are in it. One round trip."""
         yield from self._session.checked()
-        return int((yield ("LLEN", _queue_scripts.items_key(self._of))))
+        return int((yield ("LLEN", queue_scripts.items_key(self._of))))
 
     @blocking
     def empty(self) -> Steps[bool]:
@@ -129,13 +127,13 @@ class _BaseQueue(Primitive):
     def unlink(self) -> Steps[None]:
         """Delete it with all that it holds. Used again, it begins empty; who waits goes on waiting."""
         yield from self._session.checked()
-        yield ("DEL", *_queue_scripts.keys(self._of))
+        yield ("DEL", *queue_scripts.keys(self._of))
 
     @blocking
     def statistics(self) -> Steps[QueueStatistics]:
         """What it holds and who waits, in order. One round trip; grows with what it reports."""
         yield from self._session.checked()
-        found = yield from _queue_scripts.look(self._of)
+        found = yield from queue_scripts.look(self._of)
         getters, putters = (tuple(who(id) for id in ids) for ids in (found.getters, found.putters))
         return QueueStatistics(self.kind, self.name, found.size, self.maxsize, found.unfinished, getters, putters)
 
@@ -238,9 +236,9 @@ class Queue(_BaseQueue):
             NameTakenError, UnreachableError: as in `put`; likewise, an item may have been taken, and is lost then.
         """
         answer = yield from self._get(self._wait(block, timeout))
-        if answer.code != _scripts.DONE:
+        if answer.code != scripts.DONE:
             raise queue.Empty
-        return _codec.decode(answer.text)
+        return codec.decode(answer.text)
 
     @without_result
     @blocking
@@ -303,9 +301,9 @@ class JoinableQueue(Queue):
         session = self._session
         yield from session.checked()
         call = session.standing.new_id()
-        answer = yield from _queue_scripts.done(self._of, id=call)
+        answer = yield from queue_scripts.done(self._of, id=call)
         session.standing.end_id(call)
-        if answer.code == _scripts.FULL:
+        if answer.code == scripts.FULL:
             raise ValueError("task_done() called too many times")
 
     @blocking
@@ -320,8 +318,8 @@ class JoinableQueue(Queue):
         of = self._of
 
         def ask(id: str) -> Steps[Answer | None]:
-            answer = yield from _queue_scripts.join(of, id=id)
-            return None if answer.code == _scripts.QUEUED else answer
+            answer = yield from queue_scripts.join(of, id=id)
+            return None if answer.code == scripts.QUEUED else answer
 
         yield from self._session.answered(ask, _leave(of), None)
 
@@ -363,7 +361,7 @@ class SimpleQueue(_BaseQueue):
         """Take the oldest item, after all who wait for one. As `Queue.get`; `OSError` if this object was closed."""
         self._check_closed()
         answer = yield from self._get(None)
-        return _codec.decode(answer.text)
+        return codec.decode(answer.text)
 
     @blocking
     def empty(self) -> Steps[bool]:

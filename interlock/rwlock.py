@@ -4,10 +4,10 @@ from typing import Any
 
 from interlock import caller
 from interlock._arguments import checked_lease, checked_wait
+from interlock._io.steps import Steps
+from interlock._io.wire import Client
 from interlock._primitive import Primitive, Statistics, blocking, look, steps_of
-from interlock._scripts import Identity
-from interlock._steps import Steps
-from interlock._wire import Client
+from interlock._protocol.scripts import Identity
 from interlock.errors import InterlockError
 from interlock.lock import _BaseLock
 

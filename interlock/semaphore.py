@@ -3,13 +3,13 @@
 from types import TracebackType
 from typing import Any
 
-from interlock import _scripts
 from interlock._arguments import checked_count, checked_lease, checked_ttl, checked_wait
+from interlock._holding.holdings import lost_text
+from interlock._io.steps import Steps, patiently
+from interlock._io.wire import Client
 from interlock._primitive import Primitive, Statistics, blocking, look, without_result
-from interlock._scripts import Identity
-from interlock._standing import lost_text
-from interlock._steps import Steps, patiently
-from interlock._wire import Client
+from interlock._protocol import scripts
+from interlock._protocol.scripts import Identity
 from interlock.errors import LeaseLostError
 
 PERMITS_MAX = 1_000_000
@@ -111,7 +111,7 @@ class Semaphore(Primitive):
         try:
             own = [(hold.id, hold.token) for hold in taken]
             code = yield from patiently(
-                lambda: _scripts.release_permits(of, call=call, n=n, bound=bound, own=own),
+                lambda: scripts.release_permits(of, call=call, n=n, bound=bound, own=own),
                 max((hold.deadline for hold in taken), default=0.0),
             )
         except BaseException:
@@ -119,11 +119,11 @@ class Semaphore(Primitive):
                 hold.unanswered = True
             raise
         standing.end_id(call)
-        if code == _scripts.FULL:
+        if code == scripts.FULL:
             session.untake(taken)
             raise ValueError("Semaphore released too many times")
         standing.forget(taken, lost=False)
-        if code == _scripts.LOST:
+        if code == scripts.LOST:
             raise LeaseLostError(lost_text(taken[0]))
 
     @blocking

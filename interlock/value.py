@@ -3,14 +3,15 @@
 from time import monotonic
 from typing import Any
 
-from interlock import _scripts
-from interlock._copies import MISSING, Cell
-from interlock._ctypes import CTYPES, converted, decode, encode, encode_step, zero
+from interlock._holding.holdings import Hold
+from interlock._holding.lingering_lock import lingering_with
+from interlock._holding.local_values import MISSING, Cell
+from interlock._io.steps import Steps
+from interlock._io.wire import Client
 from interlock._primitive import blocking, steps_of, without_result
+from interlock._protocol import scripts
+from interlock._protocol.c_types import CTYPES, converted, decode, encode, encode_step, zero
 from interlock._shared import Guarded, Shared
-from interlock._standing import Hold
-from interlock._steps import Steps
-from interlock._wire import Client
 from interlock.errors import NameTakenError, RefusedError
 from interlock.lock import Lock, RLock
 
@@ -66,10 +67,10 @@ class RawValue(Shared):
             ) from None
         if reply is None:
             raise self._gone()
-        text = _scripts.text(reply)
+        text = scripts.text(reply)
         if CTYPES[text[0]] is not CTYPES[self.typecode]:
             raise NameTakenError(
-                f"the value {self.name!r} has the type code {text[0]!r}, not {self.typecode!r}: {_scripts.CHANGED}"
+                f"the value {self.name!r} has the type code {text[0]!r}, not {self.typecode!r}: {scripts.CHANGED}"
             )
 
     def _encoded(self, value: Any) -> str:
@@ -90,7 +91,7 @@ class RawValue(Shared):
         reply = yield ("GETEX", self._key, *self._expiry)
         if reply is None:
             raise self._gone()
-        return _decoded(_scripts.text(reply), token)
+        return _decoded(scripts.text(reply), token)
 
     @blocking
     def _store(self, value: Any) -> Steps[None]:
@@ -113,7 +114,7 @@ class RawValue(Shared):
             GoneError: it exists no longer; nothing was written.
         """
         replaced = yield from self._overwrite(value, "GET")
-        return _decoded(_scripts.text(replaced))
+        return _decoded(scripts.text(replaced))
 
     def _overwrite(self, value: Any, *options: str) -> Steps[Any]:
         yield from self._session.checked()
@@ -204,8 +205,9 @@ class Value(Guarded, RawValue):
     def _keep(self, hold: Hold, cell: Cell) -> None:
         """This is the copy that the caller's hold has of it: the fast paths are to know."""
         self._cell = cell
-        if hold.station is not None:
-            hold.copies.reach(self.name, cell, hold.station.keeper)
+        station = lingering_with(hold)
+        if station is not None:
+            hold.copies.reach(self.name, cell, station.keeper)
 
     @property
     def value(self) -> Any:
@@ -268,9 +270,9 @@ class Value(Guarded, RawValue):
         session = self._session
         yield from session.checked()
         call = session.standing.new_id()
-        code = yield from _scripts.add(self._lock._of, call=call, value=self._key, step=step, ttl_ms=self._ttl_ms)
+        code = yield from scripts.add(self._lock._of, call=call, value=self._key, step=step, ttl_ms=self._ttl_ms)
         session.standing.end_id(call)
-        if code == _scripts.GONE:
+        if code == scripts.GONE:
             raise self._gone()
 
     @blocking

@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 
 import interlock
 from interlock import address
-from interlock._session import commit
+from interlock._session.process import commit
 from tasks import awaiting, canvas, checks, exits, message
 from tasks.description import description
 from tasks.outage import heals

@@ -8,7 +8,7 @@ import redis
 from celery.exceptions import BackendStoreError
 from kombu.exceptions import OperationalError
 
-from interlock._refusals import word_of
+from interlock._io.refusals import word_of
 
 Answer = TypeVar("Answer")
 OUTAGE_MAX = 30.0  # seconds: a server that is started again reads its log in less

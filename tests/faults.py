@@ -6,14 +6,14 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from interlock import _scripts
+from interlock._protocol import scripts
 
 
 @contextmanager
 def unanswered(script, *, done, error=redis.ConnectionError, times=None):
     """Calls of that script get no answer, the first so many of them; `done`: Redis has done what they ask."""
     left = itertools.count() if times is None else iter(range(times))
-    real = getattr(_scripts, script)
+    real = getattr(scripts, script)
 
     def call(*arguments, **options):
         if next(left, None) is None:
@@ -23,5 +23,5 @@ def unanswered(script, *, done, error=redis.ConnectionError, times=None):
         raise error("cut")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_scripts, script, call)
+        patch.setattr(scripts, script, call)
         yield

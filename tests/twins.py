@@ -6,9 +6,9 @@ from hashlib import sha1
 import twins_queue
 from twins_signals import SIGNALS
 
-from interlock import _scripts
+from interlock._protocol import scripts
 
-TRUE = _scripts.script
+TRUE = scripts.script
 EVERY = (
     "baton_acquire", "baton_release", "baton_abandon", "baton_confirm", "baton_beat", "semaphore_release",
     "condition_wait", "condition_notify", "condition_leave",
@@ -122,15 +122,15 @@ def broken(name):
     """Scripts by name as the twin has them; with None, the true ones."""
     if name is None:
         return TRUE
-    scripts, changes = TWINS[name]
+    files, changes = TWINS[name]
 
     def script(which):
         text = TRUE(which).text
-        if which in scripts:
+        if which in files:
             for guard, nothing in changes:
                 assert guard in text, f"the twin {name} names a guard that {which} does not have"
                 text = text.replace(guard, nothing)
-        return _scripts.Script(text, sha1(text.encode()).hexdigest())
+        return scripts.Script(text, sha1(text.encode()).hexdigest())
 
     return script
 
@@ -138,15 +138,15 @@ def broken(name):
 def break_it(name):
     """Replace the scripts of this process by the twin's, for good."""
     if name is not None:
-        _scripts.script = broken(name)
+        scripts.script = broken(name)
 
 
 @contextmanager
 def in_force(name):
     """Replace the scripts of this process by the twin's, for a while."""
-    real = _scripts.script
-    _scripts.script = broken(name)
+    real = scripts.script
+    scripts.script = broken(name)
     try:
         yield
     finally:
-        _scripts.script = real
+        scripts.script = real

@@ -15,7 +15,7 @@ import billiard
 import redis
 
 import interlock
-from interlock import _commit_points, _station
+from interlock._holding import commit_points, lingering_lock
 
 CALLS, WORKERS = 24, 2
 counter = None
@@ -25,8 +25,8 @@ def set_up(name, broken=False):
     """In each worker."""
     global counter
     if broken:
-        _commit_points._commit = lambda *_: None
-    _station.COMMIT = _station.IDLE = 60.0  # seconds: no look of the heartbeat comes to the rescue
+        commit_points._commit = lambda *_: None
+    lingering_lock.COMMIT = lingering_lock.IDLE = 60.0  # seconds: no look of the heartbeat comes to the rescue
     counter = interlock.Value("q", 0, name=name, lock=interlock.RLock(name=name, linger=10))
 
 

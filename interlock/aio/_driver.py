@@ -22,13 +22,15 @@ import redis.asyncio.cluster
 import redis.asyncio.retry
 from redis.backoff import ExponentialBackoff
 
-from interlock import _refusals, _steps, address, caller
-from interlock._cluster import NOWHERE, ClusterWire
+from interlock import address, caller
+from interlock._io import refusals
+from interlock._io.cluster import NOWHERE, ClusterWire
+from interlock._io.steps import Command, Rest, Step, Steps, ended
+from interlock._io.steps import run as run_steps
+from interlock._io.wire import CONNECTIONS_MAX, OURS, Wire, demoted
+from interlock._io.wire import Client as BlockingClient
 from interlock._primitive import Primitive, attach
-from interlock._session import Session
-from interlock._steps import Rest, Steps
-from interlock._wire import CONNECTIONS_MAX, OURS, Wire, demoted
-from interlock._wire import Client as BlockingClient
+from interlock._session.session import Session
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -212,7 +214,7 @@ class _Walk(Generic[Result]):
     ) -> None:
         self._steps, self._session, self._source = steps, session, source
         self._coroutine, self._whole = coroutine, whole
-        self._step: _steps.Step | None = None  # the one that is being taken
+        self._step: Step | None = None  # the one that is being taken
         self._outcome: Any = None
         self._error: BaseException | None = None
 
@@ -232,18 +234,18 @@ class _Walk(Generic[Result]):
             except StopIteration as end:
                 return cast(Result, end.value)
             except asyncio.CancelledError as cancelled:
-                if _steps.ended(self._steps):
+                if ended(self._steps):
                     raise
                 return await self._walk_on(cancelled)
             except GeneratorExit:
                 self._drop()
                 raise
             except BaseException as raised:
-                if _steps.ended(self._steps):
+                if ended(self._steps):
                     raise
                 self._error, self._step = raised, None
 
-    def _next(self) -> _steps.Step:
+    def _next(self) -> Step:
         error, self._error = self._error, None
         caller.stepping.coroutine = self._coroutine
         try:
@@ -251,7 +253,7 @@ class _Walk(Generic[Result]):
         finally:
             caller.stepping.coroutine = 0
 
-    async def _taken(self, step: _steps.Step) -> Any:
+    async def _taken(self, step: Step) -> Any:
         if isinstance(step, tuple):
             return await _answered(await _client_of(self._session, self._source), step)
         if isinstance(step, Rest):
@@ -275,23 +277,23 @@ class _Walk(Generic[Result]):
 
     def _drop(self) -> None:
         """Its loop has ended, or nobody knows it any more: a thread takes the steps that clean up."""
-        if not _steps.ended(self._steps):
+        if not ended(self._steps):
             threading.Thread(target=self._end, daemon=True).start()
 
     def _end(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            _steps.run(self._steps, self._session.call, asyncio.CancelledError())
+            run_steps(self._steps, self._session.call, asyncio.CancelledError())
 
 
-async def _answered(client: Client, command: _steps.Command) -> Any:
+async def _answered(client: Client, command: Command) -> Any:
     """What Redis answers, as `Session.call` has it for threads."""
-    rests = iter(_refusals.REPEATS)
+    rests = iter(refusals.REPEATS)
     while True:
         try:
             return await client.execute_command(*command)
         except (redis.ResponseError, redis.BusyLoadingError, redis.AuthenticationError) as error:
-            refusal, rest = _refusals.ours(error), next(rests, None)
-            if rest is None or not isinstance(refusal, _refusals.PassingRefusalError):
+            refusal, rest = refusals.ours(error), next(rests, None)
+            if rest is None or not isinstance(refusal, refusals.PassingRefusalError):
                 raise refusal from error
             if demoted(error) and isinstance(client, redis.asyncio.Redis):  # its address may lead elsewhere by now
                 await client.connection_pool.disconnect(inuse_connections=False)

@@ -6,7 +6,7 @@ from typing import Any, NoReturn, Self, TypeVar
 
 from interlock import _shared, array, value
 from interlock._arguments import foreign_lock
-from interlock._steps import Steps
+from interlock._io.steps import Steps
 from interlock.aio._driver import Client, Coroutines, Twin, awaiting, blocking_client
 from interlock.aio.locks import Lock, RLock, _Entered, around
 

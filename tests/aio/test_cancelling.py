@@ -8,8 +8,9 @@ import pytest
 from peers import wait_until
 
 import interlock
-from interlock import _steps, aio
-from interlock._session import session
+from interlock import aio
+from interlock._io.steps import ended, run
+from interlock._session.process import session
 from interlock.aio import _driver
 
 
@@ -100,7 +101,7 @@ def test_cancelled_waiter_leaves_the_queue(kind, broken, monkeypatch):
     asyncio.run(main())
     for walk in kept:
         with pytest.raises(asyncio.CancelledError):
-            _steps.run(walk._steps, session(None).call, asyncio.CancelledError())
+            run(walk._steps, session(None).call, asyncio.CancelledError())
     assert not session(None).standing.waits
     assert not session(None).standing.sleepers
 
@@ -252,11 +253,11 @@ def test_steps_that_have_ended_are_told_from_those_that_have_not():
         yield ("PING",)
 
     steps = procedure()
-    assert not _steps.ended(steps)
+    assert not ended(steps)
     next(steps)
-    assert not _steps.ended(steps)
+    assert not ended(steps)
     assert next(steps, None) is None
-    assert _steps.ended(steps)
+    assert ended(steps)
 
 
 def test_waiter_that_is_notified_and_cancelled_passes_the_notification_on_and_had_the_lock_again():

@@ -8,7 +8,7 @@ import pytest
 
 import interlock
 import interlock.aio as aio
-from interlock import _queue_scripts
+from interlock._protocol import queue_scripts
 
 ROUNDS = 300
 
@@ -17,7 +17,7 @@ ROUNDS = 300
 def broken(request, monkeypatch):
     """The twin leaves the queue and forgets what it was answered."""
     if request.param:
-        monkeypatch.setattr(_queue_scripts, "give_back", _queue_scripts.leave)
+        monkeypatch.setattr(queue_scripts, "give_back", queue_scripts.leave)
     return request.param
 
 
@@ -113,7 +113,7 @@ def test_get_of_a_thread_that_is_interrupted_when_redis_has_answered_loses_no_it
     queue, left = kind(), iter(range(3))
     for number in range(4):
         queue.put(number)
-    real = _queue_scripts.get
+    real = queue_scripts.get
 
     def get(*arguments, **options):
         answer = yield from real(*arguments, **options)
@@ -121,7 +121,7 @@ def test_get_of_a_thread_that_is_interrupted_when_redis_has_answered_loses_no_it
             raise KeyboardInterrupt
         return answer
 
-    monkeypatch.setattr(_queue_scripts, "get", get)
+    monkeypatch.setattr(queue_scripts, "get", get)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             queue.get()

@@ -17,7 +17,7 @@ from test_cancelling import until, waiting
 
 import interlock
 from interlock import aio
-from interlock._session import session
+from interlock._session.process import session
 
 
 @pytest.mark.parametrize("module", [each.name for each in pkgutil.iter_modules(aio.__path__)])

@@ -242,7 +242,7 @@ def finalizers(_):
             made += 1
             time.sleep(0.001)
 
-    real, turn = interlock._heartbeat.beat, itertools.cycle(calls)
+    real, turn = interlock._session.heartbeat.beat, itertools.cycle(calls)
 
     def beat_amid_a_collection(*arguments):
         if threading.current_thread().name == "interlock-heartbeat":
@@ -250,14 +250,14 @@ def finalizers(_):
             gc.collect()
         return real(*arguments)
 
-    interlock._heartbeat.beat = beat_amid_a_collection
+    interlock._session.heartbeat.beat = beat_amid_a_collection
     littering = threading.Thread(target=litter, name="litter")
     gc.set_threshold(3)
     littering.start()
     while time.monotonic() < ended or not counted["interlock-heartbeat"]:
         expected += crowd(lock, value, None, 2, 1)
     littering.join()
-    interlock._heartbeat.beat = real
+    interlock._session.heartbeat.beat = real
     gc.set_threshold(700)
     gc.collect()
     for each in beat:
@@ -288,9 +288,9 @@ class Unowned:
 def break_it(twin):
     """Interlock as it was before a handler could interrupt it."""
     if twin == "mutex without an owner":
-        interlock._mutex._this_process.lock = Unowned()
+        interlock._holding.mutex._this_process.lock = Unowned()
     elif twin == "who is interrupted is waited for":
-        interlock._station.Asker.interrupted_by = lambda *_: False
+        interlock._holding.lingering_lock.Asker.interrupted_by = lambda *_: False
 
 
 if __name__ == "__main__":

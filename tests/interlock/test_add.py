@@ -11,8 +11,8 @@ import twins
 from peers import SPAWN, joined, wait_until
 
 import interlock
-from interlock import _scripts
-from interlock._session import session
+from interlock._protocol import scripts
+from interlock._session.process import session
 from interlock.value import CTYPES
 
 STRICT, LINGERS = 0.0, 10.0
@@ -145,7 +145,7 @@ def test_call_sent_twice_adds_once(twin):
     call = own.standing.new_id()
     with twins.in_force(twin):
         for _ in range(2):
-            own.run(_scripts.add(value._lock._of, call=call, value=value._key, step="00000001".zfill(16), ttl_ms=None))
+            own.run(scripts.add(value._lock._of, call=call, value=value._key, step="00000001".zfill(16), ttl_ms=None))
     assert (value.value == 1) == (twin is None)
 
 

@@ -13,9 +13,9 @@ from kombu.utils.json import dumps, loads
 from peers import joined, peers, plain, wait_until
 
 import interlock
-from interlock import _scripts
-from interlock._ctypes import CTYPES
-from interlock._session import session
+from interlock._protocol import scripts
+from interlock._protocol.c_types import CTYPES
+from interlock._session.process import session
 from interlock.array import LENGTH_MAX
 
 
@@ -133,11 +133,11 @@ def test_nothing_is_written_under_an_old_token(twin):
     own, lock = session(None), array.get_lock()
     of, old_id = own.identity(lock.kind, lock.name), own.standing.new_id()
     with twins.in_force(twin):
-        old = own.run(_scripts.acquire(of, id=old_id, lease_ms=100, wait=False))
+        old = own.run(scripts.acquire(of, id=old_id, lease_ms=100, wait=False))
         wait_until(lambda: not lock.locked(), what="the end of the lease")
         with lock:
             writes = {array._key: ({"0": "666"}, None)}
-            own.run(_scripts.release(of, id=old_id, token=old.token, writes=writes))
+            own.run(scripts.release(of, id=old_id, token=old.token, writes=writes))
             assert array[0] == (0 if twin is None else 666)
 
 

@@ -15,13 +15,13 @@ import twins
 from peers import joined, peers, plain, wait_until
 
 import interlock
-from interlock import _scripts
 from interlock._primitive import attach
-from interlock._session import session
+from interlock._protocol import scripts
+from interlock._session.process import session
 from interlock.barrier import Barrier
 
-BROKEN = (_scripts.BROKEN, 0)
-QUEUED = (_scripts.QUEUED, 0)
+BROKEN = (scripts.BROKEN, 0)
+QUEUED = (scripts.QUEUED, 0)
 
 
 @pytest.fixture(params=["spawn", "fork"])
@@ -131,9 +131,9 @@ def test_places_are_in_order_of_arrival(ids):
     barrier = Barrier(3)
     assert barrier._session.run(barrier._step("arrive", ids[0])) == QUEUED
     assert barrier._session.run(barrier._step("arrive", ids[1])) == QUEUED
-    assert barrier._session.run(barrier._step("arrive", ids[2])) == (_scripts.DONE, 2)
+    assert barrier._session.run(barrier._step("arrive", ids[2])) == (scripts.DONE, 2)
     assert [barrier._session.run(barrier._step("arrive", id)) for id in ids[:3]] == [
-        (_scripts.DONE, n) for n in range(3)
+        (scripts.DONE, n) for n in range(3)
     ]
 
 
@@ -144,8 +144,8 @@ def test_slow_party_gets_its_result_though_the_next_round_has_begun(ids, twin):
         barrier._session.run(barrier._step("arrive", ids[0]))
         barrier._session.run(barrier._step("arrive", ids[1]))
         barrier._session.run(barrier._step("arrive", ids[2]))
-        assert (barrier._session.run(barrier._step("arrive", ids[0])) == (_scripts.DONE, 0)) == (twin is None)
-        assert (barrier._session.run(barrier._step("leave", ids[1])) == (_scripts.DONE, 1)) == (twin is None)
+        assert (barrier._session.run(barrier._step("arrive", ids[0])) == (scripts.DONE, 0)) == (twin is None)
+        assert (barrier._session.run(barrier._step("leave", ids[1])) == (scripts.DONE, 1)) == (twin is None)
     assert (barrier.n_waiting == 1) == (twin is None)
 
 
@@ -349,7 +349,7 @@ def test_silence_of_all_is_taken_for_an_outage_at_first(client, ids, twin):
         fall_silent(client, barrier, ids[0], ids[1])
         assert (barrier._session.run(barrier._step("arrive", ids[0])) == QUEUED) == (twin is None)
         assert (barrier._session.run(barrier._step("arrive", ids[1])) == QUEUED) == (twin is None)
-        assert (barrier._session.run(barrier._step("arrive", ids[2])) == (_scripts.DONE, 2)) == (twin is None)
+        assert (barrier._session.run(barrier._step("arrive", ids[2])) == (scripts.DONE, 2)) == (twin is None)
 
 
 @pytest.mark.parametrize("twin", [None, "opens_without_the_silent"])
@@ -360,7 +360,7 @@ def test_barrier_does_not_open_before_all_were_heard_after_an_outage(client, ids
         fall_silent(client, barrier, ids[0])
         assert (barrier._session.run(barrier._step("arrive", ids[1])) == QUEUED) == (twin is None)
         if twin is None:
-            assert barrier._session.run(barrier._step("arrive", ids[0])) == (_scripts.DONE, 0), "heard: now it opens"
+            assert barrier._session.run(barrier._step("arrive", ids[0])) == (scripts.DONE, 0), "heard: now it opens"
 
 
 def test_waiting_parties_survive_a_pause_of_redis(client):

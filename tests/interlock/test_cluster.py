@@ -18,8 +18,8 @@ from redis.cluster import RedisCluster
 
 import interlock
 from interlock import aio
-from interlock._session import session
-from interlock._wire import CONNECTIONS_MAX
+from interlock._io.wire import CONNECTIONS_MAX
+from interlock._session.process import session
 
 TURNS = range(3)  # the nodes, by number
 

@@ -13,7 +13,7 @@ import twins
 from peers import joined, peers, plain, wait_until
 
 import interlock
-from interlock import _scripts
+from interlock._protocol import scripts
 
 
 def wait_and_note(condition, mark):
@@ -148,7 +148,7 @@ def test_notification_that_is_sent_twice_wakes_one(client, twin):
             call = session.standing.new_id()
             for _ in range(2):
                 session.run(
-                    _scripts.condition_notify(
+                    scripts.condition_notify(
                         hold.of, id=hold.id, token=hold.token, call=call, condition=condition.name, n=1
                     )
                 )
@@ -298,7 +298,7 @@ def test_wait_that_is_interrupted_while_it_queues_for_the_lock_leaves_nobody_beh
 
 
 def test_wait_that_is_interrupted_before_its_answer_leaves_nobody_behind(monkeypatch):
-    condition, real = interlock.Condition(), _scripts.condition_wait
+    condition, real = interlock.Condition(), scripts.condition_wait
 
     def interrupted(*arguments, **options):
         yield from real(*arguments, **options)
@@ -306,7 +306,7 @@ def test_wait_that_is_interrupted_before_its_answer_leaves_nobody_behind(monkeyp
 
     condition.acquire()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(_scripts, "condition_wait", interrupted)
+        patch.setattr(scripts, "condition_wait", interrupted)
         condition.wait()
     condition.release()
     assert waiting(condition) == 0
@@ -319,13 +319,13 @@ def test_copy_of_a_wait_that_comes_after_its_caller_gave_up_leaves_nobody_waitin
     with condition, twins.in_force(twin):
         hold, own = condition._lock._mine(), condition._session
         again = own.standing.new_id()
-        own.run(_scripts.abandon(hold.of, id=again, condition=condition.name))
+        own.run(scripts.abandon(hold.of, id=again, condition=condition.name))
         wait = {"id": hold.id, "token": hold.token, "writes": {}, "again": again, "condition": condition.name}
         if twin is None:
             with pytest.raises(interlock.InterlockError):
-                own.run(_scripts.condition_wait(hold.of, **wait))
+                own.run(scripts.condition_wait(hold.of, **wait))
         else:
-            own.run(_scripts.condition_wait(hold.of, **wait))
+            own.run(scripts.condition_wait(hold.of, **wait))
         assert waiting(condition) == (0 if twin is None else 1)
         assert condition._lock.locked() == (twin is None)
 
@@ -342,17 +342,17 @@ def test_notification_whose_claim_ran_out_goes_to_the_next_waiter_of_the_process
             condition.acquire()
             hold = condition._lock._mine()
             wait = {"id": hold.id, "token": hold.token, "writes": {}, "again": again, "condition": condition.name}
-            own.run(_scripts.condition_wait(hold.of, **wait))
+            own.run(scripts.condition_wait(hold.of, **wait))
             own.standing.forget([hold], lost=False)
         condition.acquire()
         hold = condition._lock._mine()
         notify = {"id": hold.id, "token": hold.token, "call": call, "condition": condition.name, "n": 1}
-        own.run(_scripts.condition_notify(hold.of, **notify))
+        own.run(scripts.condition_notify(hold.of, **notify))
         condition.release()  # the first has a claim, and does not confirm it
         wait_until(lambda: not condition._lock.locked(), what="the end of the claim")
-        notified, _ = own.run(_scripts.condition_leave(hold.of, id=second, condition=condition.name))
+        notified, _ = own.run(scripts.condition_leave(hold.of, id=second, condition=condition.name))
         for id in (first, second):
-            own.run(_scripts.abandon(hold.of, id=id))
+            own.run(scripts.abandon(hold.of, id=id))
     assert notified == (twin is None)
 
 

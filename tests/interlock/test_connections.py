@@ -17,8 +17,8 @@ from proxy import Proxy
 from servers import server_binary
 
 import interlock
-from interlock._session import session
-from interlock._wire import CONNECTIONS_MAX, Wire
+from interlock._io.wire import CONNECTIONS_MAX, Wire
+from interlock._session.process import session
 from workers import redis_server
 from workers.children import Child
 

@@ -25,7 +25,8 @@ from redis.sentinel import Sentinel
 
 import interlock
 import interlock.aio
-from interlock import _client, _primitive
+from interlock import _primitive
+from interlock._session import clients
 from interlock.inspection import inspect
 from workers import redis_server
 
@@ -90,7 +91,7 @@ def test_two_hold_at_once_if_copies_go_by_the_pickle(other, monkeypatch):
     """The broken twin: copies that leave their client behind, as a pickle does, and do not say so."""
     monkeypatch.delattr(_primitive.Primitive, "__copy__")
     monkeypatch.delattr(_primitive.Primitive, "__deepcopy__")
-    monkeypatch.setattr(_client, "apart", lambda client: None)
+    monkeypatch.setattr(clients, "apart", lambda client: None)
     lock = interlock.Lock(client=other.client(), linger=0)
     with lock:
         for copied in COPIES.values():

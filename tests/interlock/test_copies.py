@@ -14,10 +14,10 @@ from test_linger import nothing_lost_is_left_to_be_told  # noqa: F401  (used by 
 from test_turns import called, switching, without
 
 import interlock
-from interlock._copies import Cell
-from interlock._session import session
-from interlock._station import Station
-from interlock._turns import Seat, Turns
+from interlock._holding.bias import Seat, Turns
+from interlock._holding.lingering_lock import Station
+from interlock._holding.local_values import Cell
+from interlock._session.process import session
 
 REST = "if self.keeper is seat and seat.inside is inside and seat.entered is entered:"
 GUARDS = {  # name: (class, method, what stands there, what the twin has)

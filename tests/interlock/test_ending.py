@@ -14,7 +14,7 @@ import redis
 from peers import wait_until
 
 import interlock
-from interlock._session import _sessions, session
+from interlock._session.process import _sessions, session
 
 PROGRAM = Path(__file__).parent.parent / "ending_program.py"
 ROOT = PROGRAM.parent.parent

@@ -13,9 +13,9 @@ import twins
 from peers import joined, peers, plain, wait_until
 
 import interlock
-from interlock import _scripts
 from interlock._primitive import attach
-from interlock._session import session
+from interlock._protocol import scripts
+from interlock._session.process import session
 from interlock.event import Event
 
 
@@ -125,7 +125,7 @@ def test_change_that_is_sent_again_after_the_opposite_one_does_nothing(first, tw
     with twins.in_force(twin):
         event._session.run(event._run(first, *argv))
         opposite(event)
-        assert event._session.run(event._run(first, *argv))[0] == _scripts.DONE
+        assert event._session.run(event._run(first, *argv))[0] == scripts.DONE
     assert (event.is_set() == (opposite is Event.set)) == (twin is None)
 
 
@@ -134,10 +134,10 @@ def test_wait_that_is_sent_again_after_set_and_clear_has_its_answer(twin):
     """The first reply was lost: nobody but Redis knows that it had queued before."""
     event, id = Event(), session(None).standing.new_id()
     with twins.in_force(twin):
-        assert event._session.run(event._asked(id, stay=True)) == _scripts.QUEUED
+        assert event._session.run(event._asked(id, stay=True)) == scripts.QUEUED
         event.set()
         event.clear()
-        assert (event._session.run(event._asked(id, stay=True)) == _scripts.GRANTED) == (twin is None)
+        assert (event._session.run(event._asked(id, stay=True)) == scripts.GRANTED) == (twin is None)
 
 
 def test_wait_that_arrives_after_it_was_left_queues_nobody():

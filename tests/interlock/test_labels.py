@@ -136,7 +136,7 @@ def test_warning_of_a_lock_that_a_task_left_is_one_line(text):
 def test_host_whose_name_holds_a_line_end_is_shown_on_one(monkeypatch):
     """The name of the host is text of others, too."""
     monkeypatch.setattr(socket, "gethostname", lambda: "evil\nhost \udce9")
-    session = interlock._session.Session(interlock.Lock()._session.client)
+    session = interlock._session.session.Session(interlock.Lock()._session.client)
     label = session.standing.new_id().partition(" ")[2]
     assert_for_people(label)
     assert label.startswith("evil\\nhost \\udce9:")

@@ -10,8 +10,8 @@ import twins
 from peers import hold, joined, pass_through, peers, wait_until, write_after_a_pause
 
 import interlock
-from interlock import _scripts
-from interlock._session import session
+from interlock._protocol import scripts
+from interlock._session.process import session
 
 
 def test_holder_stopped_past_its_lease_writes_nothing(client):
@@ -36,13 +36,13 @@ def test_release_under_an_old_token_writes_nothing(twin):
     of = own.identity(lock.kind, lock.name)
     old_id = own.standing.new_id()
     with twins.in_force(twin):
-        old = own.run(_scripts.acquire(of, id=old_id, lease_ms=100, wait=False))
+        old = own.run(scripts.acquire(of, id=old_id, lease_ms=100, wait=False))
         wait_until(lambda: not lock.locked(), what="the end of the lease")
         with lock:
             writes = {value._key: ("i:666", None)}
-            code = own.run(_scripts.release(of, id=old_id, token=old.token, writes=writes))
+            code = own.run(scripts.release(of, id=old_id, token=old.token, writes=writes))
             assert value.value == (0 if twin is None else 666)
-    assert code == (_scripts.LOST if twin is None else _scripts.DONE)
+    assert code == (scripts.LOST if twin is None else scripts.DONE)
 
 
 @pytest.mark.parametrize("twin", [None, "renews_what_is_lost"])
@@ -152,9 +152,9 @@ def release_for(lock, twin):
     """Release what is held, with the scripts of the twin, whoever the holder is."""
     own = session(None)
     of = own.identity(lock.kind, lock.name)
-    id, token, _ = own.run(_scripts.look(of)).holders[0]
+    id, token, _ = own.run(scripts.look(of)).holders[0]
     with twins.in_force(twin):
-        assert own.run(_scripts.release(of, id=id, token=token)) == _scripts.DONE
+        assert own.run(scripts.release(of, id=id, token=token)) == scripts.DONE
 
 
 @pytest.mark.parametrize("twin", [None, "never_asks_again"])

@@ -13,9 +13,10 @@ from peers import joined, peers, plain, wait_until
 
 import interlock
 from bench.proxy import proxy
-from interlock import _scripts, _station
-from interlock._session import session
-from interlock._station import Station
+from interlock._holding import lingering_lock
+from interlock._holding.lingering_lock import Station
+from interlock._protocol import scripts
+from interlock._session.process import session
 
 
 @pytest.fixture(autouse=True)
@@ -75,12 +76,12 @@ def test_lock_that_is_used_now_and_then_is_strict():
     """By default: who takes it once has given it up, to all, when the release returns."""
     lock = interlock.Lock()
     other = lock_of_its_own(lock.name, linger=0)
-    for _ in range(_station.OFTEN + 3):
+    for _ in range(lingering_lock.OFTEN + 3):
         with lock:
             pass
         assert other.acquire(blocking=False)
         other.release()
-        time.sleep(1.2 * _station.IDLE)  # the time is what is tested
+        time.sleep(1.2 * lingering_lock.IDLE)  # the time is what is tested
 
 
 def test_lock_that_is_used_often_lingers(client):
@@ -115,7 +116,7 @@ def test_lock_that_is_used_often_no_more_is_strict_again():
             pass
     wait_until(lambda: other.acquire(blocking=False), what="its end of lingering")
     other.release()
-    time.sleep(2 * _station.IDLE)  # the time is what is tested
+    time.sleep(2 * lingering_lock.IDLE)  # the time is what is tested
     with lock:
         pass
     assert other.acquire(blocking=False)
@@ -536,7 +537,7 @@ def test_late_copy_of_a_commit_does_not_undo_a_later_one(client, monkeypatch, tw
         interlock.flush()
         hold = value.get_lock()._station.hold
         own, writes = session(None), {value._key: ("i:1", None)}
-        own.run(_scripts.commit(hold.of, id=hold.id, token=hold.token, number=1, writes=writes))
+        own.run(scripts.commit(hold.of, id=hold.id, token=hold.token, number=1, writes=writes))
         assert (stored(client, value) == "i:2") == (twin is None)
 
 
@@ -550,8 +551,8 @@ def test_commit_under_an_old_token_writes_nothing(client, monkeypatch, twin):
         other = interlock.RLock(name=value.name, client=client)
         other.break_lock()
         own, writes = session(None), {value._key: ("i:666", None)}
-        code = own.run(_scripts.commit(hold.of, id=hold.id, token=hold.token, number=9, writes=writes))
-        assert (code == _scripts.LOST) == (twin is None)
+        code = own.run(scripts.commit(hold.of, id=hold.id, token=hold.token, number=9, writes=writes))
+        assert (code == scripts.LOST) == (twin is None)
         assert (stored(client, value) == "i:666") == (twin is not None)
 
 
@@ -631,7 +632,7 @@ def test_task_has_committed_when_it_ends(client, monkeypatch, flushed):
     """Invariant 9; the twin commits after the end, as Celery's task_postrun would."""
     value = interlock.Value("i", 0, linger=10)
     if not flushed:
-        monkeypatch.setattr("interlock._session.flush", lambda: None)
+        monkeypatch.setattr("interlock._session.process.flush", lambda: None)
     with no_look(monkeypatch):
         with interlock.acting_for("1", "work"), value.get_lock():
             value.value = 1
@@ -735,8 +736,8 @@ def test_small_arrays_come_with_the_grant(monkeypatch):
     for each in (seats, other):
         add(each)
     with monkeypatch.context() as patch:
-        true = _scripts.run
-        patch.setattr(_scripts, "run", lambda name, *rest: pytest.fail(name) if "array" in name else true(name, *rest))
+        true = scripts.run
+        patch.setattr(scripts, "run", lambda name, *rest: pytest.fail(name) if "array" in name else true(name, *rest))
         for each in (seats, other) * 3:
             add(each)
     interlock.flush()

@@ -214,7 +214,7 @@ def test_task_that_forgot_two_locks_has_both_released_though_one_was_lost(client
 
 def test_interrupted_between_entry_and_return_holds_nothing(monkeypatch):
     """The exception of a signal handler, in the worst moment."""
-    from interlock._session import Session
+    from interlock._session.session import Session
 
     lock = interlock.RLock()
     real = Session._enter
@@ -292,10 +292,10 @@ def test_hand_over_under_a_lease_shorter_than_a_claim_keeps_one_inside(client):
 
 def test_grant_that_is_read_after_its_end_is_asked_for_again(monkeypatch):
     """The reply was read when the lease was over: the caller must not believe it."""
-    from interlock import _scripts
+    from interlock._protocol import scripts
 
     lock = interlock.Lock(lease=0.4)
-    real = _scripts.acquire
+    real = scripts.acquire
     calls = []
 
     def slow_once(*arguments, **options):
@@ -305,7 +305,7 @@ def test_grant_that_is_read_after_its_end_is_asked_for_again(monkeypatch):
             time.sleep(0.6)
         return asked
 
-    monkeypatch.setattr(_scripts, "acquire", slow_once)
+    monkeypatch.setattr(scripts, "acquire", slow_once)
     assert lock.acquire(timeout=30)
     assert len(calls) >= 2
     assert not lock.lost

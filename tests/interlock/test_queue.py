@@ -22,10 +22,12 @@ from peers import joined, peers, plain, wait_until
 from proxy import Proxy
 
 import interlock
-from interlock import _heartbeat, _queue_scripts, _scripts, _session
-from interlock._codec import ITEM_BYTES_MAX
 from interlock._primitive import attach
-from interlock._session import session
+from interlock._protocol import queue_scripts, scripts
+from interlock._protocol.codec import ITEM_BYTES_MAX
+from interlock._session import heartbeat
+from interlock._session import session as session_module
+from interlock._session.process import session
 from interlock.queue import JoinableQueue, Queue, SimpleQueue
 
 METHODS = ("spawn", "fork")
@@ -191,14 +193,14 @@ def test_newcomer_does_not_take_the_item_of_who_waits(own, twin):
     waiter, newcomer, item = own.standing.new_id(), own.standing.new_id(), "j1"
 
     def get(id, *, wait):
-        return own.run(_queue_scripts.get(of, id=id, wait=wait, arrival="", take=True, pickles=False))
+        return own.run(queue_scripts.get(of, id=id, wait=wait, arrival="", take=True, pickles=False))
 
     own._listen(5.0)  # so that the waiter is not known to be deaf
     with twins.in_force(twin):
-        assert get(waiter, wait=True).code == _scripts.QUEUED
-        own.run(_queue_scripts.put(of, id=own.standing.new_id(), wait=False, arrival="", item=item))
+        assert get(waiter, wait=True).code == scripts.QUEUED
+        own.run(queue_scripts.put(of, id=own.standing.new_id(), wait=False, arrival="", item=item))
         answers = get(newcomer, wait=False).code, get(waiter, wait=True).code
-    assert (answers == (_scripts.BUSY, _scripts.DONE)) == (twin is None)
+    assert (answers == (scripts.BUSY, scripts.DONE)) == (twin is None)
 
 
 def test_second_of_two_waiters_is_served_when_the_first_gives_up(own):
@@ -227,7 +229,7 @@ def test_second_of_two_waiters_is_served_when_the_first_gives_up(own):
 @pytest.mark.parametrize("twin", [None, "queue_wakes_nobody"])
 def test_waiter_is_woken_and_need_not_ask(own, monkeypatch, twin):
     """Long before it asks by itself."""
-    for module in (_session, _heartbeat):
+    for module in (session_module, heartbeat):
         monkeypatch.setattr(module, "REASK", 3.0)
     things, full = Queue(), Queue(1)
     waits = []
@@ -405,8 +407,8 @@ def test_put_sent_twice_puts_once(own, twin):
     id = own.standing.new_id()
     with twins.in_force(twin):
         for _ in range(2):
-            answer = own.run(_queue_scripts.put(of, id=id, wait=True, arrival="", item="j1"))
-            assert answer.code == _scripts.DONE
+            answer = own.run(queue_scripts.put(of, id=id, wait=True, arrival="", item="j1"))
+            assert answer.code == scripts.DONE
     assert (things.qsize() == 1) == (twin is None)
     assert (things.statistics().unfinished == 1) == (twin is None)
 
@@ -420,10 +422,10 @@ def test_get_sent_twice_gets_the_same_item(own, twin):
     id = own.standing.new_id()
     with twins.in_force(twin):
         got = [
-            own.run(_queue_scripts.get(of, id=id, wait=True, arrival="", take=True, pickles=False)).text
+            own.run(queue_scripts.get(of, id=id, wait=True, arrival="", take=True, pickles=False)).text
             for _ in range(2)
         ]
-        got.append(own.run(_queue_scripts.leave(of, id=id)).text)
+        got.append(own.run(queue_scripts.leave(of, id=id)).text)
     assert (got == ["j0", "j0", "j0"]) == (twin is None)
     assert (things.qsize() == 2) == (twin is None)
 
@@ -435,14 +437,14 @@ def test_get_that_arrives_after_its_end_takes_nothing(own, twin):
     id = own.standing.new_id()
 
     def get(*, wait):
-        return own.run(_queue_scripts.get(of, id=id, wait=wait, arrival="", take=True, pickles=False))
+        return own.run(queue_scripts.get(of, id=id, wait=wait, arrival="", take=True, pickles=False))
 
     with twins.in_force(twin):
-        assert get(wait=True).code == _scripts.QUEUED
-        assert own.run(_queue_scripts.leave(of, id=id)).code == _scripts.BUSY
+        assert get(wait=True).code == scripts.QUEUED
+        assert own.run(queue_scripts.leave(of, id=id)).code == scripts.BUSY
         things.put(1)
         answer = get(wait=True)
-    assert (answer.code == _scripts.BUSY) == (twin is None)
+    assert (answer.code == scripts.BUSY) == (twin is None)
     assert (things.qsize() == 1) == (twin is None)
 
 
@@ -455,7 +457,7 @@ def test_task_done_sent_twice_counts_once(own, twin):
     id = own.standing.new_id()
     with twins.in_force(twin):
         for _ in range(2):
-            own.run(_queue_scripts.done(of, id=id))
+            own.run(queue_scripts.done(of, id=id))
     assert (things.statistics().unfinished == 2) == (twin is None)
 
 
@@ -553,10 +555,10 @@ def test_join_goes_on_though_items_are_put_before_it_asks_again(own, twin):
     of = identity(own, jobs)
     id = own.standing.new_id()
     with twins.in_force(twin):
-        assert own.run(_queue_scripts.join(of, id=id)).code == _scripts.QUEUED
+        assert own.run(queue_scripts.join(of, id=id)).code == scripts.QUEUED
         jobs.task_done()
         jobs.put(2)
-        assert (own.run(_queue_scripts.join(of, id=id)).code == _scripts.DONE) == (twin is None)
+        assert (own.run(queue_scripts.join(of, id=id)).code == scripts.DONE) == (twin is None)
 
 
 def test_task_done_called_too_often_is_an_error_as_in_multiprocessing():

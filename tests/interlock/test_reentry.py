@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import interlock
-from interlock._mutex import bookkeeping
+from interlock._holding.mutex import bookkeeping
 
 PROGRAM = Path(__file__).with_name("interruptions.py")
 CALLS = ("acquire", "release", "set", "add", "permit", "put", "wait")

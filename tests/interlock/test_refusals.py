@@ -16,7 +16,8 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.retry import Retry
 
 import interlock
-from interlock import _refusals, aio
+from interlock import aio
+from interlock._io import refusals
 from workers import redis_server
 from workers.children import Child
 
@@ -201,7 +202,7 @@ def test_release_that_is_refused_until_the_lease_is_over_says_why_and_what_helps
         value.release()
     text = str(caught.value)
     assert word in text
-    assert _refusals.HEALING[word] in text
+    assert refusals.HEALING[word] in text
     assert "'v'" in text
     assert "\n" not in text
     assert value.value == 1
@@ -338,7 +339,7 @@ def test_password_that_is_no_longer_right_is_told_at_once(server):
     ],
 )
 def test_refusals_are_known_in_all_their_forms(error, word):
-    assert _refusals.word_of(error) == word
+    assert refusals.word_of(error) == word
 
 
 def test_release_goes_on_when_a_cluster_is_whole_again(caplog):

@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import interlock
-from interlock import _rights
+from interlock._protocol import rights
 from workers import redis_server
 
 ALL = "~* &* +@all"
@@ -105,14 +105,14 @@ def test_granting_what_the_error_names_is_enough(server, as_user):
 @pytest.mark.parametrize("command", ["hset", "zadd", "publish", "evalsha", "subscribe", "getex", "lpop"])
 def test_check_of_rights_misses_none(server, as_user, command):
     """The check itself is checked: it finds each of these, and finds nothing where nothing is missing."""
-    assert _rights.missing(as_user(ALL), "interlock:{x}:rights") == []
+    assert rights.missing(as_user(ALL), "interlock:{x}:rights") == []
     assert denied(server) == []
-    assert _rights.missing(as_user(f"{ALL} -{command}"), "interlock:{x}:rights") == [f"+{command}"]
+    assert rights.missing(as_user(f"{ALL} -{command}"), "interlock:{x}:rights") == [f"+{command}"]
 
 
 def test_check_tries_every_command_that_the_scripts_call():
     """A script that begins to use another command must have it checked, too."""
-    folder = _rights.files("interlock") / "lua"
+    folder = rights.files("interlock._protocol") / "lua"
     tried = set(re.findall(r"'([A-Z]+)'", (folder / "rights_check.lua").read_text()))
     called = set()
     for file in folder.iterdir():

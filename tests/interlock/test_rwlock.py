@@ -11,8 +11,8 @@ from kombu.utils.json import dumps, loads
 from peers import hold, joined, pass_through, peers, plain, wait_until
 
 import interlock
-from interlock import _scripts
-from interlock._session import session
+from interlock._protocol import scripts
+from interlock._session.process import session
 
 
 def read_and_write(shared, parties, rounds):
@@ -176,11 +176,11 @@ def test_breaking_a_lock_forgets_no_waiter_whose_grant_is_lost(twin):
     with twins.in_force(twin), own.client.pubsub() as ear:
         ear.subscribe(f"interlock:session:{own.id}")  # hears the grant, and tells nobody
         wait_until(ear.get_message)
-        token = own.run(_scripts.acquire(of, id=holder, lease_ms=60_000, wait=False)).token
-        arrival = own.run(_scripts.acquire(of, id=waiter, lease_ms=60_000, wait=True)).token
-        own.run(_scripts.release(of, id=holder, token=token))
-        own.run(_scripts.break_all(of, call=own.standing.new_id()))
-        (heard,) = _scripts.beats(own.wire, [_scripts.Beat(of, [], [(waiter, arrival, "")])])
+        token = own.run(scripts.acquire(of, id=holder, lease_ms=60_000, wait=False)).token
+        arrival = own.run(scripts.acquire(of, id=waiter, lease_ms=60_000, wait=True)).token
+        own.run(scripts.release(of, id=holder, token=token))
+        own.run(scripts.break_all(of, call=own.standing.new_id()))
+        (heard,) = scripts.beats(own.wire, [scripts.Beat(of, [], [(waiter, arrival, "")])])
     assert (heard.grants[0] is not None) == (twin is None)
 
 

@@ -7,7 +7,7 @@ import pytest
 from peers import wait_until
 
 import interlock
-from interlock._session import session
+from interlock._session.process import session
 
 
 def held(names):

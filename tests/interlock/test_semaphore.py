@@ -7,8 +7,8 @@ import twins
 from faults import unanswered
 
 import interlock
-from interlock import _scripts
-from interlock._session import session
+from interlock._protocol import scripts
+from interlock._session.process import session
 
 
 @pytest.mark.parametrize("kind", [interlock.Semaphore, interlock.BoundedSemaphore])
@@ -146,10 +146,10 @@ def claim():
 
     def make(slots, held):
         of, id = slots._of, own.standing.new_id()
-        asked = own.run(_scripts.acquire(of, id=id, lease_ms=9000, wait=True))
-        assert asked.code == _scripts.QUEUED
-        own.run(_scripts.release(of, id=held[0], token=held[1]))
-        assert [token for holder, token, _ in own.run(_scripts.look(of)).holders if holder == id]
+        asked = own.run(scripts.acquire(of, id=id, lease_ms=9000, wait=True))
+        assert asked.code == scripts.QUEUED
+        own.run(scripts.release(of, id=held[0], token=held[1]))
+        assert [token for holder, token, _ in own.run(scripts.look(of)).holders if holder == id]
         return own, of, id, asked.token
 
     return make
@@ -158,7 +158,7 @@ def claim():
 def taken(slots):
     own = session(None)
     id = own.standing.new_id()
-    return id, own.run(_scripts.acquire(slots._of, id=id, lease_ms=9000, wait=False)).token
+    return id, own.run(scripts.acquire(slots._of, id=id, lease_ms=9000, wait=False)).token
 
 
 @pytest.mark.parametrize("twin", [None, "ended_claims_are_forgotten"])
@@ -168,18 +168,18 @@ def test_waiter_whose_claim_was_ended_by_a_release_has_acquired(claim, asks, twi
     slots = interlock.Semaphore(1)
     own, of, id, arrival = claim(slots, taken(slots))
     with twins.in_force(twin):
-        own.run(_scripts.release_permits(of, call=own.standing.new_id(), n=1, bound=None, own=[]))
+        own.run(scripts.release_permits(of, call=own.standing.new_id(), n=1, bound=None, own=[]))
         for _ in range(2):
             if asks == "beat":
-                (heard,) = _scripts.beats(own.wire, [_scripts.Beat(of, [], [(id, arrival, "")])])
+                (heard,) = scripts.beats(own.wire, [scripts.Beat(of, [], [(id, arrival, "")])])
                 assert (heard.grants[0] is not None) == (twin is None)
             elif twin is None:
-                again = own.run(_scripts.acquire(of, id=id, lease_ms=9000, wait=True, arrival=arrival))
-                assert again.code == _scripts.GRANTED
+                again = own.run(scripts.acquire(of, id=id, lease_ms=9000, wait=True, arrival=arrival))
+                assert again.code == scripts.GRANTED
             else:
                 with pytest.raises(interlock.InterlockError, match="ended already"):
-                    own.run(_scripts.acquire(of, id=id, lease_ms=9000, wait=True, arrival=arrival))
-    look = own.run(_scripts.look(of))
+                    own.run(scripts.acquire(of, id=id, lease_ms=9000, wait=True, arrival=arrival))
+    look = own.run(scripts.look(of))
     assert (look.permits, look.holders, look.waiters) == (1, [], [])
 
 
@@ -189,10 +189,10 @@ def test_release_that_ended_the_claim_of_who_gave_up_is_not_lost(claim, kind, pe
     slots = kind(1)
     own, of, id, _ = claim(slots, taken(slots))
     with twins.in_force(twin):
-        own.run(_scripts.release_permits(of, call=own.standing.new_id(), n=1, bound=None, own=[]))
+        own.run(scripts.release_permits(of, call=own.standing.new_id(), n=1, bound=None, own=[]))
         for _ in range(2):
-            own.run(_scripts.abandon(of, id=id))
-    assert own.run(_scripts.look(of)).permits == (permits if twin is None else 1)
+            own.run(scripts.abandon(of, id=id))
+    assert own.run(scripts.look(of)).permits == (permits if twin is None else 1)
 
 
 @pytest.mark.parametrize("twin", [None, "claims_end_first"])
@@ -201,6 +201,6 @@ def test_release_by_another_ends_a_lease_before_a_claim(claim, twin):
     lasting = taken(slots)
     own, of, id, _ = claim(slots, taken(slots))
     with twins.in_force(twin):
-        own.run(_scripts.release_permits(of, call=own.standing.new_id(), n=1, bound=None, own=[]))
-    left = [holder for holder, _, _ in own.run(_scripts.look(of)).holders]
+        own.run(scripts.release_permits(of, call=own.standing.new_id(), n=1, bound=None, own=[]))
+    left = [holder for holder, _, _ in own.run(scripts.look(of)).holders]
     assert left == ([id] if twin is None else [lasting[0]])

@@ -11,7 +11,7 @@ from redis.sentinel import Sentinel
 from servers import server_binary
 
 import interlock
-from interlock._session import session
+from interlock._session.process import session
 from workers import redis_server
 from workers.children import Child
 

@@ -15,11 +15,11 @@ import redis
 from peers import wait_until
 
 import interlock
-from interlock import _turns
-from interlock._copies import Copies
-from interlock._lingering import Lingering
-from interlock._station import Station
-from interlock._turns import NOBODY, Seat, Turns
+from interlock._holding import bias
+from interlock._holding.bias import NOBODY, Seat, Turns
+from interlock._holding.lingering import Lingering
+from interlock._holding.lingering_lock import Station
+from interlock._holding.local_values import Copies
 from interlock.lock import _BaseLock
 
 HANDSHAKE = {  # name: (class, method, what stands there, what the twin has)
@@ -160,7 +160,7 @@ def test_heartbeat_that_takes_a_seat_away_excludes_who_enters(twin):
 
 def test_threads_exclude_each_other_without_seats(monkeypatch):
     """As on a build of Python without the interpreter's lock."""
-    monkeypatch.setattr(_turns, "SEATS", False)
+    monkeypatch.setattr(bias, "SEATS", False)
     crowd = Crowd(interlock.RLock(linger=None))
     with switching_anywhere():
         assert crowd.run([crowd.use] * 4, 1)

@@ -1,10 +1,10 @@
 """A lock that this process keeps for a while after its release: lingering.
 
 While it lingers, the process holds the lease and serves its own next acquire without asking Redis. Its threads take
-turns (`_turns.py`). Asked by another process, it gives the lock back at the first release after its linger time, or as
+turns (`bias.py`). Asked by another process, it gives the lock back at the first release after its linger time, or as
 soon as nobody uses it; not asked, when nobody has used it for a while.
 
-The fast paths stand where they are used, in `lock.py` and `value.py`: what they read is a `Seat` of `_turns.py`.
+The fast paths stand where they are used, in `lock.py` and `value.py`: what they read is a `Seat` of `_holding/bias.py`.
 """
 
 import threading
@@ -12,11 +12,11 @@ from time import monotonic
 from typing import Any
 
 from interlock import caller
-from interlock._copies import Key
-from interlock._scripts import Identity
-from interlock._standing import Hold
-from interlock._steps import Steps, pause
-from interlock._turns import TURN, Turns
+from interlock._holding.bias import TURN, Turns
+from interlock._holding.holdings import Hold, Wait
+from interlock._holding.local_values import Key
+from interlock._io.steps import Steps, pause
+from interlock._protocol.scripts import Identity
 from interlock.errors import InterlockError
 
 LINGER_MIN, LINGER_MAX = 0.01, 0.25  # seconds, if nobody says otherwise
@@ -124,7 +124,7 @@ class Station(Turns):
         """Enter if nobody is inside and Redis need not be asked; whether it did."""
         me = threading.get_ident()
         entered = False
-        if self._mutex._is_owned():  # a signal handler interrupts its own thread amid such lines: see _mutex.py
+        if self._mutex._is_owned():  # a signal handler interrupts its own thread amid such lines: see _holding/mutex.py
             return False
         try:
             with self._mutex:
@@ -327,3 +327,10 @@ class Station(Turns):
 def tokens(lease: float) -> int:
     """How many tokens come with a grant, one for each entry: as `grant` in baton.lua has it."""
     return int(min(lease, 60.0) * 500_000)
+
+
+def lingering_with(held: Hold | Wait) -> Station | None:
+    """Return the lock that lingers with a hold, or is to linger with what is waited for; None: it is a strict one."""
+    station = held.station
+    assert station is None or isinstance(station, Station)
+    return station

@@ -20,7 +20,7 @@ from functools import wraps
 from types import FrameType, ModuleType
 from typing import Any, Protocol
 
-from interlock._listener import said
+from interlock._text import described
 from interlock.errors import InterlockError
 
 SENDERS = {  # by module, each a class and its method
@@ -122,7 +122,7 @@ def _commit(package: str, arguments: tuple[Any, ...]) -> None:
         if not quiet:
             _thread.refused = True
             raise
-        log.warning("could not commit before a message of %s was sent: %s", package, said(error))
+        log.warning("could not commit before a message of %s was sent: %s", package, described(error))
 
 
 def _must_not_raise(package: str, arguments: tuple[Any, ...]) -> bool:

@@ -1,31 +1,33 @@
 """A typed signature around every Lua script, so that positions of KEYS and ARGV cannot be mixed up.
 
-Each is a procedure (`_steps.py`) of one step. Every script may be sent twice: who gets no reply sends it again.
+Each is a procedure (`_io/steps.py`) of one step. Every script may be sent twice: who gets no reply sends it again.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeAlias
 
 import redis
 from redis.exceptions import NoScriptError
 
-from interlock._copies import Writes
-from interlock._steps import Steps
-from interlock._wire import Wire
+from interlock._io.steps import Steps
+from interlock._io.wire import Wire
 from interlock.errors import InterlockError, NameTakenError
 
-# The codes that scripts return first; interlock/lua/attempt.lua has the same list, and a test compares them.
+# The codes that scripts return first; lua/attempt.lua has the same list, and a test compares them.
 GRANTED, BUSY, QUEUED, DONE, ENDED = 1, 0, 2, 3, 4
 LOST, STALE, OTHER_KIND, OTHER_PERMITS, FULL, GONE, BROKEN = -1, -2, -3, -4, -5, -6, -7
 LOCK_KINDS = ("Lock", "RLock", "RWLock")  # no `unlink`: what they hold is forgotten a day after its last use
 CHANGED = "pass the same; to change it, unlink() it when no process uses the old one any more, or choose a new name"
 # What stands before a script, by the first word of its name: the state that it works on.
 STATES = {"baton": "baton", "semaphore": "baton", "condition": "baton", "queue": "queue"}
+
+Writes: TypeAlias = Mapping[str, tuple[str | dict[str, str], int | None]]
+"""What a script stores: key in Redis -> what a value holds, or elements of an array by index; a ttl in ms."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Script:
 @cache
 def script(name: str) -> Script:
     """The script of that name, behind what all scripts share, and what all those of its kind share."""
-    folder = files("interlock") / "lua"
+    folder = files("interlock._protocol") / "lua"
     state = STATES.get(name.partition("_")[0])
     parts = ("attempt", state, name) if state else ("attempt", name)
     text = "".join((folder / f"{part}.lua").read_text() for part in parts)

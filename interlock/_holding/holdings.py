@@ -6,19 +6,53 @@ import socket
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from interlock import caller
-from interlock._copies import Cell, Copies, Key, Section
-from interlock._mutex import bookkeeping
-from interlock._refusals import PassingRefusalError
-from interlock._scripts import Identity
-from interlock._steps import Signal
+from interlock._holding.local_values import Cell, Copies, Key, Section
+from interlock._holding.mutex import bookkeeping
+from interlock._io.refusals import PassingRefusalError
+from interlock._io.steps import Signal
+from interlock._protocol.scripts import Identity
 from interlock._text import one_line
 
-if TYPE_CHECKING:
-    from interlock._station import Station
+
+class Lingers(Protocol):
+    """What a hold and a wait need of the lock that lingers with them: `lingering_lock.py` has it."""
+
+    hold: "Hold | None"
+
+    @property
+    def thread(self) -> int:
+        """Who is inside; 0: nobody."""
+
+    @property
+    def owner(self) -> caller.Owner | None:
+        """Who is inside; None: nobody."""
+
+    @property
+    def section(self) -> Section:
+        """What stands for the section that runs; None: none does."""
+
+    @property
+    def token(self) -> int:
+        """The fencing token of the section that runs."""
+
+    def note_writer(self) -> None:
+        """Remember that the task inside is about to write."""
+
+    def renewed(self) -> None:
+        """Take notice of a lease that was renewed, or lost."""
+
+    def ask(self) -> float:
+        """Take notice that another process waits; return when to look whether anybody is inside."""
+
+    def end(self) -> None:
+        """End the hold: no thread enters by it any more."""
+
+    def end_turn(self, thread: int) -> None:
+        """End the turn of that thread."""
 
 
 @dataclass(eq=False)
@@ -41,7 +75,7 @@ class Hold:
     gone: bool = False  # the server has said that it is lost
     last_token: int = 0  # of the block that came with it, the last that was used
     copies: Copies = field(init=False)  # of the values that the lock guards
-    station: "Station | None" = None  # that lingers with it: then it says who is inside
+    station: Lingers | None = None  # that lingers with it: then it says who is inside
 
     def __post_init__(self) -> None:
         self.copies = Copies(self.token)
@@ -86,7 +120,7 @@ class Wait:
     id: str
     lease: float  # seconds
     due: float
-    station: "Station | None" = None  # that is to linger with it
+    station: Lingers | None = None  # that is to linger with it
     wants: str = ""  # the values that are to come with the grant
     asked: bool = False  # another process waits for what this one has been granted
     arrival: int | None = None

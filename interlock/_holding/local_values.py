@@ -4,14 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from interlock import _ctypes
-from interlock._turns import NO_SEAT, Seat
+from interlock._holding.bias import NO_SEAT, Seat
+from interlock._protocol import c_types
+from interlock._protocol.scripts import Writes
 
 Key: TypeAlias = str | tuple[str, int]
 """A value by its name, or an element of an array by the array's name and its index."""
-
-Writes: TypeAlias = Mapping[str, tuple[str | dict[str, str], int | None]]
-"""What scripts are to store: key in Redis -> what a value is to hold, or elements of an array by index; a ttl in ms."""
 
 MISSING: Any = object()
 
@@ -143,12 +141,12 @@ class Copies:
         """These values came with the grant; None: gone, which is noticed when it is read."""
         for (name, ttl_ms), text in zip(json.loads(wants) if texts else (), texts, strict=True):
             if text is not None and text.startswith("*:"):
-                typecode, elements = _ctypes.decode_array(json.loads(text[2:]))
+                typecode, elements = c_types.decode_array(json.loads(text[2:]))
                 self._types[name] = typecode, ttl_ms or None
                 self.know_whole(name, {(name, index): element for index, element in enumerate(elements)})
             elif text is not None:
                 self._types[name] = text[0], ttl_ms or None
-                self.cell(name).now = _ctypes.decode(text[0], text[2:], self.token)
+                self.cell(name).now = c_types.decode(text[0], text[2:], self.token)
 
     def encoded(self, state: str, unsent: Mapping[Key, Any]) -> Writes:
         """Something unsent as the scripts want it."""
@@ -156,13 +154,13 @@ class Copies:
         for key, value in unsent.items():
             if isinstance(key, str):
                 typecode, ttl_ms = self._types[key]
-                writes[redis_key(state, key)] = f"{typecode}:{_ctypes.encode(typecode, value)}", ttl_ms
+                writes[redis_key(state, key)] = f"{typecode}:{c_types.encode(typecode, value)}", ttl_ms
             else:
                 name, index = key
                 typecode, ttl_ms = self._types[name]
                 elements, _ = writes.setdefault(redis_key(state, name), ({}, ttl_ms))
                 assert isinstance(elements, dict)
-                elements[str(index)] = _ctypes.encode(typecode, value)
+                elements[str(index)] = c_types.encode(typecode, value)
         return writes
 
     @property

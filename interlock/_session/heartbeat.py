@@ -12,14 +12,15 @@ from contextlib import suppress
 
 import redis
 
-from interlock import _client, _scripts
-from interlock._listener import said
-from interlock._mutex import OnceStarted
-from interlock._scripts import Beat, Heard
-from interlock._standing import Grant, Hold, Standing, Wait, abandoned_text
-from interlock._station import Station
-from interlock._steps import BACKOFF
-from interlock._wire import Wire
+from interlock._holding.holdings import Grant, Hold, Standing, Wait, abandoned_text
+from interlock._holding.lingering_lock import Station
+from interlock._holding.mutex import OnceStarted
+from interlock._io.steps import BACKOFF
+from interlock._io.wire import Wire
+from interlock._protocol import scripts
+from interlock._protocol.scripts import Beat, Heard
+from interlock._session import clients
+from interlock._text import described
 
 REASK = 1.0  # seconds between two signs of life of a waiter; ALIVE_MS in attempt.lua allows three to be lost
 IDLE = 5.0  # seconds between two looks of an idle heartbeat at whether its client still exists
@@ -109,7 +110,7 @@ class Heartbeat:
                     if station.due <= time.monotonic():
                         self.look(station)
             except Exception as error:  # whatever it is: leases depend on this thread, so it tries again
-                log.warning("no heartbeat to %s, trying again: %s", _client.where(self.wire), said(error))
+                log.warning("no heartbeat to %s, trying again: %s", clients.where(self.wire), described(error))
                 self.wire.cut = True
                 time.sleep(BACKOFF)
         self._done()
@@ -148,7 +149,7 @@ class Heartbeat:
             batch = requests[first : first + BEATS_MAX]
             beats = [beat(of, ours, theirs) for of, ours, theirs in batch]
             sent = time.monotonic()
-            for (of, ours, theirs), heard in zip(batch, _scripts.beats(self.wire, beats), strict=True):
+            for (of, ours, theirs), heard in zip(batch, scripts.beats(self.wire, beats), strict=True):
                 if isinstance(heard, redis.RedisError):
                     log.warning("no heartbeat for %r, trying again: %s", of.name, heard)
                     self._postpone([*ours, *theirs])
@@ -212,7 +213,7 @@ class Heartbeat:
             self._granted(id, answer)
 
 
-def beat(of: _scripts.Identity, holds: list[Hold], waits: list[Wait]) -> Beat:
+def beat(of: scripts.Identity, holds: list[Hold], waits: list[Wait]) -> Beat:
     """What is said of one name."""
     return Beat(
         of,

@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from interlock import _ending
-from interlock._wire import UNANSWERED
+from interlock._io import endable
+from interlock._io.wire import UNANSWERED
 
 BACKOFF = 0.2  # seconds until the next try when Redis does not answer
 
@@ -117,7 +117,7 @@ def run(steps: Steps[Result], call: Callable[..., Any], error: BaseException | N
             if isinstance(step, tuple):
                 outcome = call(*step)
             elif isinstance(step, Rest):
-                ending = None if step.pausing else _ending.current.get()
+                ending = None if step.pausing else endable.current.get()
                 outcome = step.signal.rest(step.seconds) if ending is None else ending.rest(step.signal, step.seconds)
             else:
                 outcome = step.function()

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, TypeAlias, TypeVar
 
-from interlock._mutex import bookkeeping
-from interlock._steps import Rest, Signal, Steps
+from interlock._holding.mutex import bookkeeping
+from interlock._io.steps import Rest, Signal, Steps
 from interlock.caller import Caller, Owner, current
 
 TURN = 0.001  # seconds that a thread keeps its turn while others of its process wait: each change costs a switch
@@ -254,14 +254,14 @@ class Turns:
             return found, None if inside is NOBODY else (seat.task, entered)
         return None
 
-    def end_turn(self, who: int) -> None:
+    def end_turn(self, thread: int) -> None:
         """Its turn is over: the next may enter, at once or when the last one's time is over."""
         seat = self.keeper
-        if self.thread == who != 0:  # perhaps another thread, which may take its turn again at any time
+        if self.thread == thread != 0:  # perhaps another thread, which may take its turn again at any time
             seat.inside = NOBODY
             seat.taken = False  # if this is interrupted now, it has left as by the fast path, and the turn can be taken
         with self._mutex:
-            if self.turn == who and self.keeper is seat and self._freed():
+            if self.turn == thread and self.keeper is seat and self._freed():
                 self._end_turn()
 
     def _end_turn(self) -> None:

@@ -10,7 +10,7 @@ from interlock.errors import WaitEndedError
 
 
 class Restful(Protocol):
-    """What a thread rests on: `Signal` in _steps.py."""
+    """What a thread rests on: `Signal` in _io/steps.py."""
 
     def rest(self, seconds: float | None) -> bool:
         """Rest until woken, or for so long."""

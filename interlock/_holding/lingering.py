@@ -1,6 +1,6 @@
 """What a session does with the locks that linger: threads enter and leave, finished sections are committed.
 
-`_station.py` has the state of one such lock, and says what lingering is.
+`_holding/lingering_lock.py` has the state of one such lock, and says what lingering is.
 """
 
 import logging
@@ -10,15 +10,16 @@ from threading import get_ident
 from time import monotonic
 from typing import Any, Protocol
 
-from interlock import _commit_points, _scripts
-from interlock._copies import Key
-from interlock._listener import said
-from interlock._mutex import refused
-from interlock._scripts import Identity
-from interlock._standing import Hold, Standing, gone_text, lost_text, unanswered_text
-from interlock._station import Asker, Station
-from interlock._steps import BACKOFF, Steps, patiently
-from interlock._wire import UNANSWERED
+from interlock._holding import commit_points
+from interlock._holding.holdings import Hold, Standing, gone_text, lost_text, unanswered_text
+from interlock._holding.lingering_lock import Asker, Station, lingering_with
+from interlock._holding.local_values import Key
+from interlock._holding.mutex import refused
+from interlock._io.steps import BACKOFF, Steps, patiently
+from interlock._io.wire import UNANSWERED
+from interlock._protocol import scripts
+from interlock._protocol.scripts import Identity
+from interlock._text import described
 from interlock.errors import GoneError, InterlockError, LeaseLostError, UnreachableError
 
 log = logging.getLogger("interlock")
@@ -68,7 +69,7 @@ class Lingering:
         """The one of that lock; the first to ask says how long it lingers."""
         found = self.stations.get(of.state)
         if found is None:
-            _commit_points.watch(self)
+            commit_points.watch(self)
             with self._mutex:
                 found = self.stations.setdefault(of.state, Station(of, lease, linger))
         return found
@@ -153,8 +154,9 @@ class Lingering:
 
     def before_detach(self, hold: Hold) -> Steps[None]:
         """What other sections finished is committed first: what is lost with the wait then is the caller's own."""
-        if hold.station is not None:
-            yield from self.commit(hold.station)
+        station = lingering_with(hold)
+        if station is not None:
+            yield from self.commit(station)
 
     def detach(self, hold: Hold) -> None:
         """The caller is inside, and its hold is to be released as a strict lock's is: a Condition's wait does that."""
@@ -247,13 +249,13 @@ class Lingering:
     def _store(self, station: Station, hold: Hold, unsent: dict[Key, Any], until: float) -> Steps[None]:
         station.committed_at = monotonic()
         station.commits += 1
-        number, code = station.commits, _scripts.LOST
+        number, code = station.commits, scripts.LOST
         error: InterlockError | None = None
         try:
             if not hold.gone:
                 writes = hold.copies.encoded(hold.of.state, unsent)
                 code = yield from patiently(
-                    lambda: _scripts.commit(hold.of, id=hold.id, token=hold.token, number=number, writes=writes), until
+                    lambda: scripts.commit(hold.of, id=hold.id, token=hold.token, number=number, writes=writes), until
                 )
         except UNANSWERED as raised:
             error = UnreachableError(unanswered_text(hold, raised))
@@ -261,11 +263,11 @@ class Lingering:
             if monotonic() < hold.deadline:
                 raise error from raised
         hold.copies.stored(unsent)
-        if error is None and code == _scripts.DONE:
+        if error is None and code == scripts.DONE:
             station.committed()
             return
         if error is None:
-            lost = hold.gone = code == _scripts.LOST
+            lost = hold.gone = code == scripts.LOST
             error = LeaseLostError(lost_text(hold)) if lost else GoneError(gone_text(hold))
         station.doubt()
         self._lose(station, error)
@@ -341,7 +343,7 @@ class Lingering:
             elif station.uncommitted():
                 self._session.run(self.commit(station, 0.0))
         except Exception as error:  # whatever it is: other stations are looked at all the same
-            log.warning("lingering on %r, trying again: %s", station.of.name, said(error))
+            log.warning("lingering on %r, trying again: %s", station.of.name, described(error))
             station.due = monotonic() + BACKOFF
         else:
             with self._mutex:
@@ -351,10 +353,11 @@ class Lingering:
         """Another process waits for what this id holds, or has ended its lease by hand."""
         with self._mutex:
             hold = self._session.standing.holds.get(id)
-            if hold is not None and hold.station is not None:
+            station = None if hold is None else lingering_with(hold)
+            if station is not None:
                 if broken:
-                    hold.station.doubt()
-                self._wake_by(hold.station.ask())
+                    station.doubt()
+                self._wake_by(station.ask())
             wait = self._session.standing.waits.get(id)
             if wait is not None:  # it has not heard of its grant yet
                 wait.asked = True

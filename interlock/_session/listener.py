@@ -8,10 +8,12 @@ from collections.abc import Callable
 import redis
 from redis.client import PubSub
 
-from interlock import _client, _scripts
-from interlock._mutex import OnceStarted
-from interlock._steps import BACKOFF, Signal
-from interlock._wire import Wire
+from interlock._holding.mutex import OnceStarted
+from interlock._io.steps import BACKOFF, Signal
+from interlock._io.wire import Wire
+from interlock._protocol import scripts
+from interlock._session import clients
+from interlock._text import described
 
 SILENCE = 1.0  # seconds between two looks at whether to end
 SILENT_MAX = 3  # such looks without a word, until the server is asked whether it is there
@@ -67,7 +69,7 @@ class Listener:
                     return
                 self._listening = False
                 self._wire.cut = True
-                log.warning("listening at %s failed, trying again: %s", _client.where(self._wire), said(error))
+                log.warning("listening at %s failed, trying again: %s", clients.where(self._wire), described(error))
                 time.sleep(BACKOFF)
             finally:
                 if pubsub is not None:
@@ -90,9 +92,4 @@ class Listener:
             if message["type"] == "subscribe":
                 self._on_subscribed()
             elif message["type"] == "message" and not self.ended:  # else it is only to look
-                self._hear(_scripts.text(message["data"]))
-
-
-def said(error: Exception) -> str:
-    """An error for the log: redis-py's have a repr that leaves out what they say."""
-    return f"{type(error).__name__}: {str(error).partition(' : <')[0]}"  # Sentinel's go on with how it was asked
+                self._hear(scripts.text(message["data"]))

@@ -11,9 +11,11 @@ from redis.cluster import RedisCluster
 from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
-from interlock import _refusals, _rights, _scripts, address
-from interlock._cluster import ClusterWire, cluster_of
-from interlock._wire import UNANSWERED, Client, Wire
+from interlock import address
+from interlock._io import refusals
+from interlock._io.cluster import ClusterWire, cluster_of
+from interlock._io.wire import UNANSWERED, Client, Wire
+from interlock._protocol import rights, scripts
 from interlock.errors import InterlockError, RefusedError, UnreachableError
 
 OLDEST = {"redis": (6, 2), "valkey": (7, 2)}
@@ -33,7 +35,7 @@ def default_client() -> redis.Redis:
             health_check_interval=15,  # seconds: a half-open connection is found before a lease is over
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),  # a caller hears of an outage in a second
         )
-        _clients.setdefault(url, made)  # in one step: there is no mutex, see `_mutex.py`
+        _clients.setdefault(url, made)  # in one step: there is no mutex, see `_holding/mutex.py`
     return _clients[url]
 
 
@@ -57,7 +59,7 @@ def checked(wire: Wire, *, given: bool = False) -> Wire:
     except UNANSWERED as error:
         raise UnreachableError(address.unreachable(where(wire), error, given=given)) from error
     for server in servers:
-        scratch_key = _rights.scratch_key(wire, server)
+        scratch_key = rights.scratch_key(wire, server)
         if _check(server, scratch_key, given) == "cluster" and not isinstance(wire, ClusterWire):
             if "path" in server.connection_pool.connection_kwargs:
                 raise InterlockError(f"{where_of(server)} is a node of a Cluster: use its redis:// address")
@@ -73,15 +75,15 @@ def _check(server: redis.Redis, scratch_key: str | None, given: bool) -> str:
         with redis.ConnectionPool(connection_class=pool.connection_class, **once) as connections:
             asked = redis.Redis(connection_pool=connections)
             mode = _check_version(asked, where_of(server))
-            lacking = _rights.missing(asked, scratch_key) if scratch_key else []
+            lacking = rights.missing(asked, scratch_key) if scratch_key else []
     except (*UNANSWERED, redis.ResponseError) as error:
         if isinstance(error, UnreachableError):
             raise
-        if (refusal := _refusals.passing(error)) is not None:
+        if (refusal := refusals.passing(error)) is not None:
             raise refusal from error
         raise UnreachableError(address.unreachable(where_of(server), error, given=given)) from error
     if lacking:
-        raise RefusedError(_rights.refusal(server, where_of(server), lacking))
+        raise RefusedError(rights.refusal(server, where_of(server), lacking))
     return mode
 
 
@@ -113,9 +115,9 @@ def _hello(server: redis.Redis) -> dict[str, str]:
     said = server.execute_command("HELLO")  # type: ignore[no-untyped-call]
     if isinstance(said, list):
         said = dict(zip(said[::2], said[1::2], strict=True))
-    found = {_scripts.text(key): each for key, each in said.items()}
-    flavour = _scripts.text(found["server"])
-    return {f"{flavour}_version": _scripts.text(found["version"]), "redis_mode": _scripts.text(found["mode"])}
+    found = {scripts.text(key): each for key, each in said.items()}
+    flavour = scripts.text(found["server"])
+    return {f"{flavour}_version": scripts.text(found["version"]), "redis_mode": scripts.text(found["mode"])}
 
 
 def runs(wire: Wire) -> frozenset[str]:
@@ -130,7 +132,7 @@ def runs(wire: Wire) -> frozenset[str]:
     except NoPermissionError:  # then nobody knows
         return frozenset()
     except redis.ResponseError as error:
-        raise _refusals.ours(error) from error
+        raise refusals.ours(error) from error
 
 
 def apart(client: Client) -> tuple[str, str] | None:

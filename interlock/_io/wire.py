@@ -2,7 +2,7 @@
 
 The client's own pool is left to its owner: a hundred threads that ask at once must not exhaust it, and a call costs
 less without redis-py's layers for pools, retries and metrics. They come in when a call fails: every call of ours may
-be sent twice. What is different on a Redis Cluster stands in _cluster.py.
+be sent twice. What is different on a Redis Cluster stands in _io/cluster.py.
 """
 
 import logging
@@ -20,7 +20,7 @@ from redis.client import PubSub
 from redis.cluster import RedisCluster
 from redis.exceptions import NoScriptError
 
-from interlock import _refusals
+from interlock._io import refusals
 
 CONNECTIONS_MAX = 16  # a process and server; who comes later waits for one to be free, a round trip or so
 KEPT_MAX = 2  # connections on which nobody awaits replies, a server
@@ -47,7 +47,7 @@ def _send(connection: Any, data: bytes) -> None:
 
 def demoted(reply: object) -> bool:
     """Whether a server has answered that it is a replica by now."""
-    return _refusals.word_of(reply) == "READONLY"
+    return refusals.word_of(reply) == "READONLY"
 
 
 def places(n: int) -> "SimpleQueue[None]":
@@ -171,7 +171,7 @@ class Line:
             self._waiting.popleft().release()
 
     def _another(self) -> Any:
-        """A new connection, or one that another caller gives back. There is no mutex: see `_mutex.py`."""
+        """A new connection, or one that another caller gives back. There is no mutex: see `_holding/mutex.py`."""
         with suppress(IndexError):
             self._unmade.pop()
             return self.connection()
@@ -235,19 +235,19 @@ class Wire:
         except UNANSWERED:
             self.cut = True
         except redis.ResponseError as error:
-            if _refusals.word_of(error) is None:
+            if refusals.word_of(error) is None:
                 raise
         return self._again(command)
 
     def _again(self, command: Command) -> Any:
-        rests = iter(_refusals.REPEATS)
+        rests = iter(refusals.REPEATS)
         self._resending.get()
         try:
             while True:
                 try:
                     return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
                 except (redis.ResponseError, redis.BusyLoadingError) as error:
-                    refusal, rest = _refusals.passing(error), next(rests, None)
+                    refusal, rest = refusals.passing(error), next(rests, None)
                     if refusal is None:
                         raise
                     if rest is None:

@@ -11,13 +11,13 @@ import redis
 from redis.exceptions import NoPermissionError
 
 from interlock import address
-from interlock._scripts import text
-from interlock._wire import Wire
+from interlock._io.wire import Wire
+from interlock._protocol.scripts import text
 
 
 @cache
 def _check_script() -> str:
-    return (files("interlock") / "lua" / "rights_check.lua").read_text()
+    return (files("interlock._protocol") / "lua" / "rights_check.lua").read_text()
 
 
 def scratch_key(wire: Wire, server: redis.Redis) -> str | None:

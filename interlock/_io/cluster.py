@@ -17,7 +17,7 @@ from redis.cluster import ClusterNode, RedisCluster, cleanup_kwargs
 from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, ClusterError, RedisClusterException, TryAgainError
 
-from interlock._wire import CONNECTIONS_MAX, OURS, UNANSWERED, Command, Line, Wire, places
+from interlock._io.wire import CONNECTIONS_MAX, OURS, UNANSWERED, Command, Line, Wire, places
 
 ELSEWHERE = (AskError, TryAgainError, ClusterDownError)  # answers that say: not here, or not now
 NOWHERE = (*ELSEWHERE, ClusterError, RedisClusterException)  # what redis-py says when it has given up

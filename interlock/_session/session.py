@@ -9,32 +9,33 @@ a Redis Cluster. It may be lost; a waiter therefore asks again at least once a s
 """
 
 import logging
-import os
 import threading
 import time
 import uuid
-import warnings
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 import redis
 
-from interlock import _at_end, _client, _refusals, _scripts, _steps, address, caller
-from interlock._cluster import wire_for
-from interlock._copies import Key, Writes
-from interlock._heartbeat import REASK, Heartbeat, beat
-from interlock._lingering import Lingering
-from interlock._listener import Listener, said
-from interlock._mutex import check_may_wait, forget_after_fork, refused
-from interlock._scripts import Identity
-from interlock._standing import Grant, Hold, Standing, Wait, gone_text, lost_text, unanswered_text
-from interlock._station import Station
-from interlock._steps import BACKOFF, Blocking, Rest, Signal, Steps, patiently, pause
-from interlock._wire import UNANSWERED, Client, Outbox
+from interlock import address, caller
+from interlock._holding.holdings import Grant, Hold, Standing, Wait, gone_text, lost_text, unanswered_text
+from interlock._holding.lingering import Lingering
+from interlock._holding.lingering_lock import Station, lingering_with
+from interlock._holding.local_values import Key
+from interlock._holding.mutex import check_may_wait, refused
+from interlock._io import refusals
+from interlock._io.cluster import wire_for
+from interlock._io.steps import BACKOFF, Blocking, Rest, Signal, Steps, patiently, pause
+from interlock._io.steps import run as run_steps
+from interlock._io.wire import UNANSWERED, Client, Outbox
+from interlock._protocol import scripts
+from interlock._protocol.scripts import Identity, Writes
+from interlock._session import clients
+from interlock._session.heartbeat import REASK, Heartbeat, beat
+from interlock._session.listener import Listener
+from interlock._text import described
 from interlock.errors import GoneError, InterlockError, LeaseLostError, UnreachableError
 
 CLAIM = 1.0  # seconds that a grant waits to be confirmed: CLAIM_MS in attempt.lua
@@ -43,7 +44,6 @@ LISTEN_WITHIN = 5.0  # seconds for the first subscription
 OPEN_WITHIN = 1.0  # seconds that a waiter must have left to open the connection for its confirmation: some round trips
 ASKED_MAX = 5  # grants that came too late, until the lease is called too short
 WAKE, ASKED, BROKEN = "0", "-1", "-2"  # messages in place of a token: tell in attempt.lua
-LOCKS = ("Lock", "RLock", "RWLock")  # kinds that a task must not keep beyond its end
 
 Answer = TypeVar("Answer")
 log = logging.getLogger("interlock")
@@ -52,9 +52,11 @@ log = logging.getLogger("interlock")
 class Session:
     """One process's standing with one Redis."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, on_close: Callable[["Session"], None] = lambda _: None) -> None:
+        self._on_close = on_close
+        self.vanishing = False  # its client is no more
         self.wire = wire_for(client)
-        self._given = _client.given(client)
+        self._given = clients.given(client)
         self.prefix = address.prefix()
         self._id = uuid.uuid4().hex[:12]
         self.standing = Standing(self.id)
@@ -85,15 +87,15 @@ class Session:
         """Take the steps of a procedure, blocking this thread.
 
         Raises:
-            ReentryError: the caller interrupts its own thread amid bookkeeping (`_mutex.py`); no step was taken.
+            ReentryError: the caller interrupts its own thread amid bookkeeping (`_holding/mutex.py`); it took no step.
         """
         if self.standing.mutex._is_owned():
             raise refused("interlock")
         if caller.stepping.coroutine >= 0:
-            return _steps.run(steps, self.call)
+            return run_steps(steps, self.call)
         number, caller.stepping.coroutine = caller.stepping.coroutine, 0  # a signal handler, amid a coroutine's steps
         try:
-            return _steps.run(steps, self.call)
+            return run_steps(steps, self.call)
         finally:
             caller.stepping.coroutine = number
 
@@ -117,10 +119,10 @@ class Session:
     def _check(self) -> None:
         with self._checking:
             if not self._checked:
-                wire = _client.checked(self.wire, given=self._given)  # another one, if it is a Cluster's
+                wire = clients.checked(self.wire, given=self._given)  # another one, if it is a Cluster's
                 self.wire = self.heartbeat.wire = wire
                 self._outbox = Outbox(self.wire)
-                self._runs = _client.runs(self.wire)
+                self._runs = clients.runs(self.wire)
                 self.standing.session = self.id
                 self._checked = True
 
@@ -132,7 +134,7 @@ class Session:
         try:
             self.wire.cut = False
             try:
-                found = _client.runs(self.wire)
+                found = clients.runs(self.wire)
             except BaseException:
                 self.wire.cut = True
                 raise
@@ -141,7 +143,7 @@ class Session:
                 if restarted:
                     self._runs, self.standing.restarted = found, time.monotonic()
             if restarted:
-                log.warning("%s was restarted: for one lease, nobody here asks for a lock", _client.where(self.wire))
+                log.warning("%s was restarted: for one lease, nobody here asks for a lock", clients.where(self.wire))
         finally:
             self._looking.discard(me)
 
@@ -155,7 +157,7 @@ class Session:
         try:
             return self.wire.call(*command)
         except (redis.ResponseError, redis.AuthenticationError) as error:
-            raise _refusals.ours(error) from error
+            raise refusals.ours(error) from error
 
     def acquire(
         self,
@@ -240,8 +242,9 @@ class Session:
         Raises as `release`.
         """
         hold = self.standing.mine(of, owner)
-        if hold is not None and hold.station is not None:
-            yield from self.lingering.leave(hold.station)
+        station = None if hold is None else lingering_with(hold)
+        if station is not None:
+            yield from self.lingering.leave(station)
             return hold
         taken = self.standing.take(of, owner)
         if taken:
@@ -260,11 +263,11 @@ class Session:
             GoneError: a value that was written exists no longer; nothing was written.
             UnreachableError: Redis did not answer until the lease was over.
         """
-        code = _scripts.LOST
+        code = scripts.LOST
         writes = self._writes(hold, unsent)
         try:
             if not hold.gone:
-                asked = lambda: _scripts.release(  # noqa: E731
+                asked = lambda: scripts.release(  # noqa: E731
                     hold.of, id=hold.id, token=hold.token, last_token=hold.last_token, writes=writes
                 )
                 code = yield from patiently(asked, hold.deadline if until is None else until, hold.note_refusal)
@@ -285,13 +288,13 @@ class Session:
             LeaseLostError, GoneError: what was written is discarded.
         """
         code = yield from patiently(
-            partial(_scripts.release, hold.of, id=hold.id, token=hold.token, last_token=hold.last_token,
+            partial(scripts.release, hold.of, id=hold.id, token=hold.token, last_token=hold.last_token,
                     writes=self._writes(hold)),
             hold.deadline if until is None else until,
         )  # fmt: skip
-        if code == _scripts.LOST:
+        if code == scripts.LOST:
             raise LeaseLostError(lost_text(hold))
-        if code == _scripts.GONE:
+        if code == scripts.GONE:
             raise GoneError(gone_text(hold))
 
     def _writes(self, hold: Hold, unsent: Mapping[Key, Any] | None = None) -> Writes:
@@ -300,17 +303,17 @@ class Session:
 
     def _ended(self, hold: Hold, code: int) -> None:
         """A lock was given up, and this is what the server said."""
-        self.standing.forget([hold], lost=code == _scripts.LOST)
-        if code == _scripts.LOST:
+        self.standing.forget([hold], lost=code == scripts.LOST)
+        if code == scripts.LOST:
             raise LeaseLostError(lost_text(hold))
-        if code == _scripts.GONE:
+        if code == scripts.GONE:
             raise GoneError(gone_text(hold))
 
     def surely_lost(self, hold: Hold) -> Steps[bool]:
         """Whether the lease is over. If only our clock says so, ask: a late heartbeat is no lost lease."""
         if hold.lost and not hold.gone:
             sent = time.monotonic()
-            heard = yield from _scripts.beat(beat(hold.of, [hold], []))
+            heard = yield from scripts.beat(beat(hold.of, [hold], []))
             self.heartbeat.hear(sent, [hold], [], heard)
         return hold.lost
 
@@ -351,7 +354,7 @@ class Session:
                 except UNANSWERED as error:
                     if not queued:
                         raise
-                    log.warning("waiting on, though Redis does not answer: %s", said(error))
+                    log.warning("waiting on, though Redis does not answer: %s", described(error))
                     rest = BACKOFF
                 left = REASK if until is None else until - time.monotonic()
                 if answer is None and left <= 0:
@@ -374,7 +377,7 @@ class Session:
         try:
             yield from leave(id)
         except (redis.RedisError, OSError) as error:  # its place lapses: nobody asks for it any more
-            log.warning("could not leave a queue: %s", said(error))
+            log.warning("could not leave a queue: %s", described(error))
         else:
             self.standing.end_id(id)
 
@@ -441,23 +444,23 @@ class Session:
         """Notify another waiter in place of one that was interrupted, as asyncio does. It holds the lock."""
         call = self.standing.new_id()
         try:
-            yield from _scripts.condition_notify(
+            yield from scripts.condition_notify(
                 hold.of, id=hold.id, token=hold.token, call=call, condition=condition, n=1
             )
         except (redis.RedisError, OSError) as error:
-            log.warning("a notification of the Condition %r is lost: %s", condition, said(error))
+            log.warning("a notification of the Condition %r is lost: %s", condition, described(error))
         else:
             self.standing.end_id(call)
 
     def _release_and_wait(self, hold: Hold, wait: Wait) -> Steps[None]:
-        code, arrival, now_ms = _scripts.LOST, 0, 0
+        code, arrival, now_ms = scripts.LOST, 0, 0
         sent = time.monotonic()
         writes = self._writes(hold)
 
         def asked() -> Steps[tuple[int, int, int]]:
             nonlocal sent
             sent = time.monotonic()
-            return _scripts.condition_wait(
+            return scripts.condition_wait(
                 hold.of,
                 id=hold.id,
                 token=hold.token,
@@ -484,7 +487,7 @@ class Session:
     def _leave_condition(self, wait: Wait) -> Steps[bool]:
         """Queue for the lock, notified or not; whether it was."""
         notified, arrival = yield from patiently(
-            lambda: _scripts.condition_leave(wait.of, id=wait.id, condition=wait.condition), float("inf")
+            lambda: scripts.condition_leave(wait.of, id=wait.id, condition=wait.condition), float("inf")
         )
         with self.standing.mutex:
             wait.condition = ""
@@ -493,9 +496,9 @@ class Session:
 
     # --- a permit arrives ---
 
-    def _ask(self, wait: Wait, *, blocking: bool) -> Steps[tuple[float, _scripts.Asked]]:
+    def _ask(self, wait: Wait, *, blocking: bool) -> Steps[tuple[float, scripts.Asked]]:
         sent = time.monotonic()
-        asked = yield from _scripts.acquire(
+        asked = yield from scripts.acquire(
             wait.of,
             id=wait.id,
             lease_ms=wait.lease_ms,
@@ -510,7 +513,7 @@ class Session:
     def _try(self, wait: Wait) -> Steps[Hold | None]:
         for _ in range(ASKED_MAX):
             sent, asked = yield from self._ask(wait, blocking=False)
-            if asked.code != _scripts.GRANTED:
+            if asked.code != scripts.GRANTED:
                 self.standing.end_id(wait.id)
                 return None
             hold = self._enter(wait, asked.token, sent + (asked.ms - asked.now_ms) / 1000, 0, asked.texts)
@@ -535,7 +538,7 @@ class Session:
                     yield pause(BACKOFF)
                     continue
                 # it is in the queue already: the heartbeat asks again when Redis is back
-            if asked and asked.code == _scripts.GRANTED:
+            if asked and asked.code == scripts.GRANTED:
                 hold = self._enter(wait, asked.token, sent + (asked.ms - asked.now_ms) / 1000, 0, asked.texts)
                 if hold is not None:
                     return hold
@@ -595,8 +598,9 @@ class Session:
             standing.holds[wait.id] = hold
             standing.lost.discard((wait.of.state, wait.of.mode))
             self.heartbeat.wake_by(due)
-            if wait.station is not None:
-                self.lingering.begin(wait.station, hold, max(waiting, wait.asked), self.round_trip)
+            station = lingering_with(wait)
+            if station is not None:
+                self.lingering.begin(station, hold, max(waiting, wait.asked), self.round_trip)
         return hold
 
     def _leave(self, wait: Wait) -> Steps[None]:
@@ -604,7 +608,7 @@ class Session:
         with self.standing.mutex:
             self.standing.waits.pop(wait.id, None)
         try:
-            yield from _scripts.abandon(wait.of, id=wait.id, condition=wait.condition)
+            yield from scripts.abandon(wait.of, id=wait.id, condition=wait.condition)
         except (redis.RedisError, OSError) as error:  # its place lapses: nobody re-asks, or confirms a grant for it
             log.warning("could not leave the queue of %r: %s", wait.of.name, error)
         else:
@@ -625,7 +629,7 @@ class Session:
 
     def _on_connection(self) -> None:
         """Also after a reconnection: what was published meanwhile is lost."""
-        _scripts.load_confirm(self.wire)
+        scripts.load_confirm(self.wire)
         self.heartbeat.ask_now()
         with self.standing.mutex:
             for signal in list(self.standing.sleepers.values()):
@@ -638,7 +642,7 @@ class Session:
             self.lingering.on_asked(id, broken=token == BROKEN)
             return
         if token != WAKE:
-            self._on_grant(id, Grant(int(token), int(end), int(waiting), _scripts.shipped(values)))
+            self._on_grant(id, Grant(int(token), int(end), int(waiting), scripts.shipped(values)))
             return
         with self.standing.mutex:
             signal = self.standing.sleepers.get(id)
@@ -646,7 +650,7 @@ class Session:
                 signal.wake()
 
     def _confirmation(self, wait: Wait, token: int) -> tuple[str | int, ...]:
-        return _scripts.confirm_command(wait.of, id=wait.id, token=token, lease_ms=wait.lease_ms)
+        return scripts.confirm_command(wait.of, id=wait.id, token=token, lease_ms=wait.lease_ms)
 
     def _on_grant(self, id: str, grant: Grant) -> None:
         standing = self.standing
@@ -656,7 +660,7 @@ class Session:
                 return  # entered by another answer, or left: then its abandon passes the grant on
         if self._outbox.forgotten:
             self._outbox.forgotten = False
-            _scripts.load_confirm(self.wire)
+            scripts.load_confirm(self.wire)
         # At once, before the section and without awaiting the reply: later, a C call in the section may keep the GIL.
         confirmed = time.monotonic()
         self._outbox.send(self._confirmation(wait, grant.token))
@@ -678,8 +682,7 @@ class Session:
     def close(self) -> None:
         """At the normal end of a process, or when its client is no more: give back what is held, leave every queue."""
         self.end()
-        with suppress(ValueError):
-            _ending.remove(self)
+        self._on_close(self)
         standing = self.standing
         with standing.mutex:
             holds, waits = list(standing.holds.values()), list(standing.waits.values())
@@ -697,7 +700,7 @@ class Session:
             except LeaseLostError:
                 log.info("at the end of the process, the lease of %s %r was over", hold.of.kind, hold.of.name)
             except Exception as error:  # the others must be given back all the same
-                log.warning("could not give back %r, its lease will run out: %s", hold.of.name, said(error))
+                log.warning("could not give back %r, its lease will run out: %s", hold.of.name, described(error))
         for wait in waits:
             self._last(self._leave(wait))
             wait.signal.wake()
@@ -706,26 +709,26 @@ class Session:
 
     def _vanish(self) -> None:
         """The heartbeat's last act. If the client is no more, leave no thread and no connection behind."""
-        if self not in _ending:
+        if not self.vanishing:
             return
         try:
             self.close()
             if self._listener is not None:
                 self.wire.call("PUBLISH", self._listener.channel, "")  # so that it looks now
         except Exception as error:  # there is nobody to tell
-            log.info("the listener ends a moment later: %s", said(error))
+            log.info("the listener ends a moment later: %s", described(error))
         finally:
             self._outbox.close()
             self.wire.close()
 
     def _last(self, steps: Steps[Any]) -> None:
         """As `run`, also for a signal handler that comes amid bookkeeping: what it interrupts does not matter now."""
-        _steps.run(steps, self.call)
+        run_steps(steps, self.call)
 
 
 def _finished(hold: Hold) -> Mapping[Key, Any]:
     """What is to be stored of a hold that the end of the process ends."""
-    station = hold.station
+    station = lingering_with(hold)
     if station is not None and station.hold is hold:
         return station.close()
     return hold.copies.unsent(hold.running if hold.releaser is None else None)
@@ -737,102 +740,3 @@ def too_short(wait: Wait) -> InterlockError:
         f"the lease of {wait.of.kind} {wait.of.name!r}, {wait.lease:g} s, is over before its grant arrives: "
         "lease must be longer than three round trips"
     )
-
-
-_sessions: weakref.WeakKeyDictionary[Client, Session] = weakref.WeakKeyDictionary()
-_ending: list[Session] = []  # their clients are no more, and they may hold something
-
-
-def session(client: Client | None) -> Session:
-    """The session of this process with the Redis of that client, or with that of `REDIS_URL`."""
-    chosen = client if client is not None else _client.default_client()
-    found = _sessions.get(chosen)
-    if found is None:
-        made = Session(chosen)
-        found = _sessions.setdefault(chosen, made)  # in one step: there is no mutex, see `_mutex.py`
-        if found is made:
-            weakref.finalize(chosen, _end, found, os.getpid()).atexit = False  # then close does it
-    return found
-
-
-def _end(session: Session, process: int) -> None:
-    """The client is no more, nor any primitive that used it. Called amid garbage collection."""
-    if process == os.getpid():
-        if session.heartbeat.began:
-            _ending.append(session)  # until its heartbeat has closed it, or the end of the process
-        session.end()
-
-
-def release_owned() -> list[Exception]:
-    """Releases the locks that the running task holds, with a warning for each; what went wrong, one by one."""
-    owner, running = caller.owner(), caller.current.get()
-    owners = {owner, *((number, running.id) for number in running.coroutines)} if running else {owner}
-    task = running.label if running else "that ran"
-    errors: list[Exception] = []
-    for each in list(_sessions.values()):
-        standing = each.standing
-        with standing.mutex:
-            left = [
-                (hold.of, hold.owner)
-                for hold in standing.holds.values()
-                if hold.owner in owners and hold.of.kind in LOCKS
-            ]
-        for of, owner in left:
-            text = f"the task {task} ended holding the {of.kind} {of.name!r}: released"
-            warnings.warn(text, ResourceWarning, stacklevel=3)
-            log.warning(text)
-            try:
-                each.run(each.leave(of, owner))
-            except Exception as error:  # the others must be released all the same
-                errors.append(error)
-    return errors
-
-
-def flush() -> None:
-    """Commit what this process wrote under locks that it keeps (`linger`): others see it when this returns.
-
-    Called before a task's result is stored, and by whatever another process may take as a signal: `Event.set`,
-    `Queue.put`, `Pipe.send`, `notify`, a barrier, `Semaphore.release`, what multiprocessing or billiard sends, the end
-    of the process. Call it before telling others in another way. One round trip a lock.
-
-    Raises:
-        LeaseLostError, GoneError: something that the calling thread, or its task, wrote was discarded, whole.
-        UnreachableError: Redis did not answer until the lease was over.
-    """
-    for each in list(_sessions.values()):
-        each.run(each.lingering.flush())
-
-
-def commit() -> None:
-    """As `flush`, before something else that another process may take as a signal: what is lost is not raised here.
-
-    Raises:
-        UnreachableError: Redis did not answer until the lease was over.
-    """
-    for each in list(_sessions.values()):
-        each.run(each.lingering.commit_all())
-
-
-def _forget_after_fork() -> None:
-    """In a child: no session, no leases, no unsent writes. No network call here."""
-    forget_after_fork()
-    for each in _sessions.values():
-        for station in each.lingering.all():
-            station.forget()
-    _sessions.clear()
-    _ending.clear()
-
-
-def close() -> None:
-    """Give back all that this process holds, and leave every queue: the last call before a process ends.
-
-    A process that ends in order does it by itself. Call it where one ends by `os._exit`, as Celery's pool processes do.
-    """
-    ended = [*_sessions.values(), *_ending]
-    _sessions.clear()  # who comes later begins anew
-    for each in ended:
-        each.close()
-
-
-os.register_at_fork(after_in_child=_forget_after_fork)
-_at_end.call_at_end(close)

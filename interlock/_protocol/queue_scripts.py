@@ -1,4 +1,4 @@
-"""A typed signature around every script of the queues, as `interlock._scripts` has for the locks.
+"""A typed signature around every script of the queues, as `interlock._protocol.scripts` has for the locks.
 
 `Identity.permits` is the queue's maxsize; 0: no bound.
 """
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from interlock import _scripts
-from interlock._scripts import Identity, text
-from interlock._steps import Steps
+from interlock._io.steps import Steps
+from interlock._protocol import scripts
+from interlock._protocol.scripts import Identity, text
 from interlock.errors import NameTakenError
 
 End = Literal["r", "w"]  # of a Pipe's way: the reader's, the writer's
@@ -89,14 +89,14 @@ def look(of: Identity) -> Steps[Look]:
 
 
 def _run(of: Identity, name: str, *argv: str | int) -> Steps[Any]:
-    return _scripts.run(name, keys(of), (*of.argv, *argv))
+    return scripts.run(name, keys(of), (*of.argv, *argv))
 
 
 def _answer(of: Identity, reply: Sequence[Any]) -> Answer:
     code, said = int(reply[0]), text(reply[1]) if len(reply) > 1 else ""
-    if code == _scripts.OTHER_PERMITS:
+    if code == scripts.OTHER_PERMITS:
         raise NameTakenError(
-            f"the {of.kind} {of.name!r} has maxsize {said}, not {of.permits}: {_scripts.CHANGED}; "
+            f"the {of.kind} {of.name!r} has maxsize {said}, not {of.permits}: {scripts.CHANGED}; "
             "unlink() deletes its items"
         )
     of.raise_mismatch(reply)
