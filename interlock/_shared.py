@@ -136,7 +136,7 @@ class Guarded(Shared):
         hold = self._lock._mine()
         if hold is None:
             return None
-        if (yield from self._session.surely_lost(hold)):
+        if (yield from self._session.releasing.surely_lost(hold)):
             raise LeaseLostError(lost_text(hold))
         hold.copies.use(self.name, self.typecode, self._ttl_ms)
         self._lock._sit_at(lingering_with(hold))

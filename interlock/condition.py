@@ -122,7 +122,7 @@ class Condition(Primitive):
         """
         limit = None if timeout is None else checked_wait(True, max(0.0, timeout), forever=None)
         hold = self._held("wait on")
-        return (yield from self._session.wait_for_condition(hold.of, caller.owner(), self.name, limit))
+        return (yield from self._session.conditions.wait(hold.of, caller.owner(), self.name, limit))
 
     @blocking
     def wait_for(self, predicate: Callable[[], Found], timeout: float | None = None) -> Steps[Found]:

@@ -113,7 +113,7 @@ class Event(Primitive):
         def leave(id: str) -> Steps[bool | None]:
             return (yield from self._asked(id, stay=False)) == scripts.GRANTED
 
-        return bool((yield from self._session.answered(ask, leave, seconds)))
+        return bool((yield from self._session.polling.answered(ask, leave, seconds)))
 
     @blocking
     def unlink(self) -> Steps[None]:

@@ -69,11 +69,11 @@ class _BaseLock(Primitive):
         self._anchor = session.standing.anchor(of)
         if self._lingers():
             self._station = station = session.lingering.station(of, self.lease, self.linger)
-            if station.lingers(session.round_trip):
+            if station.lingers(session.acquiring.round_trip):
                 entered = yield from session.lingering.acquire(station, wait)
                 self._seat = station.keeper
                 return entered
-        hold = yield from session.acquire(of, lease=self.lease, timeout=wait, wants=self._wants)
+        hold = yield from session.acquiring.acquire(of, lease=self.lease, timeout=wait, wants=self._wants)
         return hold is not None
 
     @without_result
@@ -290,7 +290,7 @@ class RLock(_BaseLock):
         if hold is None:
             return (yield from steps_of(super().acquire)(blocking, timeout))
         checked_wait(blocking, timeout, forever=-1)
-        if (yield from self._session.surely_lost(hold)):
+        if (yield from self._session.releasing.surely_lost(hold)):
             raise LeaseLostError(lost_text(hold))
         self._nest(hold, 1)
         return True
@@ -302,7 +302,7 @@ class RLock(_BaseLock):
         hold = self._releasable()
         if hold is not None and hold.count > 1:
             self._nest(hold, -1)
-            if (yield from self._session.surely_lost(hold)):
+            if (yield from self._session.releasing.surely_lost(hold)):
                 raise LeaseLostError(lost_text(hold))
         else:
             yield from self._release(caller.owner())

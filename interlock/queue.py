@@ -48,7 +48,7 @@ def put_item(session: Session, of: Identity, item: str, timeout: float | None) -
             return None
         return answer
 
-    answer = yield from session.answered(ask, _leave(of), timeout)
+    answer = yield from session.polling.answered(ask, _leave(of), timeout)
     return answer.code if answer else scripts.BUSY
 
 
@@ -71,7 +71,7 @@ def get_item(
         return answer
 
     undo = (lambda attempt: queue_scripts.give_back(of, id=attempt)) if take else None
-    answer = yield from session.answered(ask, _leave(of), timeout, undo)
+    answer = yield from session.polling.answered(ask, _leave(of), timeout, undo)
     if answer and answer.code == scripts.BROKEN:
         raise InterlockError(
             f"the next item of {of.kind} {of.name!r} is pickled: to unpickle what its writers send, ask for pickle=True"
@@ -321,7 +321,7 @@ class JoinableQueue(Queue):
             answer = yield from queue_scripts.join(of, id=id)
             return None if answer.code == scripts.QUEUED else answer
 
-        yield from self._session.answered(ask, _leave(of), None)
+        yield from self._session.polling.answered(ask, _leave(of), None)
 
 
 class SimpleQueue(_BaseQueue):

@@ -85,7 +85,7 @@ class Semaphore(Primitive):
         """
         wait = checked_wait(blocking, timeout, forever=None)
         self._anchor = self._session.standing.anchor(self._of)
-        hold = yield from self._session.acquire(self._of, lease=self.lease, timeout=wait)
+        hold = yield from self._session.acquiring.acquire(self._of, lease=self.lease, timeout=wait)
         return hold is not None
 
     @without_result
@@ -120,7 +120,7 @@ class Semaphore(Primitive):
             raise
         standing.end_id(call)
         if code == scripts.FULL:
-            session.untake(taken)
+            session.releasing.untake(taken)
             raise ValueError("Semaphore released too many times")
         standing.forget(taken, lost=False)
         if code == scripts.LOST:

@@ -109,5 +109,5 @@ def write_after_a_pause(value, new):
 def listening(session):
     """A session that hears what is published for it."""
     session.run(session.checked())
-    session.run(session._listen(10))
+    session.run(session.inbox.listen(10))
     return session

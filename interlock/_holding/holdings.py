@@ -39,6 +39,9 @@ class Lingers(Protocol):
     def token(self) -> int:
         """The fencing token of the section that runs."""
 
+    def begin(self, hold: "Hold", waiting: int, round_trip: float) -> float:
+        """Linger with a lock that Redis has granted; return when to look at it first."""
+
     def note_writer(self) -> None:
         """Remember that the task inside is about to write."""
 

@@ -25,15 +25,17 @@ from interlock.errors import GoneError, InterlockError, LeaseLostError, Unreacha
 log = logging.getLogger("interlock")
 
 
-class Locks(Protocol):
-    """What lingering needs of a session."""
-
-    standing: Standing
+class Acquires(Protocol):
+    """How the process gets a lock."""
 
     def acquire(
         self, of: Identity, *, lease: float, timeout: float | None, station: Station, wants: str
     ) -> Steps[Hold | None]:
-        """Get the lock from Redis, for a station."""
+        """Get the lock from Redis, to linger with it."""
+
+
+class Releases(Protocol):
+    """How the process gives a lock back."""
 
     def release(self, hold: Hold, *, until: float | None = None) -> Steps[None]:
         """Give it up, with what was written under it."""
@@ -41,21 +43,29 @@ class Locks(Protocol):
     def store(self, hold: Hold, *, until: float | None = None) -> Steps[None]:
         """Have what was written under a lock stored that is being given up at this moment."""
 
-    def run(self, steps: Steps[Any]) -> Any:
-        """Take steps, blocking."""
-
 
 class Lingering:
     """The stations of one session, by the lock's key in Redis.
 
     Args:
-        session: it acquires and releases.
+        standing: what the process holds.
+        acquiring: gets locks.
+        releasing: gives them back.
+        run: takes steps, blocking the thread.
         wake_by: called under the standing's mutex: the heartbeat is to look at a station at that time.
     """
 
-    def __init__(self, session: Locks, wake_by: Callable[[float], None]) -> None:
-        self._session, self._wake_by = session, wake_by
-        self._mutex = session.standing.mutex
+    def __init__(
+        self,
+        standing: Standing,
+        acquiring: Acquires,
+        releasing: Releases,
+        run: Callable[[Steps[Any]], Any],
+        wake_by: Callable[[float], None],
+    ) -> None:
+        self._standing, self._acquiring, self._releasing = standing, acquiring, releasing
+        self._run, self._wake_by = run, wake_by
+        self._mutex = standing.mutex
         self.stations: weakref.WeakValueDictionary[str, Station] = (
             weakref.WeakValueDictionary()
         )  # kept by locks and holds
@@ -110,7 +120,7 @@ class Lingering:
             station.raise_loss()
         if station.hold is None:
             left = timeout if until is None or timeout == 0 else max(0.001, until - monotonic())
-            yield from self._session.acquire(
+            yield from self._acquiring.acquire(
                 station.of, lease=station.lease, timeout=left, station=station, wants=station.wants
             )
         if station.hold is None:
@@ -118,12 +128,6 @@ class Lingering:
         station.hold.count = 1
         station.enter()
         return True
-
-    def begin(self, station: Station, hold: Hold, waiting: int, round_trip: float) -> None:
-        """Redis has granted the lock to this process, while so many others wait for it. Under the mutex."""
-        hold.station = station
-        station.begin(hold, waiting, round_trip)
-        self._wake_by(station.due)
 
     def leave(self, station: Station) -> Steps[None]:
         """The thread that is inside leaves, and gives the lock back if that is due.
@@ -196,18 +200,18 @@ class Lingering:
             if hold is None:
                 return None
             if not alone:
-                yield from self._session.store(hold, until=until)
+                yield from self._releasing.store(hold, until=until)
                 return None
             error: InterlockError | None = None
             try:
-                yield from self._session.release(hold, until=until)
+                yield from self._releasing.release(hold, until=until)
             except UnreachableError as raised:
                 if monotonic() < hold.deadline:
                     raise
-                self._session.standing.forget([hold], lost=True)
+                self._standing.forget([hold], lost=True)
                 error = raised
             except InterlockError as raised:
-                self._session.standing.forget([hold], lost=False)
+                self._standing.forget([hold], lost=False)
                 error = raised
             station.returning = None
             if error is None or not hold.copies.unsent(None):
@@ -314,7 +318,7 @@ class Lingering:
             UnreachableError: Redis did not answer, and the lease still runs.
         """
         for station in self._known():
-            self._session.run(self.commit(station))
+            self._run(self.commit(station))
 
     def forgive_all(self) -> list[InterlockError]:
         """What the calling task has lost, of whichever lock: it is told now."""
@@ -337,11 +341,11 @@ class Lingering:
             if station.over() and station.take(station.HEARTBEAT):
                 try:
                     if station.over():
-                        self._session.run(self._give_back(station, 0.0))  # what goes wrong is noted, for who wrote
+                        self._run(self._give_back(station, 0.0))  # what goes wrong is noted, for who wrote
                 finally:
                     station.end_turn(station.HEARTBEAT)
             elif station.uncommitted():
-                self._session.run(self.commit(station, 0.0))
+                self._run(self.commit(station, 0.0))
         except Exception as error:  # whatever it is: other stations are looked at all the same
             log.warning("lingering on %r, trying again: %s", station.of.name, described(error))
             station.due = monotonic() + BACKOFF
@@ -352,12 +356,12 @@ class Lingering:
     def on_asked(self, id: str, *, broken: bool) -> None:
         """Another process waits for what this id holds, or has ended its lease by hand."""
         with self._mutex:
-            hold = self._session.standing.holds.get(id)
+            hold = self._standing.holds.get(id)
             station = None if hold is None else lingering_with(hold)
             if station is not None:
                 if broken:
                     station.doubt()
                 self._wake_by(station.ask())
-            wait = self._session.standing.waits.get(id)
+            wait = self._standing.waits.get(id)
             if wait is not None:  # it has not heard of its grant yet
                 wait.asked = True

@@ -173,8 +173,9 @@ class Station(Turns):
 
     # --- what Redis granted ---
 
-    def begin(self, hold: Hold, waiting: int, round_trip: float) -> None:
-        """Redis has granted the lock to this process, while so many others wait for it."""
+    def begin(self, hold: Hold, waiting: int, round_trip: float) -> float:
+        """Linger with a lock that Redis has granted while N others wait for it; return when to look at it first."""
+        hold.station = self
         now = monotonic()
         self.hold, self.asked, self.commits = hold, waiting > 0, 0
         linger = self.linger(round_trip)
@@ -182,6 +183,7 @@ class Station(Turns):
         self._seen, self._tokens, self.committed_at, self._begun = None, 0, now, now
         self.due = now + (min(linger, LOOK) if self.asked else IDLE)
         self.renewed()
+        return self.due
 
     def linger(self, round_trip: float) -> float:
         """How long to keep the lock at least while it is used, in seconds."""

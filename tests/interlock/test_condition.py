@@ -336,7 +336,7 @@ def test_notification_whose_claim_ran_out_goes_to_the_next_waiter_of_the_process
     condition = interlock.Condition()
     own = condition._session
     first, second, call = own.standing.new_id(), own.standing.new_id(), own.standing.new_id()
-    own.run(own._listen(5))
+    own.run(own.inbox.listen(5))
     with twins.in_force(twin):
         for again in (first, second):
             condition.acquire()

@@ -163,7 +163,7 @@ def test_grant_that_is_waited_for_finds_a_connection_for_its_confirmation():
     with holder:
         thread = threading.Thread(target=lambda: (lock.acquire(), lock.release()))
         thread.start()
-        wait_until(lambda: connected(session(client)._outbox))
+        wait_until(lambda: connected(session(client).inbox.outbox))
     thread.join()
 
 

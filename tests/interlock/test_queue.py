@@ -195,7 +195,7 @@ def test_newcomer_does_not_take_the_item_of_who_waits(own, twin):
     def get(id, *, wait):
         return own.run(queue_scripts.get(of, id=id, wait=wait, arrival="", take=True, pickles=False))
 
-    own._listen(5.0)  # so that the waiter is not known to be deaf
+    own.inbox.listen(5.0)  # so that the waiter is not known to be deaf
     with twins.in_force(twin):
         assert get(waiter, wait=True).code == scripts.QUEUED
         own.run(queue_scripts.put(of, id=own.standing.new_id(), wait=False, arrival="", item=item))

@@ -142,7 +142,7 @@ def test_release_of_a_permit_without_an_answer_may_be_sent_again():
 def claim():
     """Makes a waiter that has a claim, and has not heard of it: what it is to Redis, and its id."""
     own = session(None)
-    own.run(own._listen(5))
+    own.run(own.inbox.listen(5))
 
     def make(slots, held):
         of, id = slots._of, own.standing.new_id()

@@ -1,0 +1,145 @@
+"""Waiting for a Condition: the lock is released, and held again when somebody has notified."""
+
+import logging
+import time
+
+import redis
+
+from interlock import caller
+from interlock._holding.holdings import Hold, Standing, Wait, unanswered_text
+from interlock._holding.lingering import Lingering
+from interlock._holding.mutex import check_may_wait
+from interlock._io.steps import Rest, Steps, patiently
+from interlock._io.wire import UNANSWERED
+from interlock._protocol import scripts
+from interlock._protocol.scripts import Identity
+from interlock._session.acquiring import Acquiring
+from interlock._session.heartbeat import REASK, Heartbeat
+from interlock._session.inbox import Inbox
+from interlock._session.releasing import Releasing, writes
+from interlock._text import described
+from interlock.errors import UnreachableError
+
+log = logging.getLogger("interlock")
+
+
+class Conditions:
+    """Waits for Conditions of one session's locks."""
+
+    def __init__(
+        self, standing: Standing, heartbeat: Heartbeat, inbox: Inbox, acquiring: Acquiring, releasing: Releasing,
+        lingering: Lingering,
+    ) -> None:  # fmt: skip
+        self._standing, self._heartbeat, self._inbox = standing, heartbeat, inbox
+        self._acquiring, self._releasing, self._lingering = acquiring, releasing, lingering
+
+    def wait(self, of: Identity, owner: caller.Owner, condition: str, timeout: float | None) -> Steps[bool]:
+        """Release a lock that the owner holds, wait for a notification, have it again; whether there was one.
+
+        Raises:
+            LeaseLostError: its lease was over; nobody waits, and the caller does not hold it.
+            GoneError: a value that was written exists no longer; likewise.
+        """
+        check_may_wait(f"the Condition {condition!r}")
+        standing = self._standing
+        until = None if timeout is None else time.monotonic() + timeout
+        yield from self._inbox.listen(timeout)
+        held = standing.mine(of, owner)
+        if held is not None:
+            yield from self._lingering.before_detach(held)
+            self._lingering.detach(held)
+        (hold,) = standing.take(of, owner)
+        wait = Wait(of, standing.new_id(), hold.lease, time.monotonic() + REASK, condition=condition)
+        with standing.mutex:
+            standing.waits[wait.id] = wait
+        try:
+            yield from self._release_and_wait(hold, wait)
+        except BaseException:
+            yield from self._acquiring.leave(wait)
+            raise
+        interruption: BaseException | None = None
+        notified = True
+        try:
+            try:
+                left = None if until is None else until - time.monotonic()
+                if self._heartbeat.ended or (yield Rest(wait.signal, left)):
+                    with standing.mutex:
+                        wait.signal.wake()
+                        wait.condition, wait.arrival = "", None
+                else:
+                    notified = yield from self._leave_condition(wait)
+            except BaseException as error:  # as in threading, who is interrupted has the lock again
+                interruption = error
+                with standing.mutex:
+                    if wait.grant is not None:  # it was taken, and then came the exception
+                        wait.signal.wake()
+                notified = yield from self._leave_condition(wait)
+            self._acquiring.check_open(wait)
+            again = yield from self._acquiring.wait(wait, None, patient=True)
+        except BaseException:  # interrupted again, or refused: the lock is not held, and nobody waits
+            with standing.mutex:
+                standing.holds.pop(wait.id, None)
+                wait.condition = condition
+            yield from self._acquiring.leave(wait)
+            raise
+        assert again is not None
+        again.count = hold.count
+        if interruption is not None:
+            if notified:
+                yield from self._pass_on(again, condition)
+            raise interruption
+        return notified
+
+    def _pass_on(self, hold: Hold, condition: str) -> Steps[None]:
+        """Notify another waiter in place of one that was interrupted, as asyncio does. It holds the lock."""
+        call = self._standing.new_id()
+        try:
+            yield from scripts.condition_notify(
+                hold.of, id=hold.id, token=hold.token, call=call, condition=condition, n=1
+            )
+        except (redis.RedisError, OSError) as error:
+            log.warning("a notification of the Condition %r is lost: %s", condition, described(error))
+        else:
+            self._standing.end_id(call)
+
+    def _release_and_wait(self, hold: Hold, wait: Wait) -> Steps[None]:
+        code, arrival, now_ms = scripts.LOST, 0, 0
+        sent = time.monotonic()
+        stored = writes(hold)
+
+        def asked() -> Steps[tuple[int, int, int]]:
+            nonlocal sent
+            sent = time.monotonic()
+            return scripts.condition_wait(
+                hold.of,
+                id=hold.id,
+                token=hold.token,
+                last_token=hold.last_token,
+                writes=stored,
+                again=wait.id,
+                condition=wait.condition,
+            )
+
+        try:
+            if not hold.gone:
+                code, arrival, now_ms = yield from patiently(asked, hold.deadline, hold.note_refusal)
+        except UNANSWERED as error:
+            hold.unanswered = True
+            raise UnreachableError(unanswered_text(hold, error)) from error
+        except BaseException:
+            hold.unanswered = True
+            raise
+        self._releasing.ended(hold, code)
+        with self._standing.mutex:
+            wait.arrival, wait.sample = arrival, (sent, now_ms)
+            self._heartbeat.wake_by(wait.due)
+
+    def _leave_condition(self, wait: Wait) -> Steps[bool]:
+        """Queue for the lock, notified or not; whether it was."""
+        notified, arrival = yield from patiently(
+            lambda: scripts.condition_leave(wait.of, id=wait.id, condition=wait.condition), float("inf")
+        )
+        with self._standing.mutex:
+            wait.condition = ""
+            wait.arrival = arrival if arrival is not None else wait.arrival
+        return notified

@@ -1,0 +1,97 @@
+"""Giving locks back, with what was written under them."""
+
+import time
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from interlock._holding.holdings import Hold, Standing, gone_text, lost_text, unanswered_text
+from interlock._holding.local_values import Key
+from interlock._io.steps import Steps, patiently
+from interlock._io.wire import UNANSWERED
+from interlock._protocol import scripts
+from interlock._protocol.scripts import Writes
+from interlock._session.heartbeat import Heartbeat, beat
+from interlock.errors import GoneError, LeaseLostError, UnreachableError
+
+
+class Releasing:
+    """Releases what this process holds."""
+
+    def __init__(self, standing: Standing, heartbeat: Heartbeat) -> None:
+        self._standing, self._heartbeat = standing, heartbeat
+
+    def untake(self, holds: Iterable[Hold]) -> None:
+        """Nothing came of the release: they are held as before."""
+        with self._standing.mutex:
+            for hold in holds:
+                hold.releaser = None
+                hold.due = 0.0
+            self._heartbeat.wake_by(0.0)
+
+    def release(
+        self, hold: Hold, unsent: Mapping[Key, Any] | None = None, *, until: float | None = None
+    ) -> Steps[None]:
+        """Give up a lock with what was written under it; None: all of it. The hold comes from `take`.
+
+        If Redis does not answer it is asked again until that time, on time.monotonic(); None: to the end of the lease.
+
+        Raises:
+            LeaseLostError: its lease is over; what was written is discarded.
+            GoneError: a value that was written exists no longer; nothing was written.
+            UnreachableError: Redis did not answer until the lease was over.
+        """
+        code = scripts.LOST
+        stored = writes(hold, unsent)
+        try:
+            if not hold.gone:
+                asked = lambda: scripts.release(  # noqa: E731
+                    hold.of, id=hold.id, token=hold.token, last_token=hold.last_token, writes=stored
+                )
+                code = yield from patiently(asked, hold.deadline if until is None else until, hold.note_refusal)
+        except UNANSWERED as error:
+            hold.unanswered = True
+            raise UnreachableError(unanswered_text(hold, error)) from error
+        except BaseException:
+            hold.unanswered = True
+            raise
+        self.ended(hold, code)
+
+    def store(self, hold: Hold, *, until: float | None = None) -> Steps[None]:
+        """Have what was written under a hold stored, of which the caller's own thread, interrupted, is amid `release`.
+
+        The request is the same, and is sent twice: who is interrupted does the rest.
+
+        Raises:
+            LeaseLostError, GoneError: what was written is discarded.
+        """
+        code = yield from patiently(
+            partial(scripts.release, hold.of, id=hold.id, token=hold.token, last_token=hold.last_token,
+                    writes=writes(hold)),
+            hold.deadline if until is None else until,
+        )  # fmt: skip
+        if code == scripts.LOST:
+            raise LeaseLostError(lost_text(hold))
+        if code == scripts.GONE:
+            raise GoneError(gone_text(hold))
+
+    def ended(self, hold: Hold, code: int) -> None:
+        """A lock was given up, and this is what the server said."""
+        self._standing.forget([hold], lost=code == scripts.LOST)
+        if code == scripts.LOST:
+            raise LeaseLostError(lost_text(hold))
+        if code == scripts.GONE:
+            raise GoneError(gone_text(hold))
+
+    def surely_lost(self, hold: Hold) -> Steps[bool]:
+        """Whether the lease is over. If only our clock says so, ask: a late heartbeat is no lost lease."""
+        if hold.lost and not hold.gone:
+            sent = time.monotonic()
+            heard = yield from scripts.beat(beat(hold.of, [hold], []))
+            self._heartbeat.hear(sent, [hold], [], heard)
+        return hold.lost
+
+
+def writes(hold: Hold, unsent: Mapping[Key, Any] | None = None) -> Writes:
+    """Return what is to be stored with the end of a hold."""
+    return hold.copies.encoded(hold.of.state, hold.copies.unsent(None) if unsent is None else unsent)

@@ -1,0 +1,81 @@
+"""The look at the server: at first use, and after each lost connection, for a restarted one forgets grants."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from interlock._holding.holdings import Standing
+from interlock._io.steps import Blocking, Steps, pause
+from interlock._io.wire import Wire
+from interlock._session import clients
+
+log = logging.getLogger("interlock")
+
+
+class ServerWatch:
+    """Watches which process the server is, and for how long nobody may ask it for a lock.
+
+    Args:
+        wire: to the server.
+        standing: it notes when the server was restarted.
+        given: whether a user passed the client.
+        moved: called with the wire to the Cluster to which the server turns out to belong, or with `wire` itself.
+    """
+
+    def __init__(self, wire: Wire, standing: Standing, moved: Callable[[Wire], None], *, given: bool) -> None:
+        self._wire, self._standing, self._moved, self._given = wire, standing, moved, given
+        self._checked = False
+        self._checking = threading.RLock()  # a signal handler may come amid the check
+        self._looking: set[object] = set()  # threads that look whether a server was restarted, after a lost connection
+        self._runs: frozenset[str] = frozenset()  # of the servers' processes
+
+    def checked(self) -> Steps[None]:
+        """Look at the server, at first use."""
+        if not self._checked:
+            yield Blocking(self._check)
+
+    def _check(self) -> None:
+        with self._checking:
+            if not self._checked:
+                self._wire = clients.checked(self._wire, given=self._given)  # another one, if it is a Cluster's
+                self._moved(self._wire)
+                self._runs = clients.runs(self._wire)
+                self._checked = True
+
+    def look(self) -> None:
+        """After a lost connection: a server that was restarted, or replaced, may have forgotten grants."""
+        me = object()
+        if self._wire.cut:  # else another one looks, and this one wants to know what it finds
+            self._looking.add(me)  # first: see `doubtful`
+        try:
+            self._wire.cut = False
+            try:
+                found = clients.runs(self._wire)
+            except BaseException:
+                self._wire.cut = True
+                raise
+            with self._standing.mutex:
+                restarted = found != self._runs
+                if restarted:
+                    self._runs, self._standing.restarted = found, time.monotonic()
+            if restarted:
+                log.warning("%s was restarted: for one lease, nobody here asks for a lock", clients.where(self._wire))
+        finally:
+            self._looking.discard(me)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a server may have been restarted: a connection was lost, or somebody looks at that moment."""
+        return self._wire.cut or bool(self._looking)
+
+    def calm(self, lease: float, until: float | None) -> Steps[bool]:
+        """Wait as long as Redis may have forgotten who holds a lock; whether that is over in time."""
+        if self.doubtful:
+            yield Blocking(self.look)
+        while (quiet := self._standing.quiet(lease)) > 0:
+            left = quiet if until is None else min(quiet, until - time.monotonic())
+            if left <= 0:
+                return False
+            yield pause(left)
+        return True
