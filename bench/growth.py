@@ -39,9 +39,9 @@ def wants(_: Any, port: int, name: str, gate: Gate) -> int:
     assert isinstance(mine, Interlock)
     lock = mine.value.get_lock()
     with lock:  # so that there is a station, and its hold
-        station = lock._session.lingering.stations[lock._of.state]
-        hold = station.hold
-        longest = max(len(station.wants), 0 if hold is None else len(hold.copies.wanted()))
+        lingering_lock = lock._session.lingering.lingering_locks[lock._resource.state]
+        hold = lingering_lock.hold
+        longest = max(len(lingering_lock.wants), 0 if hold is None else len(hold.local_values.wanted()))
     gate()
     return longest
 

@@ -17,7 +17,9 @@ BURST = 200  # updates between two looks at the clock
 def lingering(counter: Interlock) -> float:
     """How long its lock is kept while others wait and it is used, in seconds."""
     lock = counter.value.get_lock()
-    seconds: float = lock._session.lingering.stations[lock._of.state].linger(lock._session.acquiring.round_trip)
+    seconds: float = lock._session.lingering.lingering_locks[lock._resource.state].linger(
+        lock._session.acquiring.round_trip
+    )
     return seconds
 
 

@@ -1,6 +1,7 @@
 """What all primitives share: a name in Redis, a way to travel, a look inside."""
 
 import copy
+import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ def attach(parameters: dict[str, Any]) -> Primitive:
     rest = dict(parameters)
     kind = rest.pop("kind")
     if kind.startswith("aio."):
-        import interlock.aio  # noqa: F401 - here: it needs asyncio, and few need it
+        importlib.import_module("interlock.aio")  # by name, for it is above; now, for it needs asyncio, and few need it
     return Primitive.kinds[kind].attached(**rest)
 
 
@@ -140,7 +141,7 @@ def blocking(
         try:
             return self._session.run(procedure(self, *args, **kwargs))
         except ReentryError:
-            if not self._session.standing.mutex._is_owned():
+            if not self._session.holdings.mutex._is_owned():
                 raise
             return cast(Result, _amid_bookkeeping(method, signature.bind(self, *args, **kwargs)))
 
@@ -180,7 +181,7 @@ def steps_of(method: Callable[Parameters, Result]) -> Callable[Parameters, Steps
 def look(state: Session, kind: str, name: str, permits: int) -> Steps[Statistics]:
     """Who holds and who waits. Grows with what it reports: for people, not for decisions."""
     yield from state.checked()
-    found = yield from scripts.look(state.identity(kind, name, permits))
+    found = yield from scripts.look(state.resource(kind, name, permits))
     return Statistics(
         found.kind or kind,
         name,

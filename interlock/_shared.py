@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Self, TypeVar
 from interlock._arguments import checked_lease, checked_linger, checked_ttl, foreign_lock
 from interlock._holding.holdings import Hold, lost_text
 from interlock._holding.lingering_lock import lingering_with
-from interlock._holding.local_values import NO_CELL, Key, redis_key
+from interlock._holding.local_values import NO_LOCAL_VALUE, Key, redis_key
 from interlock._io.steps import Steps
 from interlock._io.wire import Client
 from interlock._primitive import Primitive, blocking, steps_of, without_result
@@ -31,7 +31,9 @@ class Shared(Primitive):
         super().__init__(name, client)
         self.typecode = typecode_of(typecode_or_type)
         self._python, self._lowest, self._highest = held_as_they_are(self.typecode)
-        self._cell = NO_CELL  # what the fast paths of a Value read and write: the copy under the hold of its last use
+        self._local_value = (
+            NO_LOCAL_VALUE  # what the fast paths of a Value read and write: the copy under the hold of its last use
+        )
         self.ttl = checked_ttl(ttl, named=name is not None)
 
     @property
@@ -41,7 +43,7 @@ class Shared(Primitive):
     @property
     def _key(self) -> str:
         session = self._session
-        return f"{session.identity(self.kind, self.name).state}:raw"
+        return f"{session.resource(self.kind, self.name).state}:raw"
 
     def parameters(self) -> dict[str, Any]:
         return {"typecode": self.typecode, "name": self.name, "ttl": self.ttl}
@@ -95,7 +97,7 @@ class Guarded(Shared):
     @property
     def _key(self) -> str:
         session = self._session
-        return redis_key(session.identity(self._lock.kind, self._lock.name).state, self.name)
+        return redis_key(session.resource(self._lock.kind, self._lock.name).state, self.name)
 
     def parameters(self) -> dict[str, Any]:
         return {**super().parameters(), "lock": {"kind": self._lock.kind, **self._lock.parameters()}}
@@ -112,13 +114,13 @@ class Guarded(Shared):
         """Delete it. Whoever uses it afterwards gets GoneError, and so does a section that wrote to it, at its end."""
         lingering = self._session.lingering
         yield from lingering.commit_all()
-        station = lingering.stations.get(self._lock._of.state)
-        if station is not None:
-            station.raise_loss()
+        lingering_lock = lingering.lingering_locks.get(self._lock._resource.state)
+        if lingering_lock is not None:
+            lingering_lock.raise_loss()
         yield from steps_of(super().unlink)()
-        for hold in list(self._session.standing.holds.values()):
-            if hold.of.state == self._lock._of.state:
-                hold.copies.forget(self.name, hold.running)
+        for hold in list(self._session.holdings.holds.values()):
+            if hold.resource.state == self._lock._resource.state:
+                hold.local_values.forget(self.name, hold.running)
 
     def get_lock(self) -> Lock | RLock:
         """The lock that guards it."""
@@ -132,30 +134,30 @@ class Guarded(Shared):
         )
 
     def _held(self) -> Steps[Hold | None]:
-        """The caller's, with copies of what the lock guards; None if it has none. LeaseLostError if that is over."""
+        """Return the caller's hold, with the values that its lock guards, or None. LeaseLostError: it is over."""
         hold = self._lock._mine()
         if hold is None:
             return None
         if (yield from self._session.releasing.surely_lost(hold)):
             raise LeaseLostError(lost_text(hold))
-        hold.copies.use(self.name, self.typecode, self._ttl_ms)
-        self._lock._sit_at(lingering_with(hold))
+        hold.local_values.use(self.name, self.typecode, self._ttl_ms)
+        self._lock._bias_at(lingering_with(hold))
         return hold
 
     def _kept(self) -> Mapping[Key, Any]:
         """What finished sections of this process wrote, while it lingers: Redis may not have it yet."""
-        station = self._session.lingering.stations.get(self._lock._of.state)
-        if station is None:
+        lingering_lock = self._session.lingering.lingering_locks.get(self._lock._resource.state)
+        if lingering_lock is None:
             return {}
-        hold = station.hold or station.returning
+        hold = lingering_lock.hold or lingering_lock.returning
         if hold is None or hold.gone or monotonic() >= hold.deadline:
             return {}
-        return station.at_rest(hold.copies.finished)[0]
+        return lingering_lock.at_rest(hold.local_values.finished)[0]
 
     def _lingered(self) -> bool:
         """Whether this process lingers with the lock, and the caller may enter."""
-        station = self._session.lingering.stations.get(self._lock._of.state)
-        return station is not None and station.hold is not None and self._lock._lingers()
+        lingering_lock = self._session.lingering.lingering_locks.get(self._lock._resource.state)
+        return lingering_lock is not None and lingering_lock.hold is not None and self._lock._lingers()
 
     def _locked(self, section: Steps[Result]) -> Steps[Result]:
         """A section under the lock."""

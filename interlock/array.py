@@ -229,7 +229,7 @@ class Array(Guarded, RawArray):
         if hold is None:
             kept, found = self._kept(), (yield from steps_of(super()._read)(first, count))
             return [kept.get((self.name, first + i), value) for i, value in enumerate(found)]
-        values = [hold.copies.read((self.name, index)) for index in range(first, first + count)]
+        values = [hold.local_values.read((self.name, index)) for index in range(first, first + count)]
         if any(value is MISSING for value in values):
             whole = self._length <= WHOLE_MAX
             if not whole and not self._told:
@@ -240,7 +240,9 @@ class Array(Guarded, RawArray):
                 )  # fmt: skip
             if whole:  # it is read once, and comes with later grants
                 stored = yield from steps_of(super()._read)(0, self._length)
-                hold.copies.know_whole(self.name, {(self.name, index): value for index, value in enumerate(stored)})
+                hold.local_values.know_whole(
+                    self.name, {(self.name, index): value for index, value in enumerate(stored)}
+                )
                 stored = stored[first : first + count]
             else:
                 stored = yield from steps_of(super()._read)(first, count)

@@ -181,7 +181,7 @@ class Barrier(Primitive):
 
     @property
     def _keys(self) -> tuple[str, str]:
-        state = self._session.identity(self.kind, self.name).state
+        state = self._session.resource(self.kind, self.name).state
         return state, f"{state}:waiters"
 
     @blocking
@@ -198,7 +198,7 @@ class Barrier(Primitive):
             raise NameTakenError(
                 f"the {self.kind} {self.name!r} is for {text(reply[1])} parties, not {self._parties}: {scripts.CHANGED}"
             )
-        session.identity(self.kind, self.name).raise_mismatch(reply)
+        session.resource(self.kind, self.name).raise_mismatch(reply)
         return reply
 
     def _step(self, verb: str, id: str) -> Steps[tuple[int, int]]:
@@ -209,10 +209,10 @@ class Barrier(Primitive):
     def _change(self, verb: str) -> Steps[None]:
         """Abort or reset, once, however often it is sent."""
         yield from self._session.checked()
-        standing = self._session.standing
-        call = standing.new_id()
+        holdings = self._session.holdings
+        call = holdings.new_id()
         yield from self._run(verb, call)
-        standing.end_id(call)
+        holdings.end_id(call)
 
 
 class _Party:

@@ -1,6 +1,5 @@
 """`Condition`: wait, under a lock, until another says that something has changed."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -9,11 +8,12 @@ from typing import Any, Self, TypeVar
 from interlock import caller
 from interlock._arguments import checked_count, checked_lease, checked_linger, checked_wait, foreign_lock
 from interlock._holding.holdings import Hold, lost_text
+from interlock._io.deadline import Deadline
 from interlock._io.steps import Steps, patiently
 from interlock._io.wire import Client
 from interlock._primitive import Primitive, blocking, steps_of, who
 from interlock._protocol import scripts
-from interlock._protocol.scripts import Identity
+from interlock._protocol.scripts import Resource
 from interlock.errors import LeaseLostError, NotHeldError
 from interlock.lock import Lock, RLock
 
@@ -101,8 +101,8 @@ class Condition(Primitive):
         return self._lock
 
     @property
-    def _of(self) -> Identity:
-        return self._session.identity(self._lock.kind, self._lock.name)
+    def _resource(self) -> Resource:
+        return self._session.resource(self._lock.kind, self._lock.name)
 
     @blocking
     def wait(self, timeout: float | None = None) -> Steps[bool]:
@@ -122,7 +122,7 @@ class Condition(Primitive):
         """
         limit = None if timeout is None else checked_wait(True, max(0.0, timeout), forever=None)
         hold = self._held("wait on")
-        return (yield from self._session.conditions.wait(hold.of, caller.owner(), self.name, limit))
+        return (yield from self._session.conditions.wait(hold.resource, caller.owner(), self.name, limit))
 
     @blocking
     def wait_for(self, predicate: Callable[[], Found], timeout: float | None = None) -> Steps[Found]:
@@ -135,12 +135,11 @@ class Condition(Primitive):
         Returns:
             What the predicate said last: false if the time is over.
         """
-        until = None if timeout is None else time.monotonic() + timeout
+        deadline = Deadline(timeout)
         while not (found := predicate()):
-            left = None if until is None else until - time.monotonic()
-            if left is not None and left <= 0:
+            if deadline.over:
                 break
-            yield from steps_of(self.wait)(left)
+            yield from steps_of(self.wait)(deadline.left)
         return found
 
     @blocking
@@ -163,15 +162,15 @@ class Condition(Primitive):
     def _notify(self, n: int | None) -> Steps[None]:
         hold = self._held("notify on")
         yield from self._session.lingering.commit_all()
-        standing = self._session.standing
-        call = standing.new_id()
+        holdings = self._session.holdings
+        call = holdings.new_id()
         code = yield from patiently(
             lambda: scripts.condition_notify(
-                hold.of, id=hold.id, token=hold.token, call=call, condition=self.name, n=n
+                hold.resource, id=hold.id, token=hold.token, call=call, condition=self.name, n=n
             ),
             hold.deadline,
         )
-        standing.end_id(call)
+        holdings.end_id(call)
         if code == scripts.LOST:
             raise LeaseLostError(lost_text(hold))
 
@@ -185,7 +184,7 @@ class Condition(Primitive):
     def statistics(self) -> Steps[ConditionStatistics]:
         """Who waits to be notified, in order."""
         yield from self._session.checked()
-        found = yield from scripts.look(self._of, condition=self.name)
+        found = yield from scripts.look(self._resource, condition=self.name)
         return ConditionStatistics(self.name, self._lock.name, tuple(who(id) for id in found.condition))
 
     def __enter__(self) -> bool:

@@ -138,7 +138,7 @@ class Event(Primitive):
 
     @property
     def _keys(self) -> tuple[str, str]:
-        state = self._session.identity(self.kind, self.name).state
+        state = self._session.resource(self.kind, self.name).state
         return state, f"{state}:waiters"
 
     @property
@@ -149,7 +149,7 @@ class Event(Primitive):
         session = self._session
         yield from session.checked()
         reply = yield from scripts.run(script, self._keys, argv)
-        session.identity(self.kind, self.name).raise_mismatch(reply)
+        session.resource(self.kind, self.name).raise_mismatch(reply)
         return reply
 
     def _asked(self, id: str, *, stay: bool) -> Steps[int]:
@@ -160,7 +160,7 @@ class Event(Primitive):
     def _change(self, script: str, *argv: str | int) -> Steps[None]:
         """Set or clear, once, however often it is sent."""
         yield from self._session.checked()
-        standing = self._session.standing
-        call = standing.new_id()
+        holdings = self._session.holdings
+        call = holdings.new_id()
         yield from self._run(script, *argv, call)
-        standing.end_id(call)
+        holdings.end_id(call)

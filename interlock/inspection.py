@@ -29,7 +29,7 @@ def inspect(client: Client | None = None) -> list[Statistics]:
     found = (state.run(look(state, "", name, 0)) for name in names)
     things = [_with_waiters(state, each) for each in found if each.kind]
     for lock, name in _scanned(state, "interlock:{*}:cond:*", r"interlock:\{([^{}]+)\}:cond:(.+)", "zset"):
-        waiters = state.run(scripts.look(state.identity("", lock, 0), condition=name)).condition
+        waiters = state.run(scripts.look(state.resource("", lock, 0), condition=name)).condition
         if waiters:
             things.append(Statistics("Condition", name, 0, (), tuple(map(who, waiters))))
     return sorted(things, key=lambda each: (each.name, each.kind))
@@ -54,6 +54,6 @@ def _read(key: str | bytes) -> str:
 def _with_waiters(state: Session, found: Statistics) -> Statistics:
     if found.kind not in WAITERS:
         return found
-    key = state.identity(found.kind, found.name).state
+    key = state.resource(found.kind, found.name).state
     ids = [id for part in WAITERS[found.kind] for id in state.wire.call("ZRANGE", f"{key}:{part}", 0, -1)]
     return replace(found, permits=0, waiters=tuple(who(scripts.text(id)) for id in ids))

@@ -7,14 +7,14 @@ from typing import Any
 
 from interlock import caller
 from interlock._arguments import checked_lease, checked_linger, checked_wait
-from interlock._holding.bias import NO_SEAT, NOBODY
 from interlock._holding.holdings import Hold, lost_text
-from interlock._holding.lingering_lock import LEASE_MIN, Station, lingering_with
+from interlock._holding.lingering_lock import LINGERING_LEASE_MIN, LingeringLock, lingering_with
+from interlock._holding.turns import NO_BIAS, NOBODY
 from interlock._io.steps import Steps
 from interlock._io.wire import Client
 from interlock._primitive import Primitive, Statistics, blocking, look, steps_of, without_result
 from interlock._protocol import scripts
-from interlock._protocol.scripts import Identity
+from interlock._protocol.scripts import Resource
 from interlock.errors import LeaseLostError, NotHeldError
 
 current = caller.current.get
@@ -35,18 +35,18 @@ class _BaseLock(Primitive):
         self.lease = checked_lease(lease)
         self.linger = checked_linger(linger)
         self._wants = ""  # the values that were used in the last section that it ended
-        self._station: Station | None = None  # this process's, if it lingers and was used
-        self._seat = NO_SEAT  # there, the one that this object heard of last: what the fast paths look at
+        self._lingering_lock: LingeringLock | None = None  # this process's, if it lingers and was used
+        self._bias = NO_BIAS  # there, the one that this object heard of last: what the fast paths look at
 
     def parameters(self) -> dict[str, Any]:
         return {"name": self.name, "lease": self.lease, "linger": self.linger}
 
     @property
-    def _of(self) -> Identity:
-        return self._session.identity(self.kind, self.name)
+    def _resource(self) -> Resource:
+        return self._session.resource(self.kind, self.name)
 
     def _lingers(self) -> bool:
-        return self.linger != 0 and self.lease >= LEASE_MIN and not caller.stepping.coroutine
+        return self.linger != 0 and self.lease >= LINGERING_LEASE_MIN and not caller.stepping.coroutine
 
     @blocking
     def acquire(self, blocking: bool = True, timeout: float = -1) -> Steps[bool]:
@@ -65,15 +65,15 @@ class _BaseLock(Primitive):
         """
         wait = checked_wait(blocking, timeout, forever=-1)
         session = self._session
-        of = self._of
-        self._anchor = session.standing.anchor(of)
+        resource = self._resource
+        self._anchor = session.holdings.anchor(resource)
         if self._lingers():
-            self._station = station = session.lingering.station(of, self.lease, self.linger)
-            if station.lingers(session.acquiring.round_trip):
-                entered = yield from session.lingering.acquire(station, wait)
-                self._seat = station.keeper
+            self._lingering_lock = lingering_lock = session.lingering.lingering_lock(resource, self.lease, self.linger)
+            if lingering_lock.lingers(session.acquiring.round_trip):
+                entered = yield from session.lingering.acquire(lingering_lock, wait)
+                self._bias = lingering_lock.bias_holder
                 return entered
-        hold = yield from session.acquiring.acquire(of, lease=self.lease, timeout=wait, wants=self._wants)
+        hold = yield from session.acquiring.acquire(resource, lease=self.lease, timeout=wait, wants=self._wants)
         return hold is not None
 
     @without_result
@@ -89,14 +89,14 @@ class _BaseLock(Primitive):
         yield from self._release(None)
 
     def _release(self, owner: caller.Owner | None) -> Steps[None]:
-        hold = yield from self._session.leave(self._of, owner)
+        hold = yield from self._session.leave(self._resource, owner)
         if hold is None:
             holder = "the caller" if owner else "this process"
             raise NotHeldError(f"cannot release the {self.kind} {self.name!r}: {holder} does not hold it")
-        if hold.station is None:  # else the next one may be inside already
-            self._wants = hold.copies.wanted()
-        if self._station is not None:
-            self._station.left()
+        if hold.lingering_lock is None:  # else the next one may be inside already
+            self._wants = hold.local_values.wanted()
+        if self._lingering_lock is not None:
+            self._lingering_lock.left()
 
     @blocking
     def locked(self) -> Steps[bool]:
@@ -119,17 +119,17 @@ class _BaseLock(Primitive):
         """
         session = self._session
         yield from session.checked()
-        call = session.standing.new_id()
-        broken = yield from scripts.break_all(self._of, call=call)
-        session.standing.end_id(call)
+        call = session.holdings.new_id()
+        broken = yield from scripts.break_all(self._resource, call=call)
+        session.holdings.end_id(call)
         return broken > 0
 
     @blocking
     def statistics(self) -> Steps[Statistics]:
         """Who holds it and who waits, in order. If this process lingers, and nobody is inside, nobody holds it."""
         found = yield from look(self._session, self.kind, self.name, 1)
-        station = self._session.lingering.stations.get(self._of.state)
-        hold = station.hold if station is not None else None
+        lingering_lock = self._session.lingering.lingering_locks.get(self._resource.state)
+        hold = lingering_lock.hold if lingering_lock is not None else None
         if hold is not None and hold.owner is None:
             found = replace(found, holders=tuple(each for each in found.holders if each.token != hold.token))
         return found
@@ -150,65 +150,65 @@ class _BaseLock(Primitive):
     def lost(self) -> bool:
         """Whether the lease that this process had last ran out before it was released. Asks nobody."""
         hold = self._find()
-        return hold.lost if hold else (self._of.state, self._of.mode) in self._session.standing.lost
+        return hold.lost if hold else (self._resource.state, self._resource.mode) in self._session.holdings.lost
 
     def _find(self) -> Hold | None:
         """What releases would end: a Lock's may be released by any thread of the process."""
-        return self._session.standing.mine(self._of)
+        return self._session.holdings.mine(self._resource)
 
     def _mine(self) -> Hold | None:
         """What the caller itself holds."""
-        return self._session.standing.mine(self._of, caller.owner())
+        return self._session.holdings.mine(self._resource, caller.owner())
 
     def _releasable(self) -> Hold | None:
         """What the caller itself holds, or a coroutine left held that has ended."""
-        return self._session.standing.releasable(self._of, caller.owner())
+        return self._session.holdings.releasable(self._resource, caller.owner())
 
     def __enter__(self) -> bool:
-        seat = self._seat
-        sitter = seat.sitter
-        if not seat.taken and sitter._is_owned():
-            # Announce, then look. Who takes the seat away (`Turns._freed`) ends its time, then looks whether it is
+        bias = self._bias
+        mark = bias.mark
+        if not bias.taken and mark._is_owned():
+            # Announce, then look. Who takes the bias away (`Turns._freed`) ends its time, then looks whether it is
             # taken: one of both sees the other. After the look nothing is called, so that no handler of a signal that
             # uses this lock itself comes between.
-            seat.taken = True
+            bias.taken = True
             try:
-                if current() is seat.caller and (now := monotonic()) < seat.good_until:
-                    seat.entered = now
-                    seat.inside = sitter
+                if current() is bias.caller and (now := monotonic()) < bias.good_until:
+                    bias.entered = now
+                    bias.inside = mark
                     return True
             except BaseException:
-                seat.taken = False
+                bias.taken = False
                 raise
-            seat.taken = False
+            bias.taken = False
         return self._enter()
 
     def _enter(self) -> bool:
-        """Enter by a seat that another object of this name was given, by a new one, or by asking."""
-        station = self._station
-        if station is not None:
-            if self._seat is not station.keeper:
-                self._seat = station.keeper
+        """Enter by a bias that another object of this name was given, by a new one, or by asking Redis."""
+        lingering_lock = self._lingering_lock
+        if lingering_lock is not None:
+            if self._bias is not lingering_lock.bias_holder:
+                self._bias = lingering_lock.bias_holder
                 return _BaseLock.__enter__(self)
-            if station.enter_at_once():
-                self._seat = station.keeper
+            if lingering_lock.enter_at_once():
+                self._bias = lingering_lock.bias_holder
                 return True
         return self.acquire()
 
-    def _sit_at(self, station: Station | None) -> None:
-        """The caller is inside by way of this station: the fast paths are to know."""
-        if station is not None and self._lingers():
-            if self._station is not station:
-                self._anchor = self._session.standing.anchor(self._of)
-            self._station, self._seat = station, station.keeper
+    def _bias_at(self, lingering_lock: LingeringLock | None) -> None:
+        """Show the fast paths that the caller is inside by way of this lock."""
+        if lingering_lock is not None and self._lingers():
+            if self._lingering_lock is not lingering_lock:
+                self._anchor = self._session.holdings.anchor(self._resource)
+            self._lingering_lock, self._bias = lingering_lock, lingering_lock.bias_holder
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        seat = self._seat
-        if seat.inside._is_owned() and monotonic() < seat.stay_until:
-            seat.inside = NOBODY
-            seat.taken = False
+        bias = self._bias
+        if bias.inside._is_owned() and monotonic() < bias.stay_until:
+            bias.inside = NOBODY
+            bias.taken = False
         else:
             self.release()
 
@@ -308,9 +308,11 @@ class RLock(_BaseLock):
             yield from self._release(caller.owner())
 
     def _nest(self, hold: Hold, change: int) -> None:
-        station = lingering_with(hold)
-        if station is not None and change > 0:
-            station.nest(deeper=True)  # first: whatever interrupts this, nobody leaves by the fast path what is nested
+        lingering_lock = lingering_with(hold)
+        if lingering_lock is not None and change > 0:
+            lingering_lock.nest(
+                deeper=True
+            )  # first: whatever interrupts this, nobody leaves by the fast path what is nested
         hold.count += change
-        if station is not None and change < 0:
-            station.nest(deeper=hold.count > 1)
+        if lingering_lock is not None and change < 0:
+            lingering_lock.nest(deeper=hold.count > 1)

@@ -11,7 +11,7 @@ from interlock._io.wire import Client
 from interlock._primitive import Primitive, blocking, steps_of
 from interlock._protocol import codec, queue_scripts, scripts
 from interlock._protocol.queue_scripts import Answer, End
-from interlock._protocol.scripts import Identity
+from interlock._protocol.scripts import Resource
 from interlock.queue import get_item, put_item
 
 _forks = 0  # how often this process has forked, or was
@@ -139,11 +139,11 @@ class Connection(Primitive):
     def attached(cls, **parameters: Any) -> Self:
         return cls(**parameters, client=None, pickle=False)
 
-    def _way(self, to: int) -> Identity:
+    def _way(self, to: int) -> Resource:
         """The way to one of the ends."""
         ttl_ms = None if self.ttl is None else round(self.ttl * 1000)
-        of = self._session.identity("Pipe", self.name, 0, ttl_ms)
-        return of if to == 0 else replace(of, state=f"{of.state}:back")
+        resource = self._session.resource("Pipe", self.name, 0, ttl_ms)
+        return resource if to == 0 else replace(resource, state=f"{resource.state}:back")
 
     # --- messages ---
 
@@ -293,9 +293,9 @@ class Connection(Primitive):
                 yield from queue_scripts.close(way, part)
         self._closed = True
 
-    def _ways(self) -> list[tuple[Identity, End]]:
+    def _ways(self) -> list[tuple[Resource, End]]:
         """The ways that this end has a part in, and which."""
-        ways: list[tuple[Identity, End]] = []
+        ways: list[tuple[Resource, End]] = []
         if self.duplex or self.end == 0:
             ways.append((self._way(self.end), "r"))
         if self.duplex or self.end == 1:

@@ -11,7 +11,7 @@ from interlock._io.wire import Client
 from interlock._primitive import Primitive, blocking, steps_of, who, without_result
 from interlock._protocol import codec, queue_scripts, scripts
 from interlock._protocol.queue_scripts import Answer
-from interlock._protocol.scripts import Identity
+from interlock._protocol.scripts import Resource
 from interlock._session.session import Session
 from interlock.errors import InterlockError
 
@@ -31,29 +31,29 @@ class QueueStatistics:
     putters: tuple[str, ...]  # who waits for room, likewise
 
 
-def _leave(of: Identity) -> Callable[[str], Steps[Answer | None]]:
-    return lambda attempt: queue_scripts.leave(of, id=attempt)
+def _leave(resource: Resource) -> Callable[[str], Steps[Answer | None]]:
+    return lambda attempt: queue_scripts.leave(resource, id=attempt)
 
 
-def put_item(session: Session, of: Identity, item: str, timeout: float | None) -> Steps[int]:
+def put_item(session: Session, resource: Resource, item: str, timeout: float | None) -> Steps[int]:
     """Append an encoded item: DONE, BUSY when the time is over; of a Pipe also BROKEN or GONE."""
     yield from session.lingering.commit_all()
     arrival = ""
 
     def ask(id: str) -> Steps[Answer | None]:
         nonlocal arrival
-        answer = yield from queue_scripts.put(of, id=id, wait=timeout != 0, arrival=arrival, item=item)
+        answer = yield from queue_scripts.put(resource, id=id, wait=timeout != 0, arrival=arrival, item=item)
         if answer.code == scripts.QUEUED:
             arrival = answer.text
             return None
         return answer
 
-    answer = yield from session.polling.answered(ask, _leave(of), timeout)
+    answer = yield from session.polling.answered(ask, _leave(resource), timeout)
     return answer.code if answer else scripts.BUSY
 
 
 def get_item(
-    session: Session, of: Identity, timeout: float | None, *, take: bool = True, pickles: bool = False
+    session: Session, resource: Resource, timeout: float | None, *, take: bool = True, pickles: bool = False
 ) -> Steps[Answer]:
     """Take an encoded item, or wait until there is one: DONE, BUSY when the time is over; of a Pipe also ENDED, GONE.
 
@@ -64,17 +64,20 @@ def get_item(
 
     def ask(id: str) -> Steps[Answer | None]:
         nonlocal arrival
-        answer = yield from queue_scripts.get(of, id=id, wait=timeout != 0, arrival=arrival, take=take, pickles=pickles)
+        answer = yield from queue_scripts.get(
+            resource, id=id, wait=timeout != 0, arrival=arrival, take=take, pickles=pickles
+        )
         if answer.code == scripts.QUEUED:
             arrival = answer.text
             return None
         return answer
 
-    undo = (lambda attempt: queue_scripts.give_back(of, id=attempt)) if take else None
-    answer = yield from session.polling.answered(ask, _leave(of), timeout, undo)
+    undo = (lambda attempt: queue_scripts.give_back(resource, id=attempt)) if take else None
+    answer = yield from session.polling.answered(ask, _leave(resource), timeout, undo)
     if answer and answer.code == scripts.BROKEN:
         raise InterlockError(
-            f"the next item of {of.kind} {of.name!r} is pickled: to unpickle what its writers send, ask for pickle=True"
+            f"the next item of {resource.kind} {resource.name!r} is pickled: to unpickle what "
+            "its writers send, ask for pickle=True"
         )
     return answer or Answer(scripts.BUSY)
 
@@ -93,9 +96,9 @@ class _BaseQueue(Primitive):
         self._closed = False
 
     @property
-    def _of(self) -> Identity:
+    def _resource(self) -> Resource:
         ttl_ms = None if self.ttl is None else round(self.ttl * 1000)
-        return self._session.identity(self.kind, self.name, self.maxsize, ttl_ms)
+        return self._session.resource(self.kind, self.name, self.maxsize, ttl_ms)
 
     def parameters(self) -> dict[str, Any]:
         return {"name": self.name, "ttl": self.ttl}
@@ -107,16 +110,16 @@ class _BaseQueue(Primitive):
 
     def _put(self, obj: Any, timeout: float | None) -> Steps[bool]:
         item = codec.encode(obj, pickles=self.pickle)
-        return (yield from put_item(self._session, self._of, item, timeout)) == scripts.DONE
+        return (yield from put_item(self._session, self._resource, item, timeout)) == scripts.DONE
 
     def _get(self, timeout: float | None) -> Steps[Answer]:
-        return get_item(self._session, self._of, timeout, pickles=self.pickle)
+        return get_item(self._session, self._resource, timeout, pickles=self.pickle)
 
     @blocking
     def qsize(self) -> Steps[int]:
         """How many items are in it. One round trip."""
         yield from self._session.checked()
-        return int((yield ("LLEN", queue_scripts.items_key(self._of))))
+        return int((yield ("LLEN", queue_scripts.items_key(self._resource))))
 
     @blocking
     def empty(self) -> Steps[bool]:
@@ -127,13 +130,13 @@ class _BaseQueue(Primitive):
     def unlink(self) -> Steps[None]:
         """Delete it with all that it holds. Used again, it begins empty; who waits goes on waiting."""
         yield from self._session.checked()
-        yield ("DEL", *queue_scripts.keys(self._of))
+        yield ("DEL", *queue_scripts.keys(self._resource))
 
     @blocking
     def statistics(self) -> Steps[QueueStatistics]:
         """What it holds and who waits, in order. One round trip; grows with what it reports."""
         yield from self._session.checked()
-        found = yield from queue_scripts.look(self._of)
+        found = yield from queue_scripts.look(self._resource)
         getters, putters = (tuple(who(id) for id in ids) for ids in (found.getters, found.putters))
         return QueueStatistics(self.kind, self.name, found.size, self.maxsize, found.unfinished, getters, putters)
 
@@ -300,9 +303,9 @@ class JoinableQueue(Queue):
         """
         session = self._session
         yield from session.checked()
-        call = session.standing.new_id()
-        answer = yield from queue_scripts.done(self._of, id=call)
-        session.standing.end_id(call)
+        call = session.holdings.new_id()
+        answer = yield from queue_scripts.done(self._resource, id=call)
+        session.holdings.end_id(call)
         if answer.code == scripts.FULL:
             raise ValueError("task_done() called too many times")
 
@@ -315,13 +318,13 @@ class JoinableQueue(Queue):
         Raises:
             NameTakenError, UnreachableError: as in `put`.
         """
-        of = self._of
+        resource = self._resource
 
         def ask(id: str) -> Steps[Answer | None]:
-            answer = yield from queue_scripts.join(of, id=id)
+            answer = yield from queue_scripts.join(resource, id=id)
             return None if answer.code == scripts.QUEUED else answer
 
-        yield from self._session.polling.answered(ask, _leave(of), None)
+        yield from self._session.polling.answered(ask, _leave(resource), None)
 
 
 class SimpleQueue(_BaseQueue):

@@ -7,7 +7,7 @@ from interlock._arguments import checked_lease, checked_wait
 from interlock._io.steps import Steps
 from interlock._io.wire import Client
 from interlock._primitive import Primitive, Statistics, blocking, look, steps_of
-from interlock._protocol.scripts import Identity
+from interlock._protocol.scripts import Resource
 from interlock.errors import InterlockError
 from interlock.lock import _BaseLock
 
@@ -29,12 +29,12 @@ class Side(_BaseLock):
         self.mode = mode
 
     @property
-    def _of(self) -> Identity:
+    def _resource(self) -> Resource:
         return self._side(self.mode)
 
-    def _side(self, mode: str) -> Identity:
-        state = self._session.identity(self.kind, self.name).state
-        return Identity(state, self.name, RWLock.kind, mode=mode)
+    def _side(self, mode: str) -> Resource:
+        state = self._session.resource(self.kind, self.name).state
+        return Resource(state, self.name, RWLock.kind, mode=mode)
 
     @blocking
     def acquire(self, blocking: bool = True, timeout: float = -1) -> Steps[bool]:
@@ -44,8 +44,8 @@ class Side(_BaseLock):
             InterlockError: such a caller would wait for itself.
         """
         wait = checked_wait(blocking, timeout, forever=-1)
-        standing, owner = self._session.standing, caller.owner()
-        if any(standing.mine(self._side(mode), owner) for mode in ("", "w")):
+        holdings, owner = self._session.holdings, caller.owner()
+        if any(holdings.mine(self._side(mode), owner) for mode in ("", "w")):
             if wait == 0:
                 return False
             raise InterlockError(f"the caller holds the RWLock {self.name!r} already: release it first")

@@ -9,7 +9,7 @@ from interlock._io.steps import Steps, patiently
 from interlock._io.wire import Client
 from interlock._primitive import Primitive, Statistics, blocking, look, without_result
 from interlock._protocol import scripts
-from interlock._protocol.scripts import Identity
+from interlock._protocol.scripts import Resource
 from interlock.errors import LeaseLostError
 
 PERMITS_MAX = 1_000_000
@@ -61,9 +61,9 @@ class Semaphore(Primitive):
         self.ttl = checked_ttl(ttl, named=name is not None)
 
     @property
-    def _of(self) -> Identity:
+    def _resource(self) -> Resource:
         ttl_ms = None if self.ttl is None else round(self.ttl * 1000)
-        return self._session.identity(self.kind, self.name, self.value, ttl_ms)
+        return self._session.resource(self.kind, self.name, self.value, ttl_ms)
 
     def parameters(self) -> dict[str, Any]:
         return {"value": self.value, "name": self.name, "lease": self.lease, "ttl": self.ttl}
@@ -84,8 +84,8 @@ class Semaphore(Primitive):
             NameTakenError: the name stands for another kind of thing, or for another count of permits.
         """
         wait = checked_wait(blocking, timeout, forever=None)
-        self._anchor = self._session.standing.anchor(self._of)
-        hold = yield from self._session.acquiring.acquire(self._of, lease=self.lease, timeout=wait)
+        self._anchor = self._session.holdings.anchor(self._resource)
+        hold = yield from self._session.acquiring.acquire(self._resource, lease=self.lease, timeout=wait)
         return hold is not None
 
     @without_result
@@ -102,27 +102,27 @@ class Semaphore(Primitive):
         n = int(n) if isinstance(n, bool) else checked_count("n", n)
         if n < 1:
             raise ValueError("n must be one or more")
-        session, of = self._session, self._of
+        session, resource = self._session, self._resource
         yield from session.checked()
         yield from session.lingering.commit_all()
-        standing = session.standing
-        taken = standing.take(of, most=n)
-        call = standing.new_id()
+        holdings = session.holdings
+        taken = holdings.take(resource, most=n)
+        call = holdings.new_id()
         try:
             own = [(hold.id, hold.token) for hold in taken]
             code = yield from patiently(
-                lambda: scripts.release_permits(of, call=call, n=n, bound=bound, own=own),
+                lambda: scripts.release_permits(resource, call=call, n=n, bound=bound, own=own),
                 max((hold.deadline for hold in taken), default=0.0),
             )
         except BaseException:
             for hold in taken:
                 hold.unanswered = True
             raise
-        standing.end_id(call)
+        holdings.end_id(call)
         if code == scripts.FULL:
-            session.releasing.untake(taken)
+            session.releasing.hold_again(taken)
             raise ValueError("Semaphore released too many times")
-        standing.forget(taken, lost=False)
+        holdings.forget(taken, lost=False)
         if code == scripts.LOST:
             raise LeaseLostError(lost_text(taken[0]))
 
@@ -130,7 +130,7 @@ class Semaphore(Primitive):
     def unlink(self) -> Steps[None]:
         """Delete it: permits, waiters and all. Used again, it begins with its first value."""
         yield from self._session.checked()
-        yield ("DEL", *self._of.keys)
+        yield ("DEL", *self._resource.keys)
 
     @blocking
     def statistics(self) -> Steps[Statistics]:

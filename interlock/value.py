@@ -5,7 +5,7 @@ from typing import Any
 
 from interlock._holding.holdings import Hold
 from interlock._holding.lingering_lock import lingering_with
-from interlock._holding.local_values import MISSING, Cell
+from interlock._holding.local_values import MISSING, LocalValue
 from interlock._io.steps import Steps
 from interlock._io.wire import Client
 from interlock._primitive import blocking, steps_of, without_result
@@ -187,11 +187,11 @@ class Value(Guarded, RawValue):
         if hold is None:
             kept = self._kept()
             return kept[self.name] if self.name in kept else (yield from steps_of(super()._load)())
-        cell = hold.copies.cell(self.name)
-        if cell.now is MISSING:
-            cell.now = yield from self._read(hold.token)
-        self._keep(hold, cell)
-        return cell.now
+        local_value = hold.local_values.local_value(self.name)
+        if local_value.now is MISSING:
+            local_value.now = yield from self._read(hold.token)
+        self._keep(hold, local_value)
+        return local_value.now
 
     @blocking
     def _store(self, value: Any) -> Steps[None]:
@@ -202,39 +202,39 @@ class Value(Guarded, RawValue):
         else:
             self._keep(hold, hold.write(self.name, held))
 
-    def _keep(self, hold: Hold, cell: Cell) -> None:
+    def _keep(self, hold: Hold, local_value: LocalValue) -> None:
         """This is the copy that the caller's hold has of it: the fast paths are to know."""
-        self._cell = cell
-        station = lingering_with(hold)
-        if station is not None:
-            hold.copies.reach(self.name, cell, station.keeper)
+        self._local_value = local_value
+        lingering_lock = lingering_with(hold)
+        if lingering_lock is not None:
+            hold.local_values.reach(self.name, local_value, lingering_lock.bias_holder)
 
     @property
     def value(self) -> Any:
         """Under the lock: what the section sees. Else: what was committed last."""
-        cell = self._cell
-        if cell.seat.inside._is_owned():
-            return cell.now
+        local_value = self._local_value
+        if local_value.bias.inside._is_owned():
+            return local_value.now
         return self._load()
 
     @value.setter
     def value(self, value: Any) -> None:
-        cell = self._cell
-        seat = cell.seat
+        local_value = self._local_value
+        bias = local_value.bias
         if (
-            seat.inside._is_owned()
+            bias.inside._is_owned()
             and type(value) is self._python
             and self._lowest <= value <= self._highest
-            and monotonic() < seat.deadline
+            and monotonic() < bias.deadline
         ):
-            section = seat.entered
-            if cell.section is section:
-                cell.now = value
+            section = bias.entered
+            if local_value.section is section:
+                local_value.now = value
                 return
-            if seat.noted:
-                cell.before = cell.now  # in this order: see Cell
-                cell.section = section
-                cell.now = value
+            if bias.noted:
+                local_value.before = local_value.now  # in this order: see LocalValue
+                local_value.section = section
+                local_value.now = value
                 return
         self._store(value)
 
@@ -269,9 +269,9 @@ class Value(Guarded, RawValue):
     def _add_outside(self, step: str) -> Steps[None]:
         session = self._session
         yield from session.checked()
-        call = session.standing.new_id()
-        code = yield from scripts.add(self._lock._of, call=call, value=self._key, step=step, ttl_ms=self._ttl_ms)
-        session.standing.end_id(call)
+        call = session.holdings.new_id()
+        code = yield from scripts.add(self._lock._resource, call=call, value=self._key, step=step, ttl_ms=self._ttl_ms)
+        session.holdings.end_id(call)
         if code == scripts.GONE:
             raise self._gone()
 

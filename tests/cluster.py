@@ -44,7 +44,7 @@ class Node:
     def url(self):
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def described(self):
+    def said(self):
         return [f"{key}:{value}" for key, value in self.client.execute_command("CLUSTER INFO").items()]
 
     def kill(self):

@@ -18,7 +18,7 @@ def test_wheel_holds_interlock_alone_and_works_in_an_empty_environment(tmp_path)
         metadata = archive.read(next(name for name in names if name.endswith("METADATA"))).decode()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"interlock"}
     assert "interlock/py.typed" in names
-    assert "interlock/_protocol/lua/baton_acquire.lua" in names
+    assert "interlock/_protocol/lua/lock_acquire.lua" in names
     needs = [
         line for line in re.findall(r"^Requires-Dist: (.*)$", metadata, flags=re.MULTILINE) if "extra ==" not in line
     ]

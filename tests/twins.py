@@ -10,27 +10,27 @@ from interlock._protocol import scripts
 
 TRUE = scripts.script
 EVERY = (
-    "baton_acquire", "baton_release", "baton_abandon", "baton_confirm", "baton_beat", "semaphore_release",
+    "lock_acquire", "lock_release", "lock_abandon", "lock_confirm", "lock_beat", "semaphore_release",
     "condition_wait", "condition_notify", "condition_leave",
 )  # fmt: skip
 LONG_CLAIM = ("local CLAIM_MS = 1000", "local CLAIM_MS = 60000")  # so that it is the guard that bounds the damage
 TWINS = {
     # name: (scripts, [(what stands there, what the twin has)])
     "grants_though_held": (
-        ["baton_acquire"],
+        ["lock_acquire"],
         [("elseif nobody_waits and fits(id) then", "else")],
     ),
     "one_permit_too_many": (
-        ["baton_acquire"],
+        ["lock_acquire"],
         [("permits > 1 and redis.call('ZCARD', holders) < permits", "redis.call('ZCARD', holders) <= permits")],
     ),
     "last_come_first_served": (
-        ["baton_acquire"],
+        ["lock_acquire"],
         [("enqueue(id, arrival)\nend\nnote_alive()", "enqueue(id, -arrival)\nend\nnote_alive()")],
     ),
     "tokens_stand_still": (EVERY, [("clock = math.max(clock + 1, now_us)", "clock = 1")]),
     "tokens_from_a_counter_alone": (EVERY, [("clock = math.max(clock + 1, now_us)", "clock = clock + 1")]),
-    "writes_under_any_token": (["baton_release"], [("if held(id) ~= token then", "if false then")]),
+    "writes_under_any_token": (["lock_release"], [("if held(id) ~= token then", "if false then")]),
     "leases_never_end": (EVERY, [("ends > now then return end", "true then return end")]),
     "the_dead_are_served": (
         EVERY,
@@ -40,7 +40,7 @@ TWINS = {
     "claims_cost_a_lease": (EVERY, [LONG_CLAIM]),
     "nothing_was_done_before": (EVERY, [("if not note then return nil end", "if true then return nil end")]),
     "never_asks_again": (
-        ["baton_beat"],
+        ["lock_beat"],
         [
             ("redis.call('ZADD', waits_in, 'NX', arrival, id)", "redis.call('PING')"),
             ("nobody_waits and not ended and fits(id) and not held(id) then", "false then"),
@@ -48,7 +48,7 @@ TWINS = {
     ),
     "notifications_die_with_the_dead": (EVERY, [("redis.call('HDEL', state, 'n:' .. id)\n    notify(name)", "")]),
     "silent_waiters_wait_again": (
-        ["baton_beat"],
+        ["lock_beat"],
         [("if condition ~= '' and not redis.call('ZSCORE', waits_in, id) then", "if false then")],
     ),
     "wakes_in_any_order": (EVERY, [("redis.call('ZPOPMIN', waiters)[1]", "redis.call('ZPOPMAX', waiters)[1]")]),
@@ -57,31 +57,31 @@ TWINS = {
         [("not writes(id) and not writes(holder)", "not writes(id)")],
     ),
     "readers_pass_waiting_writers": (
-        ["baton_acquire"],
+        ["lock_acquire"],
         [("elseif nobody_waits and fits(id) then", "elseif fits(id) then")],
     ),
     "what_is_lost_is_left": (
         EVERY,
         [("  redis.call('ZREM', queue, id)\n  drop(id)\n  note_done(id, LOST)", "  note_done(id, LOST)")],
     ),
-    "breaks_claims_too": (["baton_break"], [("if not claimed then", "if true then")]),
-    "busy_to_a_release": (["baton_release"], [("if answer == BUSY then answer = LOST end", "")]),
+    "breaks_claims_too": (["lock_break"], [("if not claimed then", "if true then")]),
+    "busy_to_a_release": (["lock_release"], [("if answer == BUSY then answer = LOST end", "")]),
     "stores_what_is_left": (
-        ["baton_release"],
+        ["lock_release"],
         [
             ("if type(text) ~= 'string' then return GONE end", "if type(text) ~= 'string' then text = '' end"),
             ("~= 'hash' then return GONE end", "== nil then return GONE end"),
         ],
     ),
-    "overwrites_what_was_added": (["baton_release", "baton_commit"], [("if added[i] then", "if false then")]),
-    "adds_what_the_holder_has_seen": (["baton_add"], [("if by ~= token then", "if false then")]),
-    "forgets_that_it_added": (["baton_add"], [("if answer then return {answer} end", "")]),
+    "overwrites_what_was_added": (["lock_release", "lock_commit"], [("if added[i] then", "if false then")]),
+    "adds_what_the_holder_has_seen": (["lock_add"], [("if by ~= token then", "if false then")]),
+    "forgets_that_it_added": (["lock_add"], [("if answer then return {answer} end", "")]),
     "stores_the_last_alone": (
-        ["baton_release"],
+        ["lock_release"],
         [("for i = 4, #KEYS do\n    local encoded", "for i = math.max(4, #KEYS), #KEYS do\n    local encoded")],
     ),
     "renews_what_is_lost": (
-        ["baton_beat"],
+        ["lock_beat"],
         [
             (
                 "if current == token then\n    renew(id, token, claimed, lease_ms)",
@@ -95,7 +95,7 @@ TWINS = {
         [("if session_of(id) ~= heard then", "if true then"), ("session == heard or ", "")],
     ),
     "ended_claims_are_forgotten": (
-        ["baton_acquire", "baton_beat", "baton_abandon"],
+        ["lock_acquire", "lock_beat", "lock_abandon"],
         [("ended == ENDED", "false")],
     ),
     "claims_end_first": (["semaphore_release"], [("if not claimed then return id end", "if true then return id end")]),
@@ -103,14 +103,14 @@ TWINS = {
     "long_leases_outlive_their_keys": (EVERY, [("ms > IDLE_MS - KEEP_MS", "false")]),
     "notes_expire_in_use": (EVERY, [("now - stored[2] < DONE_MS", "true")]),
     "shows_what_has_ended": (
-        ["baton_look"],
+        ["lock_look"],
         [("if alive(id) then ids[", "if true then ids["), ("tonumber(found[i + 1]) > now", "true")],
     ),
     "trusts_the_count": (EVERY, [("string.sub(session, -1) == 'C' and 1 or heard", "heard")]),
-    "commits_in_any_order": (["baton_commit"], [("if number <= tonumber(", "if 0 > tonumber(")]),
-    "commits_under_any_token": (["baton_commit"], [("if held(id) ~= token then return {LOST} end", "")]),
+    "commits_in_any_order": (["lock_commit"], [("if number <= tonumber(", "if 0 > tonumber(")]),
+    "commits_under_any_token": (["lock_commit"], [("if held(id) ~= token then return {LOST} end", "")]),
     "stores_the_last_alone_in_a_commit": (
-        ["baton_commit"],
+        ["lock_commit"],
         [("for i = 4, #KEYS do\n    local encoded", "for i = math.max(4, #KEYS), #KEYS do\n    local encoded")],
     ),
     **SIGNALS,

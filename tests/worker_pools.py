@@ -26,7 +26,7 @@ def set_up(name, broken=False):
     global counter
     if broken:
         commit_points._commit = lambda *_: None
-    lingering_lock.COMMIT = lingering_lock.IDLE = 60.0  # seconds: no look of the heartbeat comes to the rescue
+    lingering_lock.COMMIT = lingering_lock.LOOK_IDLE = 60.0  # seconds: no look of the heartbeat comes to the rescue
     counter = interlock.Value("q", 0, name=name, lock=interlock.RLock(name=name, linger=10))
 
 

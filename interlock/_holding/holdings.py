@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from interlock import caller
-from interlock._holding.local_values import Cell, Copies, Key, Section
+from interlock._holding.local_values import Key, LocalValue, LocalValues, Section
 from interlock._holding.mutex import bookkeeping
 from interlock._io.refusals import PassingRefusalError
 from interlock._io.steps import Signal
-from interlock._protocol.scripts import Identity
+from interlock._protocol.scripts import Resource
 from interlock._text import one_line
 
 
@@ -60,9 +60,9 @@ class Lingers(Protocol):
 
 @dataclass(eq=False)
 class Hold:
-    """One permit that this process has, as far as it knows. The standing's mutex guards its state."""
+    """One permit that this process has, as far as it knows. The mutex of `Holdings` guards its state."""
 
-    of: Identity
+    resource: Resource
     id: str
     token: int
     lease: float  # seconds
@@ -77,17 +77,17 @@ class Hold:
     refusal: PassingRefusalError | None = None  # why its release had to be sent again
     gone: bool = False  # the server has said that it is lost
     last_token: int = 0  # of the block that came with it, the last that was used
-    copies: Copies = field(init=False)  # of the values that the lock guards
-    station: Lingers | None = None  # that lingers with it: then it says who is inside
+    local_values: LocalValues = field(init=False)  # of the values that the lock guards
+    lingering_lock: Lingers | None = None  # that lingers with it: then it says who is inside
 
     def __post_init__(self) -> None:
-        self.copies = Copies(self.token)
+        self.local_values = LocalValues(self.token)
 
     @property
     def owner(self) -> caller.Owner | None:
         """Who holds it; None: the process lingers, and nobody is inside."""
-        station = self.station
-        return self.owned_by if station is None else station.owner
+        lingering_lock = self.lingering_lock
+        return self.owned_by if lingering_lock is None else lingering_lock.owner
 
     def note_refusal(self, error: Exception) -> None:
         """Its release is sent again, for this reason."""
@@ -96,18 +96,18 @@ class Hold:
     @property
     def section_token(self) -> int:
         """The fencing token of the section that runs under it."""
-        return self.token if self.station is None else self.station.token
+        return self.token if self.lingering_lock is None else self.lingering_lock.token
 
     @property
     def running(self) -> Section:
         """What stands for the section that runs under it; None: the process lingers, and none does."""
-        return self.id if self.station is None else self.station.section
+        return self.id if self.lingering_lock is None else self.lingering_lock.section
 
-    def write(self, key: Key, value: Any) -> Cell:
+    def write(self, key: Key, value: Any) -> LocalValue:
         """The section that runs writes a value, as its C type holds it."""
-        if self.station is not None:
-            self.station.note_writer()
-        return self.copies.write(key, value, self.running)
+        if self.lingering_lock is not None:
+            self.lingering_lock.note_writer()
+        return self.local_values.write(key, value, self.running)
 
     @property
     def lost(self) -> bool:
@@ -119,11 +119,11 @@ class Hold:
 class Wait:
     """One caller that waits for a permit."""
 
-    of: Identity
+    resource: Resource
     id: str
     lease: float  # seconds
     due: float
-    station: Lingers | None = None  # that is to linger with it
+    lingering_lock: Lingers | None = None  # that is to linger with it
     wants: str = ""  # the values that are to come with the grant
     asked: bool = False  # another process waits for what this one has been granted
     arrival: int | None = None
@@ -153,7 +153,7 @@ class Anchor:
     """What all objects of one name that were acquired share: while there is one, somebody may release what is held."""
 
 
-class Standing:
+class Holdings:
     """What one process holds and waits for, and the ids of its attempts."""
 
     def __init__(self, session: str) -> None:
@@ -185,14 +185,14 @@ class Standing:
         label = f"{self._where} {task.label}" if task else self._where
         return f"{self.session}/{slot}/{number}{mode} {label}"
 
-    def anchor(self, of: Identity) -> Anchor:
+    def anchor(self, resource: Resource) -> Anchor:
         """What an object of that name keeps, for as long as what it acquired is to be renewed."""
-        found = self._anchors.get(of.state)
+        found = self._anchors.get(resource.state)
         if found is None:
             with self.mutex:
-                found = self._anchors.setdefault(of.state, Anchor())
+                found = self._anchors.setdefault(resource.state, Anchor())
                 for hold in list(self.holds.values()):
-                    if hold.of.state == of.state and hold.abandoned and hold.releaser is None:
+                    if hold.resource.state == resource.state and hold.abandoned and hold.releaser is None:
                         hold.abandoned, hold.due = False, 0.0
         return found
 
@@ -201,7 +201,7 @@ class Standing:
         found = []
         for hold in holds:
             owner = hold.owner
-            if owner is not None and owner[1] is None and hold.of.state not in self._anchors:
+            if owner is not None and owner[1] is None and hold.resource.state not in self._anchors:
                 hold.abandoned, hold.due = True, hold.deadline
                 found.append(hold)
         return found
@@ -216,26 +216,26 @@ class Standing:
             with self.mutex:
                 known = self.holds.pop(hold.id, None)
                 if lost:
-                    self.lost.add((hold.of.state, hold.of.mode))
+                    self.lost.add((hold.resource.state, hold.resource.mode))
             if known is not None:  # once
                 self.end_id(hold.id)
 
-    def mine(self, of: Identity, owner: caller.Owner | None = None) -> Hold | None:
+    def mine(self, resource: Resource, owner: caller.Owner | None = None) -> Hold | None:
         """What the owner holds of that name; with no owner given: the caller, else another of this process."""
         with self.mutex:
-            return self._choose(of, owner, again=False)
+            return self._choose(resource, owner, again=False)
 
-    def releasable(self, of: Identity, owner: caller.Owner) -> Hold | None:
+    def releasable(self, resource: Resource, owner: caller.Owner) -> Hold | None:
         """What the owner may release: its own, else what a coroutine left held that has ended."""
         with self.mutex:
-            return self._choose(of, owner, again=False, left=True)
+            return self._choose(resource, owner, again=False, left=True)
 
     def taken(self, hold: Hold) -> None:
         """This one is to be released now, by the caller."""
         with self.mutex:
             hold.releaser, hold.unanswered, hold.due = caller.owner()[0], False, float("inf")
 
-    def take(self, of: Identity, owner: caller.Owner | None = None, most: int = 1) -> list[Hold]:
+    def take(self, resource: Resource, owner: caller.Owner | None = None, most: int = 1) -> list[Hold]:
         """What is to be released now: nobody else gets the same. Not renewed from here on.
 
         A release that got no answer may be taken again, and by its own caller also one that was interrupted before it.
@@ -243,19 +243,25 @@ class Standing:
         """
         taken: list[Hold] = []
         with self.mutex:
-            while len(taken) < most and (hold := self._choose(of, owner, again=True, left=True, but=taken)):
+            while len(taken) < most and (hold := self._choose(resource, owner, again=True, left=True, but=taken)):
                 hold.releaser, hold.unanswered, hold.due = caller.owner()[0], False, float("inf")
                 taken.append(hold)
         return taken
 
     def _choose(
-        self, of: Identity, owner: caller.Owner | None, *, again: bool, left: bool = False, but: Iterable[Hold] = ()
+        self,
+        resource: Resource,
+        owner: caller.Owner | None,
+        *,
+        again: bool,
+        left: bool = False,
+        but: Iterable[Hold] = (),
     ) -> Hold | None:
         me = caller.owner()
         mine = [
             hold
             for hold in list(self.holds.values())
-            if (hold.of.state, hold.of.mode) == (of.state, of.mode)
+            if (hold.resource.state, hold.resource.mode) == (resource.state, resource.mode)
             and hold.owner is not None
             and (hold.releaser is None or (again and (hold.unanswered or hold.releaser == me[0])))
             and hold not in but
@@ -271,40 +277,45 @@ class Standing:
         return min(candidates, key=lambda hold: (hold.releaser is not None, hold.gone), default=None)
 
 
+def described_hold(hold: Hold) -> str:
+    """Return which lock it is, and the token of its grant."""
+    return f"{hold.resource.kind} {hold.resource.name!r} (token {hold.token})"
+
+
 def lost_text(hold: Hold) -> str:
     """One line: which lease was lost, and what to do."""
     if hold.refusal is not None:
         return (
-            f"the lease of {hold.of.kind} {hold.of.name!r} (token {hold.token}) ran out while its release was refused: "
+            f"the lease of {described_hold(hold)} ran out while its release was refused: "
             f"what was written under it is discarded. {hold.refusal}"
         )
     return (
-        f"the lease of {hold.of.kind} {hold.of.name!r} (token {hold.token}) is over: what was written under "
-        "it is discarded; acquire it again, with a longer lease if this process was only slow"
+        f"the lease of {described_hold(hold)} is over: what was written under it is discarded;"
+        " acquire it again, with a longer lease if this process was only slow"
     )
 
 
 def abandoned_text(hold: Hold) -> str:
     """One line: what nobody can release."""
     return (
-        f"the {hold.of.kind} {hold.of.name!r} went out of scope while held: it is renewed no more, and free when "
-        "its lease is over; release it, or keep the object"
+        f"the {hold.resource.kind} {hold.resource.name!r} went out of scope while held: it is renewed no more, and "
+        "free when its lease is over; release it, or keep the object"
     )
 
 
 def gone_text(hold: Hold) -> str:
     """One line: a lock was given up, but what was written under it could not be stored."""
-    return f"released {hold.of.name!r}, but what was written under it is lost: a value exists no longer"
+    return f"released {hold.resource.name!r}, but what was written under it is lost: a value exists no longer"
 
 
 def unanswered_text(hold: Hold, error: BaseException) -> str:
     """One line: nobody knows whether a lock was given up in time."""
     if isinstance(error, PassingRefusalError):
         return (
-            f"the release of {hold.of.kind} {hold.of.name!r} (token {hold.token}) was refused for as long as there was "
-            f"time: what was written under it is stored or discarded, whole. {error}"
+            f"the release of {described_hold(hold)} was refused for as long as there was time:"
+            f" what was written under it is stored or discarded, whole. {error}"
         )
     return (
-        f"no answer to the release of {hold.of.kind} {hold.of.name!r} (token {hold.token}): what was written under it "
-        "is stored or discarded, whole; release it again to know, when Redis is back"
+        f"no answer to the release of {described_hold(hold)}: what was written under it is"
+        " stored or discarded, whole; release it again to know, when Redis is back"
     )

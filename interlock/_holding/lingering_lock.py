@@ -1,10 +1,10 @@
 """A lock that this process keeps for a while after its release: lingering.
 
 While it lingers, the process holds the lease and serves its own next acquire without asking Redis. Its threads take
-turns (`bias.py`). Asked by another process, it gives the lock back at the first release after its linger time, or as
+turns (`turns.py`). Asked by another process, it gives the lock back at the first release after its linger time, or as
 soon as nobody uses it; not asked, when nobody has used it for a while.
 
-The fast paths stand where they are used, in `lock.py` and `value.py`: what they read is a `Seat` of `_holding/bias.py`.
+The fast paths stand where they are used, in `lock.py` and `value.py`: what they read is a `Bias` of `turns.py`.
 """
 
 import threading
@@ -12,23 +12,23 @@ from time import monotonic
 from typing import Any
 
 from interlock import caller
-from interlock._holding.bias import TURN, Turns
 from interlock._holding.holdings import Hold, Wait
 from interlock._holding.local_values import Key
+from interlock._holding.turns import TURN, Turns
 from interlock._io.steps import Steps, pause
-from interlock._protocol.scripts import Identity
+from interlock._protocol.scripts import Resource
 from interlock.errors import InterlockError
 
-LINGER_MIN, LINGER_MAX = 0.01, 0.25  # seconds, if nobody says otherwise
+ADAPTIVE_MIN, ADAPTIVE_MAX = 0.01, 0.25  # seconds, if nobody says otherwise
 ROUND_TRIPS = 16  # to linger for: a hand-over, and what is slower just around it, then costs a tenth at most
 SWITCH = 0.001  # seconds: what a hand-over takes beside the network
-LEASE_MIN = 1.0  # seconds: with a shorter lease nobody lingers: there are too few tokens in it
-IDLE = 0.05  # seconds between two looks at whether anybody uses it
+LINGERING_LEASE_MIN = 1.0  # seconds: with a shorter lease nobody lingers: there are too few tokens in it
+LOOK_IDLE = 0.05  # seconds between two looks at whether anybody uses it
 LOOK = 0.01  # the same, while another process waits
-ASKED = 0.002  # the same, when it has just asked
-OFTEN = 2  # sections one after the other, IDLE apart at most: then it lingers, if nobody has said for how long
+LOOK_ASKED = 0.002  # the same, when it has just asked
+OFTEN = 2  # sections one after the other, LOOK_IDLE apart at most: then it lingers, if nobody has said for how long
 FAR = 0.004  # seconds: what takes longer is a round trip over a slow network
-COMMIT = 0.2  # seconds that finished sections wait to be committed; a look may come IDLE later
+COMMIT = 0.2  # seconds that finished sections wait to be committed; a look may come LOOK_IDLE later
 WRITTEN_MAX = 1000  # values: each commit looks at all that were written under one hold
 
 
@@ -43,18 +43,18 @@ class Asker:
         return self._thread == other._thread and other._coroutine >= 0
 
 
-class Station(Turns):
+class LingeringLock(Turns):
     """One lock in one process: which thread is inside, what Redis granted it, and how long it lingers.
 
     Args:
-        of: what the lock is to Redis.
+        resource: what the lock is to Redis.
         lease: seconds.
         linger: seconds; None: as the round trips that were measured say.
     """
 
-    def __init__(self, of: Identity, lease: float, linger: float | None) -> None:
+    def __init__(self, resource: Resource, lease: float, linger: float | None) -> None:
         super().__init__()
-        self.of, self.lease, self._linger = of, lease, linger
+        self.resource, self.lease, self._linger = resource, lease, linger
         self._io: dict[int, Asker] = {}  # {0: who} while something is committed, or given back: one after the other
         self.hold: Hold | None = None  # what Redis has granted to this process
         self.returning: Hold | None = None  # what is being given back
@@ -68,7 +68,7 @@ class Station(Turns):
         self._writers: dict[str | None, float | None] = {}
         self._losses: dict[str | None, InterlockError] = {}  # what of theirs was lost
         self._often = 0  # how many strict sections followed one after the other
-        self._left_at = self._came_at = -IDLE
+        self._left_at = self._came_at = -LOOK_IDLE
         self._seen: float | None = None  # the section that ran last when the heartbeat looked
         self._token_of: float | None = None  # the section that asked for a token last
         self._tokens = 0  # how many sections did
@@ -84,13 +84,13 @@ class Station(Turns):
         """
         self._came_at = monotonic()
         pause = self._came_at - self._left_at
-        if self._linger is not None or pause < round_trip > FAR or (self._often >= OFTEN and pause < IDLE):
+        if self._linger is not None or pause < round_trip > FAR or (self._often >= OFTEN and pause < LOOK_IDLE):
             return True
         return self.hold is not None or self.returning is not None or bool(self._losses)
 
     def left(self) -> None:
         """A section has ended and its lock was given up or lingers."""
-        soon = self._came_at - self._left_at < IDLE
+        soon = self._came_at - self._left_at < LOOK_IDLE
         self._often, self._left_at = self._often + 1 if soon else 0, monotonic()
 
     # --- the turn with Redis ---
@@ -130,7 +130,7 @@ class Station(Turns):
             with self._mutex:
                 if monotonic() < self.good_until and self._take(me):
                     entered = True
-                    self._sit(me)
+                    self._bias_to(me)
         except BaseException:
             if entered:
                 self.end_turn(me)
@@ -139,15 +139,15 @@ class Station(Turns):
 
     def note_writer(self) -> None:
         """The section that runs is about to write, and its task, unless it is noted, would not be told of a loss."""
-        if not self.keeper.noted:
+        if not self.bias_holder.noted:
             with self._mutex:
-                self._writers.setdefault(self.keeper.task, self.section)
-                self.keeper.noted = True
+                self._writers.setdefault(self.bias_holder.task, self.section)
+                self.bias_holder.noted = True
 
     def unsent(self) -> dict[Key, Any]:
         """What finished sections wrote and Redis has not stored; all of a section or nothing."""
         hold = self.hold
-        return {} if hold is None else self.at_rest(hold.copies.unsent)[0]
+        return {} if hold is None else self.at_rest(hold.local_values.unsent)[0]
 
     @property
     def token(self) -> int:
@@ -175,13 +175,13 @@ class Station(Turns):
 
     def begin(self, hold: Hold, waiting: int, round_trip: float) -> float:
         """Linger with a lock that Redis has granted while N others wait for it; return when to look at it first."""
-        hold.station = self
+        hold.lingering_lock = self
         now = monotonic()
         self.hold, self.asked, self.commits = hold, waiting > 0, 0
         linger = self.linger(round_trip)
         self.linger_until = now + linger
         self._seen, self._tokens, self.committed_at, self._begun = None, 0, now, now
-        self.due = now + (min(linger, LOOK) if self.asked else IDLE)
+        self.due = now + (min(linger, LOOK) if self.asked else LOOK_IDLE)
         self.renewed()
         return self.due
 
@@ -189,7 +189,7 @@ class Station(Turns):
         """How long to keep the lock at least while it is used, in seconds."""
         wanted = self._linger
         if wanted is None:
-            wanted = min(LINGER_MAX, max(LINGER_MIN, ROUND_TRIPS * (round_trip + SWITCH)))
+            wanted = min(ADAPTIVE_MAX, max(ADAPTIVE_MIN, ROUND_TRIPS * (round_trip + SWITCH)))
         return min(wanted, self.lease / 4)
 
     def renewed(self) -> None:
@@ -212,8 +212,8 @@ class Station(Turns):
         if not self.asked:
             self.asked = True
             self.make_room(self.linger_until)
-            self._seen = self.keeper.entered
-            self.due = min(self.due, monotonic() + ASKED)
+            self._seen = self.bias_holder.entered
+            self.due = min(self.due, monotonic() + LOOK_ASKED)
         return self.due
 
     def forget(self) -> None:
@@ -227,7 +227,7 @@ class Station(Turns):
         self.asked = False
         if self.hold is not None:
             self.hold.last_token = self.last_token
-            self.wants = self.hold.copies.wanted()
+            self.wants = self.hold.local_values.wanted()
             self.hold = None
 
     def close(self) -> dict[Key, Any]:
@@ -235,7 +235,7 @@ class Station(Turns):
         hold = self.hold
         assert hold is not None
         with self._mutex:
-            unsent, _ = self._held_up(hold.copies.unsent)
+            unsent, _ = self._held_up(hold.local_values.unsent)
             self._vacate()
         self.end()
         return unsent
@@ -250,9 +250,11 @@ class Station(Turns):
         if hold is None or self.thread:
             return False
         late = self.asked and monotonic() >= self.linger_until
-        stale = monotonic() - self._begun > hold.copies.shortest_ttl / 3  # what is only read here, Redis would forget
-        many = self._tokens > tokens(hold.lease) // 2 or len(hold.copies.written) > WRITTEN_MAX
-        return late or stale or many or self._seen is self.keeper.entered
+        stale = (
+            monotonic() - self._begun > hold.local_values.shortest_ttl / 3
+        )  # what is only read here, Redis would forget
+        many = self._tokens > tokens(hold.lease) // 2 or len(hold.local_values.written) > WRITTEN_MAX
+        return late or stale or many or self._seen is self.bias_holder.entered
 
     def uncommitted(self) -> bool:
         """Whether something finished has waited long enough."""
@@ -262,39 +264,39 @@ class Station(Turns):
     def plan(self) -> None:
         """When to look again."""
         now = monotonic()
-        self._seen = self.keeper.entered
+        self._seen = self.bias_holder.entered
         if self.hold is None and self.returning is None:
             self.due = float("inf")
         elif self.asked and now < self.linger_until:
             self.due = min(self.linger_until, now + LOOK)
         else:
-            self.due = now + IDLE
+            self.due = now + LOOK_IDLE
 
     # --- what is lost ---
 
     def committed(self) -> None:
         """All that was finished before is stored."""
         with self._mutex:
-            self.keeper.noted = False  # first: who writes from now on notes itself, after this
+            self.bias_holder.noted = False  # first: who writes from now on notes itself, after this
             hold = self.hold or self.returning
             if hold is None:
                 self._writers = {}
                 return
-            look = hold.copies.unsent
+            look = hold.local_values.unsent
             unsent, running = self._looked(look) or self._held_up(look)
             if not unsent:
-                self._writers = dict([running]) if running and hold.copies.wrote(running[1]) else {}
+                self._writers = dict([running]) if running and hold.local_values.wrote(running[1]) else {}
 
     def lose(self, error: InterlockError) -> None:
         """What was finished and not committed is discarded: who wrote it is told when it next asks."""
         with self._mutex:
-            self.keeper.noted = False  # first, as there
-            section, task = self.section, self.keeper.task
+            self.bias_holder.noted = False  # first, as there
+            section, task = self.section, self.bias_holder.task
             amid = section is not None and self._writers.get(task) is section  # it has not finished what it wrote
             for writer in self._writers:
                 if not (amid and writer == task):
                     self._losses.setdefault(writer, error)
-            wrote = self.hold is not None and section is not None and self.hold.copies.wrote(section)
+            wrote = self.hold is not None and section is not None and self.hold.local_values.wrote(section)
             self._writers = {task: section} if wrote else {}
 
     @property
@@ -327,12 +329,12 @@ class Station(Turns):
 
 
 def tokens(lease: float) -> int:
-    """How many tokens come with a grant, one for each entry: as `grant` in baton.lua has it."""
+    """How many tokens come with a grant, one for each entry: as `grant` in lock.lua has it."""
     return int(min(lease, 60.0) * 500_000)
 
 
-def lingering_with(held: Hold | Wait) -> Station | None:
+def lingering_with(held: Hold | Wait) -> LingeringLock | None:
     """Return the lock that lingers with a hold, or is to linger with what is waited for; None: it is a strict one."""
-    station = held.station
-    assert station is None or isinstance(station, Station)
-    return station
+    lingering_lock = held.lingering_lock
+    assert lingering_lock is None or isinstance(lingering_lock, LingeringLock)
+    return lingering_lock

@@ -1,10 +1,10 @@
-"""What a holder has of the values that its lock guards: copies, read and written locally, sent back under its token."""
+"""Copies of the values that a lock guards: its holder reads and writes them, and sends them back under its token."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from interlock._holding.bias import NO_SEAT, Seat
+from interlock._holding.turns import NO_BIAS, Bias
 from interlock._protocol import c_types
 from interlock._protocol.scripts import Writes
 
@@ -19,14 +19,14 @@ Section: TypeAlias = object | None
 """A section of code under the lock, by whatever object nothing else is; None: none."""
 
 
-class Cell:
+class LocalValue:
     """The copy of one value, or of one element of an array.
 
     What finished sections wrote can be read amid another one, for its first write leaves what was there in `before`.
     The order of a write, and of a read in `finished`, lets both go on without a mutex.
     """
 
-    __slots__ = ("before", "gone", "now", "seat", "section", "sent")
+    __slots__ = ("before", "bias", "gone", "now", "section", "sent")
 
     def __init__(self) -> None:
         self.now: Any = MISSING  # what sections read
@@ -34,7 +34,7 @@ class Cell:
         self.section: Section = None  # that wrote it last
         self.sent: Any = MISSING  # what Redis has stored, of what was written
         self.gone = False  # the value was unlinked: what Redis has stored of it is no more
-        self.seat = NO_SEAT  # who is inside by it may read and write this, without asking anybody
+        self.bias = NO_BIAS  # who is inside by it may read and write this, without asking anybody
 
     def finished(self, running: Section) -> Any:
         """What it holds but for the section that runs; MISSING if nothing."""
@@ -42,11 +42,11 @@ class Cell:
         return self.before if running is not None and self.section is running else now
 
 
-NO_CELL = Cell()
+NO_LOCAL_VALUE = LocalValue()
 
 
-class Copies:
-    """The copies of one hold.
+class LocalValues:
+    """The values of one hold.
 
     `copy` and `update` of a plain dict are one step each to all threads: there is no mutex.
 
@@ -56,8 +56,10 @@ class Copies:
 
     def __init__(self, token: int) -> None:
         self.token = token  # of the grant
-        self.cells: dict[Key, Cell] = {}
-        self.written: dict[Key, Cell] = {}  # those of them that any section wrote, or may write without asking anybody
+        self.by_key: dict[Key, LocalValue] = {}
+        self.written: dict[
+            Key, LocalValue
+        ] = {}  # those of them that any section wrote, or may write without asking anybody
         self._arrays: set[str] = set()  # names of those that were read whole
         self._types: dict[str, tuple[str, int | None]] = {}  # type code and ttl (ms) by name
         self._used: dict[str, bool] = {}  # by name, the latest last
@@ -72,70 +74,74 @@ class Copies:
         """All elements of an array, as Redis has them; those that the sections wrote are newer."""
         for key, element in elements.items():
             if self.read(key) is MISSING:
-                self.cell(key).now = element
+                self.local_value(key).now = element
         self._arrays.add(name)
 
-    def cell(self, key: Key) -> Cell:
+    def local_value(self, key: Key) -> LocalValue:
         """The one of that value."""
-        found = self.cells.get(key)
-        return self.cells.setdefault(key, Cell()) if found is None else found
+        found = self.by_key.get(key)
+        return self.by_key.setdefault(key, LocalValue()) if found is None else found
 
     def read(self, key: Key) -> Any:
         """What the section sees; MISSING if that is not here."""
-        found = self.cells.get(key)
+        found = self.by_key.get(key)
         return MISSING if found is None else found.now
 
-    def write(self, key: Key, value: Any, section: Section) -> Cell:
+    def write(self, key: Key, value: Any, section: Section) -> LocalValue:
         """The section writes a value, as its C type holds it."""
-        cell = self.cell(key)
-        self.written[key] = cell  # first: what is seen and not written would never be sent
-        if cell.section is not section:
-            cell.before = cell.now
-            cell.section = section
-        cell.now = value
-        return cell
+        local_value = self.local_value(key)
+        self.written[key] = local_value  # first: what is seen and not written would never be sent
+        if local_value.section is not section:
+            local_value.before = local_value.now
+            local_value.section = section
+        local_value.now = value
+        return local_value
 
     def forget(self, name: str, running: Section) -> None:
         """A value is no more: only what the section wrote to it is read here; it is told when that is to be stored."""
         self._arrays.discard(name)
-        for key, cell in self.cells.copy().items():
+        for key, local_value in self.by_key.copy().items():
             if key == name or (isinstance(key, tuple) and key[0] == name):
-                cell.gone = True
-                if running is None or cell.section is not running:
-                    self.cells.pop(key, None)  # first: see `reach`
-                    cell.seat = NO_SEAT
+                local_value.gone = True
+                if running is None or local_value.section is not running:
+                    self.by_key.pop(key, None)  # first: see `reach`
+                    local_value.bias = NO_BIAS
 
-    def reach(self, key: Key, cell: Cell, seat: Seat) -> None:
-        """Let the fast paths of a seat, whose thread is inside, use a cell."""
-        self.written[key] = cell  # first, as in `write`
-        cell.seat = seat
-        if self.cells.get(key) is not cell:  # forgotten meanwhile
-            cell.seat = NO_SEAT
+    def reach(self, key: Key, local_value: LocalValue, bias: Bias) -> None:
+        """Let the fast paths of the thread that is inside, and has that bias, use a value."""
+        self.written[key] = local_value  # first, as in `write`
+        local_value.bias = bias
+        if self.by_key.get(key) is not local_value:  # forgotten meanwhile
+            local_value.bias = NO_BIAS
 
     def finished(self, running: Section) -> dict[Key, Any]:
         """What finished sections wrote, while that one runs."""
         found = {}
-        for key, cell in self.written.copy().items():
-            value = cell.finished(running)
-            if value is not MISSING and cell.section is not None and not (cell.gone and cell.sent is value):
+        for key, local_value in self.written.copy().items():
+            value = local_value.finished(running)
+            if (
+                value is not MISSING
+                and local_value.section is not None
+                and not (local_value.gone and local_value.sent is value)
+            ):
                 found[key] = value
         return found
 
     def wrote(self, section: Section) -> bool:
         """Whether that section wrote anything."""
-        return any(cell.section is section for cell in self.written.copy().values())
+        return any(local_value.section is section for local_value in self.written.copy().values())
 
     def unsent(self, running: Section) -> dict[Key, Any]:
         """What finished sections wrote and Redis has not stored; all of a section or nothing."""
         found = self.finished(running)
-        return {key: value for key, value in found.items() if self.written.get(key, NO_CELL).sent is not value}
+        return {key: value for key, value in found.items() if self.written.get(key, NO_LOCAL_VALUE).sent is not value}
 
     def stored(self, sent: Mapping[Key, Any]) -> None:
         """Redis has stored this."""
         for key, value in sent.items():
-            cell = self.written.get(key)
-            if cell is not None:
-                cell.sent = value
+            local_value = self.written.get(key)
+            if local_value is not None:
+                local_value.sent = value
 
     def receive(self, wants: str, texts: Sequence[str | None]) -> None:
         """These values came with the grant; None: gone, which is noticed when it is read."""
@@ -146,7 +152,7 @@ class Copies:
                 self.know_whole(name, {(name, index): element for index, element in enumerate(elements)})
             elif text is not None:
                 self._types[name] = text[0], ttl_ms or None
-                self.cell(name).now = c_types.decode(text[0], text[2:], self.token)
+                self.local_value(name).now = c_types.decode(text[0], text[2:], self.token)
 
     def encoded(self, state: str, unsent: Mapping[Key, Any]) -> Writes:
         """Something unsent as the scripts want it."""
@@ -170,7 +176,7 @@ class Copies:
 
     def wanted(self) -> str:
         """The values that were used, as JSON [[name, ttl in ms or 0], ...]: to come with the next grant. '' if none."""
-        names = [name for name in list(self._used) if name in self.cells or name in self._arrays][-WANTED_MAX:]
+        names = [name for name in list(self._used) if name in self.by_key or name in self._arrays][-WANTED_MAX:]
         return json.dumps([[name, self._types[name][1] or 0] for name in names]) if names else ""
 
 

@@ -55,7 +55,7 @@ def encode(typecode: str, value: Any) -> str:
 
 
 def decode(typecode: str, text: str, token: int = -1) -> Any:
-    """The value of its text; for the holder with that token, without what was added since it holds (baton_add.lua)."""
+    """The value of its text; for the holder with that token, without what was added since it holds (lock_add.lua)."""
     if typecode in "cu":
         return text.encode("latin-1") if typecode == "c" else text
     base, *added = text.split(" ")
@@ -77,7 +77,7 @@ def decode_array(pairs: Sequence[str]) -> tuple[str, list[Any]]:
 
 
 def encode_step(typecode: str, step: Any) -> str:
-    """What is to be added, as baton_add.lua has it. Raises TypeError for what cannot be added to the type."""
+    """What is to be added, as lock_add.lua has it. Raises TypeError for what cannot be added to the type."""
     if typecode in "cu?":
         raise TypeError(f"nothing can be added to a value of type code {typecode!r}: add to one of numbers")
     converted(typecode, step)

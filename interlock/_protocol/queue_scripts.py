@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from interlock._io.steps import Steps
 from interlock._protocol import scripts
-from interlock._protocol.scripts import Identity, text
+from interlock._protocol.scripts import Resource, text
 from interlock.errors import NameTakenError
 
 End = Literal["r", "w"]  # of a Pipe's way: the reader's, the writer's
@@ -23,50 +23,50 @@ class Answer:
     text: str = ""  # DONE: the item that was taken; QUEUED: the arrival
 
 
-def items_key(of: Identity) -> str:
+def items_key(resource: Resource) -> str:
     """The list of its items."""
-    return f"{of.state}:items"
+    return f"{resource.state}:items"
 
 
-def keys(of: Identity) -> tuple[str, ...]:
+def keys(resource: Resource) -> tuple[str, ...]:
     """KEYS[1..6] of every script of the queues."""
-    waiting = (f"{of.state}:{which}" for which in ("getters", "putters", "heard", "joiners"))
-    return of.state, items_key(of), *waiting
+    waiting = (f"{resource.state}:{which}" for which in ("getters", "putters", "heard", "joiners"))
+    return resource.state, items_key(resource), *waiting
 
 
-def put(of: Identity, *, id: str, wait: bool, arrival: str, item: str) -> Steps[Answer]:
+def put(resource: Resource, *, id: str, wait: bool, arrival: str, item: str) -> Steps[Answer]:
     """Append an item: DONE, BUSY if it is full, QUEUED; of a Pipe also BROKEN or GONE."""
-    return _answer(of, (yield from _run(of, "queue_put", id, int(wait), arrival, item)))
+    return _answer(resource, (yield from _run(resource, "queue_put", id, int(wait), arrival, item)))
 
 
-def get(of: Identity, *, id: str, wait: bool, arrival: str, take: bool, pickles: bool) -> Steps[Answer]:
+def get(resource: Resource, *, id: str, wait: bool, arrival: str, take: bool, pickles: bool) -> Steps[Answer]:
     """Take an item, or say that there is one: DONE, BUSY if it is empty, QUEUED, BROKEN; of a Pipe also ENDED, GONE."""
-    return _answer(of, (yield from _run(of, "queue_get", id, int(wait), arrival, int(take), int(pickles))))
+    return _answer(resource, (yield from _run(resource, "queue_get", id, int(wait), arrival, int(take), int(pickles))))
 
 
-def leave(of: Identity, *, id: str) -> Steps[Answer]:
+def leave(resource: Resource, *, id: str) -> Steps[Answer]:
     """End what has waited long enough: BUSY, or what it was answered meanwhile."""
-    return _answer(of, (yield from _run(of, "queue_leave", id)))
+    return _answer(resource, (yield from _run(resource, "queue_leave", id)))
 
 
-def give_back(of: Identity, *, id: str) -> Steps[Answer]:
+def give_back(resource: Resource, *, id: str) -> Steps[Answer]:
     """End a get that was interrupted: what it took is the first in the queue again."""
-    return _answer(of, (yield from _run(of, "queue_give_back", id)))
+    return _answer(resource, (yield from _run(resource, "queue_give_back", id)))
 
 
-def done(of: Identity, *, id: str) -> Steps[Answer]:
+def done(resource: Resource, *, id: str) -> Steps[Answer]:
     """Note that one item has been worked on: DONE, or FULL if none is unfinished."""
-    return _answer(of, (yield from _run(of, "queue_done", id)))
+    return _answer(resource, (yield from _run(resource, "queue_done", id)))
 
 
-def join(of: Identity, *, id: str) -> Steps[Answer]:
+def join(resource: Resource, *, id: str) -> Steps[Answer]:
     """Wait until nothing is unfinished: DONE or QUEUED."""
-    return _answer(of, (yield from _run(of, "queue_join", id)))
+    return _answer(resource, (yield from _run(resource, "queue_join", id)))
 
 
-def close(of: Identity, end: End) -> Steps[None]:
+def close(resource: Resource, end: End) -> Steps[None]:
     """Close one end of a Pipe's way, for all who have it."""
-    _answer(of, (yield from _run(of, "queue_close", end)))
+    _answer(resource, (yield from _run(resource, "queue_close", end)))
 
 
 @dataclass(frozen=True)
@@ -80,24 +80,24 @@ class Look:
     putters: list[str]
 
 
-def look(of: Identity) -> Steps[Look]:
+def look(resource: Resource) -> Steps[Look]:
     """Read the state, changing nothing."""
-    reply = yield from _run(of, "queue_look")
-    _answer(of, reply[:2])
+    reply = yield from _run(resource, "queue_look")
+    _answer(resource, reply[:2])
     _, size, unfinished, closed, getters, putters = reply
     return Look(int(size), int(unfinished), text(closed), [text(id) for id in getters], [text(id) for id in putters])
 
 
-def _run(of: Identity, name: str, *argv: str | int) -> Steps[Any]:
-    return scripts.run(name, keys(of), (*of.argv, *argv))
+def _run(resource: Resource, name: str, *argv: str | int) -> Steps[Any]:
+    return scripts.run(name, keys(resource), (*resource.argv, *argv))
 
 
-def _answer(of: Identity, reply: Sequence[Any]) -> Answer:
+def _answer(resource: Resource, reply: Sequence[Any]) -> Answer:
     code, said = int(reply[0]), text(reply[1]) if len(reply) > 1 else ""
     if code == scripts.OTHER_PERMITS:
         raise NameTakenError(
-            f"the {of.kind} {of.name!r} has maxsize {said}, not {of.permits}: {scripts.CHANGED}; "
+            f"the {resource.kind} {resource.name!r} has maxsize {said}, not {resource.permits}: {scripts.CHANGED}; "
             "unlink() deletes its items"
         )
-    of.raise_mismatch(reply)
+    resource.raise_mismatch(reply)
     return Answer(code, said)

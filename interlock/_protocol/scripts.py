@@ -24,7 +24,7 @@ LOST, STALE, OTHER_KIND, OTHER_PERMITS, FULL, GONE, BROKEN = -1, -2, -3, -4, -5,
 LOCK_KINDS = ("Lock", "RLock", "RWLock")  # no `unlink`: what they hold is forgotten a day after its last use
 CHANGED = "pass the same; to change it, unlink() it when no process uses the old one any more, or choose a new name"
 # What stands before a script, by the first word of its name: the state that it works on.
-STATES = {"baton": "baton", "semaphore": "baton", "condition": "baton", "queue": "queue"}
+STATES = {"lock": "lock", "semaphore": "lock", "condition": "lock", "queue": "queue"}
 
 Writes: TypeAlias = Mapping[str, tuple[str | dict[str, str], int | None]]
 """What a script stores: key in Redis -> what a value holds, or elements of an array by index; a ttl in ms."""
@@ -65,7 +65,7 @@ def text(reply: str | bytes | float | None) -> str:
 
 
 @dataclass(frozen=True)
-class Identity:
+class Resource:
     """What one Lock or Semaphore is to Redis."""
 
     state: str  # the key that all its keys begin with; holds the Cluster hash tag
@@ -77,12 +77,12 @@ class Identity:
 
     @property
     def keys(self) -> tuple[str, str, str]:
-        """KEYS[1..3] of every script of the baton."""
+        """KEYS[1..3] of every script of locks."""
         return self.state, f"{self.state}:holders", f"{self.state}:queue"
 
     @property
     def argv(self) -> tuple[str | int, ...]:
-        """ARGV[1..3] of every script of the baton."""
+        """ARGV[1..3] of every script of locks."""
         return self.kind, self.permits, "" if self.ttl_ms is None else self.ttl_ms
 
     def raise_mismatch(self, reply: Sequence[Any]) -> None:
@@ -114,12 +114,12 @@ class Asked:
 
 
 def acquire(
-    of: Identity, *, id: str, lease_ms: int, wait: bool, arrival: int | None = None, wants: str = ""
+    resource: Resource, *, id: str, lease_ms: int, wait: bool, arrival: int | None = None, wants: str = ""
 ) -> Steps[Asked]:
     """Ask for a permit: granted, busy, or queued."""
-    argv = (*of.argv, id, lease_ms, int(wait), "" if arrival is None else arrival, wants)
-    reply = yield from run("baton_acquire", of.keys, argv)
-    of.raise_mismatch(reply)
+    argv = (*resource.argv, id, lease_ms, int(wait), "" if arrival is None else arrival, wants)
+    reply = yield from run("lock_acquire", resource.keys, argv)
+    resource.raise_mismatch(reply)
     code, number, ms, now, *values = reply
     return Asked(int(code), int(text(number) or 0), int(text(ms)), int(now), shipped(text(values[0])) if values else ())
 
@@ -129,11 +129,11 @@ def shipped(values: str) -> Sequence[str | None]:
     return [value or None for value in json.loads(values)] if values else ()
 
 
-def commit(of: Identity, *, id: str, token: int, number: int, writes: Writes) -> Steps[int]:
+def commit(resource: Resource, *, id: str, token: int, number: int, writes: Writes) -> Steps[int]:
     """Store what finished sections wrote and keep the lock: DONE, LOST or GONE."""
     keys, values = _to_store(writes)
-    reply = yield from run("baton_commit", (*of.keys, *keys), (*of.argv, id, token, number, *values))
-    of.raise_mismatch(reply)
+    reply = yield from run("lock_commit", (*resource.keys, *keys), (*resource.argv, id, token, number, *values))
+    resource.raise_mismatch(reply)
     return int(reply[0])
 
 
@@ -145,31 +145,33 @@ def _to_store(writes: Writes) -> tuple[list[str], list[str | int]]:
     return list(writes), rest
 
 
-def release(of: Identity, *, id: str, token: int, last_token: int = 0, writes: Writes | None = None) -> Steps[int]:
+def release(
+    resource: Resource, *, id: str, token: int, last_token: int = 0, writes: Writes | None = None
+) -> Steps[int]:
     """Store what was written and hand over: DONE, LOST or GONE."""
     keys, values = _to_store(writes or {})
-    reply = yield from run("baton_release", (*of.keys, *keys), (*of.argv, id, token, last_token, *values))
-    of.raise_mismatch(reply)
+    reply = yield from run("lock_release", (*resource.keys, *keys), (*resource.argv, id, token, last_token, *values))
+    resource.raise_mismatch(reply)
     return int(reply[0])
 
 
 def release_permits(
-    of: Identity, *, call: str, n: int, bound: int | None, own: Sequence[tuple[str, int]]
+    resource: Resource, *, call: str, n: int, bound: int | None, own: Sequence[tuple[str, int]]
 ) -> Steps[int]:
     """Give n permits back, first those held (id, token): DONE, LOST or FULL."""
-    argv = (*of.argv, call, n, "" if bound is None else bound, *(item for pair in own for item in pair))
-    reply = yield from run("semaphore_release", of.keys, argv)
-    of.raise_mismatch(reply)
+    argv = (*resource.argv, call, n, "" if bound is None else bound, *(item for pair in own for item in pair))
+    reply = yield from run("semaphore_release", resource.keys, argv)
+    resource.raise_mismatch(reply)
     return int(reply[0])
 
 
-def abandon(of: Identity, *, id: str, condition: str = "") -> Steps[None]:
+def abandon(resource: Resource, *, id: str, condition: str = "") -> Steps[None]:
     """Leave the queue, or pass on the grant that has come meanwhile."""
-    of.raise_mismatch((yield from run("baton_abandon", of.keys, (*of.argv, id, condition))))
+    resource.raise_mismatch((yield from run("lock_abandon", resource.keys, (*resource.argv, id, condition))))
 
 
 def condition_wait(
-    of: Identity,
+    resource: Resource,
     *,
     id: str,
     token: int,
@@ -181,66 +183,68 @@ def condition_wait(
     """Release a lock and wait for a Condition: (QUEUED, arrival, server ms), or (LOST or GONE, 0, 0)."""
     keys, values = _to_store(writes)
     reply = yield from run(
-        "condition_wait", (*of.keys, *keys), (*of.argv, id, token, last_token, again, condition, *values)
+        "condition_wait", (*resource.keys, *keys), (*resource.argv, id, token, last_token, again, condition, *values)
     )
-    of.raise_mismatch(reply)
+    resource.raise_mismatch(reply)
     code, arrival, now = reply if len(reply) == 3 else (reply[0], 0, 0)
     return int(code), int(float(text(arrival))), int(now)
 
 
-def condition_notify(of: Identity, *, id: str, token: int, call: str, condition: str, n: int | None) -> Steps[int]:
+def condition_notify(
+    resource: Resource, *, id: str, token: int, call: str, condition: str, n: int | None
+) -> Steps[int]:
     """Notify n waiters, None: all; DONE or LOST."""
-    argv = (*of.argv, id, token, call, condition, -1 if n is None else n)
-    reply = yield from run("condition_notify", of.keys, argv)
-    of.raise_mismatch(reply)
+    argv = (*resource.argv, id, token, call, condition, -1 if n is None else n)
+    reply = yield from run("condition_notify", resource.keys, argv)
+    resource.raise_mismatch(reply)
     return int(reply[0])
 
 
-def condition_leave(of: Identity, *, id: str, condition: str) -> Steps[tuple[bool, int | None]]:
+def condition_leave(resource: Resource, *, id: str, condition: str) -> Steps[tuple[bool, int | None]]:
     """Queue for the lock without a notification: whether there was one, and the arrival if it is queued."""
-    notified, arrival = yield from run("condition_leave", of.keys, (*of.argv, id, condition))
+    notified, arrival = yield from run("condition_leave", resource.keys, (*resource.argv, id, condition))
     return bool(notified), int(text(arrival)) if text(arrival) else None
 
 
-def add(of: Identity, *, call: str, value: str, step: str, ttl_ms: int | None) -> Steps[int]:
+def add(resource: Resource, *, call: str, value: str, step: str, ttl_ms: int | None) -> Steps[int]:
     """Add to a value, which is that key, without the lock that guards it: DONE or GONE."""
-    argv = (*of.argv, call, step, "" if ttl_ms is None else ttl_ms)
-    reply = yield from run("baton_add", (*of.keys, value), argv)
-    of.raise_mismatch(reply)
+    argv = (*resource.argv, call, step, "" if ttl_ms is None else ttl_ms)
+    reply = yield from run("lock_add", (*resource.keys, value), argv)
+    resource.raise_mismatch(reply)
     return int(reply[0])
 
 
-def break_all(of: Identity, *, call: str) -> Steps[int]:
+def break_all(resource: Resource, *, call: str) -> Steps[int]:
     """End the leases of all who hold; how many those were."""
-    reply = yield from run("baton_break", of.keys, (*of.argv, call))
-    of.raise_mismatch(reply)
+    reply = yield from run("lock_break", resource.keys, (*resource.argv, call))
+    resource.raise_mismatch(reply)
     return int(reply[0])
 
 
 def load_confirm(wire: Wire) -> None:
     """Have the servers know the script whose reply nobody awaits."""
-    wire.load(script("baton_confirm").text)
+    wire.load(script("lock_confirm").text)
 
 
-def confirm_command(of: Identity, *, id: str, token: int, lease_ms: int) -> tuple[str | int, ...]:
+def confirm_command(resource: Resource, *, id: str, token: int, lease_ms: int) -> tuple[str | int, ...]:
     """The command that turns a claim into a lease, to be sent without awaiting its reply."""
-    argv = (*of.argv, id, token, lease_ms)
-    return ("EVALSHA", script("baton_confirm").digest, len(of.keys), *of.keys, *argv)
+    argv = (*resource.argv, id, token, lease_ms)
+    return ("EVALSHA", script("lock_confirm").digest, len(resource.keys), *resource.keys, *argv)
 
 
 @dataclass(frozen=True)
 class Beat:
     """What one process says of one name: it still holds, it still waits."""
 
-    of: Identity
+    resource: Resource
     holds: Sequence[tuple[str, int, int]]  # id, token, lease in ms
     waiters: Sequence[tuple[str, int, str]]  # id, arrival, the Condition that it waits for or ''
 
     @property
     def argv(self) -> list[str | int]:
-        """ARGV of baton_beat."""
+        """ARGV of lock_beat."""
         rows: list[tuple[str | int, ...]] = [*self.holds, *self.waiters]
-        return [*self.of.argv, len(self.holds), *(item for row in rows for item in row)]
+        return [*self.resource.argv, len(self.holds), *(item for row in rows for item in row)]
 
 
 @dataclass(frozen=True)
@@ -256,13 +260,13 @@ class Heard:
 
 def beat(said: Beat) -> Steps[Heard]:
     """Renew and ask again, for one name."""
-    return _heard((yield from run("baton_beat", said.of.keys, said.argv)))
+    return _heard((yield from run("lock_beat", said.resource.keys, said.argv)))
 
 
 def beats(wire: Wire, said: Sequence[Beat]) -> list[Heard | redis.RedisError]:
     """Renew and ask again, for many names in one round trip to each server. What fails for one name is its answer."""
-    wanted = script("baton_beat")
-    commands = [("EVALSHA", wanted.digest, len(each.of.keys), *each.of.keys, *each.argv) for each in said]
+    wanted = script("lock_beat")
+    commands = [("EVALSHA", wanted.digest, len(each.resource.keys), *each.resource.keys, *each.argv) for each in said]
     replies = wire.batch(commands)
     if any(isinstance(reply, NoScriptError) for reply in replies):
         wire.load(wanted.text)
@@ -288,9 +292,9 @@ class Look:
     condition: list[str]  # ids of who waits to be notified, likewise
 
 
-def look(of: Identity, *, condition: str = "") -> Steps[Look]:
+def look(resource: Resource, *, condition: str = "") -> Steps[Look]:
     """Read the state, and who waits for a Condition of it, changing nothing."""
-    kind, permits, now, holders, *waiting = yield from run("baton_look", of.keys, (*of.argv, condition))
+    kind, permits, now, holders, *waiting = yield from run("lock_look", resource.keys, (*resource.argv, condition))
     flat = [text(item) for item in holders]
     rows = [
         (id, int(token.rstrip("?")), (int(end) - int(now)) / 1000)

@@ -8,12 +8,13 @@ from functools import partial
 import redis
 
 from interlock import caller
-from interlock._holding.holdings import Hold, Lingers, Standing, Wait
+from interlock._holding.holdings import Hold, Holdings, Lingers, Wait
 from interlock._holding.mutex import check_may_wait
+from interlock._io.deadline import Deadline
 from interlock._io.steps import BACKOFF, Blocking, Rest, Steps, pause
 from interlock._io.wire import UNANSWERED
 from interlock._protocol import scripts
-from interlock._protocol.scripts import Identity
+from interlock._protocol.scripts import Resource
 from interlock._session.heartbeat import REASK, Heartbeat
 from interlock._session.inbox import Inbox, confirmation
 from interlock._session.releasing import Releasing
@@ -31,72 +32,73 @@ class Acquiring:
     """Acquires permits for one session."""
 
     def __init__(
-        self, standing: Standing, heartbeat: Heartbeat, watch: ServerWatch, inbox: Inbox, releasing: Releasing
+        self, holdings: Holdings, heartbeat: Heartbeat, watch: ServerWatch, inbox: Inbox, releasing: Releasing
     ) -> None:
-        self._standing, self._heartbeat, self._watch, self._inbox = standing, heartbeat, watch, inbox
+        self._holdings, self._heartbeat, self._watch, self._inbox = holdings, heartbeat, watch, inbox
         self._releasing = releasing
         self.round_trip = 0.0  # seconds, as measured
 
     def acquire(
         self,
-        of: Identity,
+        resource: Resource,
         *,
         lease: float,
         timeout: float | None,
-        station: Lingers | None = None,
+        lingering_lock: Lingers | None = None,
         wants: str = "",
     ) -> Steps[Hold | None]:
         """Get a permit, or None when the time is over.
 
         Args:
-            of: of what.
+            resource: of what.
             lease: seconds.
             timeout: seconds; None: no limit; 0: one try.
-            station: that is to linger with it.
-            wants: the values that are to come with the grant: `Copies.wanted`.
+            lingering_lock: that is to linger with it.
+            wants: the values that are to come with the grant: `LocalValues.wanted`.
         """
         if timeout != 0:
-            check_may_wait(f"{of.kind} {of.name!r}")
+            check_may_wait(f"{resource.kind} {resource.name!r}")
         yield from self._watch.checked()
         self._heartbeat.begin()
-        until = None if timeout is None else time.monotonic() + timeout
-        while (yield from self._watch.calm(lease, until)):
-            left = None if until is None else 0 if timeout == 0 else max(0.001, until - time.monotonic())
-            hold = yield from self._acquire(of, lease, left, station, wants)
+        deadline = Deadline(timeout)
+        while (yield from self._watch.calm(lease, deadline)):
+            hold = yield from self._acquire(resource, lease, deadline.timeout, lingering_lock, wants)
             if hold is not None and self._watch.doubtful:
                 yield Blocking(self._watch.look)
-            if hold is None or self._standing.quiet(lease) <= 0:
+            if hold is None or self._holdings.quiet(lease) <= 0:
                 return hold
-            if station is not None:  # it was granted by a server that may have forgotten who holds it
-                with self._standing.mutex:
-                    station.end()
-            self._standing.taken(hold)
+            if lingering_lock is not None:  # it was granted by a server that may have forgotten who holds it
+                with self._holdings.mutex:
+                    lingering_lock.end()
+            self._holdings.taken(hold)
             yield from self._releasing.release(hold)
         return None
 
     def _acquire(
-        self, of: Identity, lease: float, timeout: float | None, station: Lingers | None, wants: str
+        self, resource: Resource, lease: float, timeout: float | None, lingering_lock: Lingers | None, wants: str
     ) -> Steps[Hold | None]:
-        standing = self._standing
-        until = None if timeout is None else time.monotonic() + timeout
-        if timeout != 0 or station is not None:  # who lingers hears that it is asked
+        holdings = self._holdings
+        deadline = Deadline(timeout)
+        if timeout != 0 or lingering_lock is not None:  # who lingers hears that it is asked
             yield from self._inbox.listen(timeout)
-        mode = of.mode if station is None else f"l{round(lease * 1000)}"
-        wait = Wait(of, standing.new_id(mode), lease, time.monotonic() + REASK, station=station, wants=wants)
+        mode = resource.mode if lingering_lock is None else f"l{round(lease * 1000)}"
+        wait = Wait(
+            resource, holdings.new_id(mode), lease, time.monotonic() + REASK, lingering_lock=lingering_lock, wants=wants
+        )
         if timeout != 0:
-            with standing.mutex:
-                standing.waits[wait.id] = wait
+            with holdings.mutex:
+                holdings.waits[wait.id] = wait
         try:
-            hold = yield from self._try(wait) if timeout == 0 else self.wait(wait, until)
+            hold = yield from self._try(wait) if timeout == 0 else self.wait(wait, deadline)
         except InterlockError:  # refused: there is no attempt to end
-            with standing.mutex:
-                standing.waits.pop(wait.id, None)
+            with holdings.mutex:
+                holdings.waits.pop(wait.id, None)
             raise
         except BaseException:
-            with standing.mutex:  # interrupted after it was entered: nobody will release it
-                entered = standing.holds.pop(wait.id, None)
-                if station is not None and entered is not None:
-                    station.end()
+            with holdings.mutex:  # interrupted after it was entered: nobody will release it
+                entered = holdings.holds.pop(wait.id, None)
+                if lingering_lock is not None and entered is not None:
+                    lingering_lock.end()
             yield from self.leave(wait)
             raise
         if hold is None and timeout != 0:
@@ -106,7 +108,7 @@ class Acquiring:
     def _ask(self, wait: Wait, *, blocking: bool) -> Steps[tuple[float, scripts.Asked]]:
         sent = time.monotonic()
         asked = yield from scripts.acquire(
-            wait.of,
+            wait.resource,
             id=wait.id,
             lease_ms=wait.lease_ms,
             wait=blocking,
@@ -121,7 +123,7 @@ class Acquiring:
         for _ in range(LATE_MAX):
             sent, asked = yield from self._ask(wait, blocking=False)
             if asked.code != scripts.GRANTED:
-                self._standing.end_id(wait.id)
+                self._holdings.end_id(wait.id)
                 return None
             hold = self._enter(wait, asked.token, sent + (asked.ms - asked.now_ms) / 1000, 0, asked.texts)
             if hold is not None:
@@ -129,9 +131,9 @@ class Acquiring:
         yield from self.leave(wait)
         raise too_short(wait)
 
-    def wait(self, wait: Wait, until: float | None, *, patient: bool = False) -> Steps[Hold | None]:
+    def wait(self, wait: Wait, deadline: Deadline, *, patient: bool = False) -> Steps[Hold | None]:
         """Ask, and wait for the grant. `patient`: also if Redis does not answer the first question; nobody ends it."""
-        standing = self._standing
+        holdings = self._holdings
         outbox, late = self._inbox.outbox, 0
         while late < LATE_MAX:
             asked = None
@@ -152,30 +154,28 @@ class Acquiring:
                 late += 1
                 continue
             if asked:
-                with standing.mutex:
+                with holdings.mutex:
                     wait.arrival, wait.sample = asked.token, (sent, asked.now_ms)
                     self._heartbeat.plan(wait, asked.ms)
                 command = confirmation(wait, 0)
-                at_leisure = until is None or until - time.monotonic() > OPEN_WITHIN
-                if at_leisure and not outbox.opened(command):
+                if deadline.within(2 * OPEN_WITHIN) > OPEN_WITHIN and not outbox.opened(command):
                     yield Blocking(partial(outbox.open, command))
-            left = None if until is None else until - time.monotonic()
-            if not self._heartbeat.ended and not (yield Rest(wait.signal, left, pausing=patient)):
-                with standing.mutex:
+            if not self._heartbeat.ended and not (yield Rest(wait.signal, deadline.left, pausing=patient)):
+                with holdings.mutex:
                     if wait.grant is None:
                         return None
                     wait.signal.take()  # the grant came in the last moment
-            with standing.mutex:
+            with holdings.mutex:
                 grant, wait.grant = wait.grant, None
             if grant is None:
                 yield from self.leave(wait)
                 self.check_open(wait)
             assert grant is not None
-            with standing.mutex:
+            with holdings.mutex:
                 # the claim's end, or the end of the lease that the confirmation made of it, if that is sooner
                 end = wait.sample[0] + (grant.end_ms - wait.sample[1]) / 1000
-            deadline = min(end, grant.confirmed + wait.lease)
-            hold = self._enter(wait, grant.token, deadline, grant.waiting, grant.texts)
+            lease_end = min(end, grant.confirmed + wait.lease)
+            hold = self._enter(wait, grant.token, lease_end, grant.waiting, grant.texts)
             if hold is not None:
                 return hold
         yield from self.leave(wait)
@@ -185,8 +185,8 @@ class Acquiring:
         """Refuse to wait on after `close`: nothing would hear of a grant."""
         if self._heartbeat.ended:
             raise InterlockError(
-                f"{wait.of.kind} {wait.of.name!r} was not acquired: while this waited, interlock.close() or the end "
-                "of the process gave back all that it holds; acquire it again"
+                f"{wait.resource.kind} {wait.resource.name!r} was not acquired: while this waited, interlock.close() "
+                "or the end of the process gave back all that it holds; acquire it again"
             )
 
     def _enter(self, wait: Wait, token: int, deadline: float, waiting: int, texts: Sequence[str | None]) -> Hold | None:
@@ -197,33 +197,33 @@ class Acquiring:
         task = caller.current.get()
         label = task.label if task else ""
         due = now + (deadline - now) / 3
-        hold = Hold(wait.of, wait.id, token, wait.lease, deadline, caller.owner(), label, due)
-        hold.copies.receive(wait.wants, texts)
-        standing = self._standing
-        with standing.mutex:
-            standing.waits.pop(wait.id, None)
-            standing.holds[wait.id] = hold
-            standing.lost.discard((wait.of.state, wait.of.mode))
+        hold = Hold(wait.resource, wait.id, token, wait.lease, deadline, caller.owner(), label, due)
+        hold.local_values.receive(wait.wants, texts)
+        holdings = self._holdings
+        with holdings.mutex:
+            holdings.waits.pop(wait.id, None)
+            holdings.holds[wait.id] = hold
+            holdings.lost.discard((wait.resource.state, wait.resource.mode))
             self._heartbeat.wake_by(due)
-            if wait.station is not None:
-                self._heartbeat.wake_by(wait.station.begin(hold, max(waiting, wait.asked), self.round_trip))
+            if wait.lingering_lock is not None:
+                self._heartbeat.wake_by(wait.lingering_lock.begin(hold, max(waiting, wait.asked), self.round_trip))
         return hold
 
     def leave(self, wait: Wait) -> Steps[None]:
         """The attempt ends without a permit; a grant that has come meanwhile is passed on."""
-        with self._standing.mutex:
-            self._standing.waits.pop(wait.id, None)
+        with self._holdings.mutex:
+            self._holdings.waits.pop(wait.id, None)
         try:
-            yield from scripts.abandon(wait.of, id=wait.id, condition=wait.condition)
+            yield from scripts.abandon(wait.resource, id=wait.id, condition=wait.condition)
         except (redis.RedisError, OSError) as error:  # its place lapses: nobody re-asks, or confirms a grant for it
-            log.warning("could not leave the queue of %r: %s", wait.of.name, error)
+            log.warning("could not leave the queue of %r: %s", wait.resource.name, error)
         else:
-            self._standing.end_id(wait.id)
+            self._holdings.end_id(wait.id)
 
 
 def too_short(wait: Wait) -> InterlockError:
     """A lease that is always over before the caller hears of it."""
     return InterlockError(
-        f"the lease of {wait.of.kind} {wait.of.name!r}, {wait.lease:g} s, is over before its grant arrives: "
-        "lease must be longer than three round trips"
+        f"the lease of {wait.resource.kind} {wait.resource.name!r}, {wait.lease:g} s, is over before its grant "
+        "arrives: lease must be longer than three round trips"
     )

@@ -6,13 +6,14 @@ import time
 import redis
 
 from interlock import caller
-from interlock._holding.holdings import Hold, Standing, Wait, unanswered_text
+from interlock._holding.holdings import Hold, Holdings, Wait, unanswered_text
 from interlock._holding.lingering import Lingering
 from interlock._holding.mutex import check_may_wait
+from interlock._io.deadline import Deadline
 from interlock._io.steps import Rest, Steps, patiently
 from interlock._io.wire import UNANSWERED
 from interlock._protocol import scripts
-from interlock._protocol.scripts import Identity
+from interlock._protocol.scripts import Resource
 from interlock._session.acquiring import Acquiring
 from interlock._session.heartbeat import REASK, Heartbeat
 from interlock._session.inbox import Inbox
@@ -27,13 +28,13 @@ class Conditions:
     """Waits for Conditions of one session's locks."""
 
     def __init__(
-        self, standing: Standing, heartbeat: Heartbeat, inbox: Inbox, acquiring: Acquiring, releasing: Releasing,
+        self, holdings: Holdings, heartbeat: Heartbeat, inbox: Inbox, acquiring: Acquiring, releasing: Releasing,
         lingering: Lingering,
     ) -> None:  # fmt: skip
-        self._standing, self._heartbeat, self._inbox = standing, heartbeat, inbox
+        self._holdings, self._heartbeat, self._inbox = holdings, heartbeat, inbox
         self._acquiring, self._releasing, self._lingering = acquiring, releasing, lingering
 
-    def wait(self, of: Identity, owner: caller.Owner, condition: str, timeout: float | None) -> Steps[bool]:
+    def wait(self, resource: Resource, owner: caller.Owner, condition: str, timeout: float | None) -> Steps[bool]:
         """Release a lock that the owner holds, wait for a notification, have it again; whether there was one.
 
         Raises:
@@ -41,17 +42,17 @@ class Conditions:
             GoneError: a value that was written exists no longer; likewise.
         """
         check_may_wait(f"the Condition {condition!r}")
-        standing = self._standing
-        until = None if timeout is None else time.monotonic() + timeout
+        holdings = self._holdings
+        deadline = Deadline(timeout)
         yield from self._inbox.listen(timeout)
-        held = standing.mine(of, owner)
+        held = holdings.mine(resource, owner)
         if held is not None:
             yield from self._lingering.before_detach(held)
             self._lingering.detach(held)
-        (hold,) = standing.take(of, owner)
-        wait = Wait(of, standing.new_id(), hold.lease, time.monotonic() + REASK, condition=condition)
-        with standing.mutex:
-            standing.waits[wait.id] = wait
+        (hold,) = holdings.take(resource, owner)
+        wait = Wait(resource, holdings.new_id(), hold.lease, time.monotonic() + REASK, condition=condition)
+        with holdings.mutex:
+            holdings.waits[wait.id] = wait
         try:
             yield from self._release_and_wait(hold, wait)
         except BaseException:
@@ -61,24 +62,23 @@ class Conditions:
         notified = True
         try:
             try:
-                left = None if until is None else until - time.monotonic()
-                if self._heartbeat.ended or (yield Rest(wait.signal, left)):
-                    with standing.mutex:
+                if self._heartbeat.ended or (yield Rest(wait.signal, deadline.left)):
+                    with holdings.mutex:
                         wait.signal.wake()
                         wait.condition, wait.arrival = "", None
                 else:
                     notified = yield from self._leave_condition(wait)
             except BaseException as error:  # as in threading, who is interrupted has the lock again
                 interruption = error
-                with standing.mutex:
+                with holdings.mutex:
                     if wait.grant is not None:  # it was taken, and then came the exception
                         wait.signal.wake()
                 notified = yield from self._leave_condition(wait)
             self._acquiring.check_open(wait)
-            again = yield from self._acquiring.wait(wait, None, patient=True)
+            again = yield from self._acquiring.wait(wait, Deadline(None), patient=True)
         except BaseException:  # interrupted again, or refused: the lock is not held, and nobody waits
-            with standing.mutex:
-                standing.holds.pop(wait.id, None)
+            with holdings.mutex:
+                holdings.holds.pop(wait.id, None)
                 wait.condition = condition
             yield from self._acquiring.leave(wait)
             raise
@@ -92,15 +92,15 @@ class Conditions:
 
     def _pass_on(self, hold: Hold, condition: str) -> Steps[None]:
         """Notify another waiter in place of one that was interrupted, as asyncio does. It holds the lock."""
-        call = self._standing.new_id()
+        call = self._holdings.new_id()
         try:
             yield from scripts.condition_notify(
-                hold.of, id=hold.id, token=hold.token, call=call, condition=condition, n=1
+                hold.resource, id=hold.id, token=hold.token, call=call, condition=condition, n=1
             )
         except (redis.RedisError, OSError) as error:
             log.warning("a notification of the Condition %r is lost: %s", condition, described(error))
         else:
-            self._standing.end_id(call)
+            self._holdings.end_id(call)
 
     def _release_and_wait(self, hold: Hold, wait: Wait) -> Steps[None]:
         code, arrival, now_ms = scripts.LOST, 0, 0
@@ -111,7 +111,7 @@ class Conditions:
             nonlocal sent
             sent = time.monotonic()
             return scripts.condition_wait(
-                hold.of,
+                hold.resource,
                 id=hold.id,
                 token=hold.token,
                 last_token=hold.last_token,
@@ -130,16 +130,16 @@ class Conditions:
             hold.unanswered = True
             raise
         self._releasing.ended(hold, code)
-        with self._standing.mutex:
+        with self._holdings.mutex:
             wait.arrival, wait.sample = arrival, (sent, now_ms)
             self._heartbeat.wake_by(wait.due)
 
     def _leave_condition(self, wait: Wait) -> Steps[bool]:
         """Queue for the lock, notified or not; whether it was."""
         notified, arrival = yield from patiently(
-            lambda: scripts.condition_leave(wait.of, id=wait.id, condition=wait.condition), float("inf")
+            lambda: scripts.condition_leave(wait.resource, id=wait.id, condition=wait.condition), float("inf")
         )
-        with self._standing.mutex:
+        with self._holdings.mutex:
             wait.condition = ""
             wait.arrival = arrival if arrival is not None else wait.arrival
         return notified

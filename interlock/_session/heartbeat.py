@@ -12,8 +12,8 @@ from contextlib import suppress
 
 import redis
 
-from interlock._holding.holdings import Grant, Hold, Standing, Wait, abandoned_text
-from interlock._holding.lingering_lock import Station
+from interlock._holding.holdings import Grant, Hold, Holdings, Wait, abandoned_text
+from interlock._holding.lingering_lock import LingeringLock
 from interlock._holding.mutex import OnceStarted
 from interlock._io.steps import BACKOFF
 from interlock._io.wire import Wire
@@ -23,18 +23,18 @@ from interlock._session import clients
 from interlock._text import described
 
 REASK = 1.0  # seconds between two signs of life of a waiter; ALIVE_MS in attempt.lua allows three to be lost
-IDLE = 5.0  # seconds between two looks of an idle heartbeat at whether its client still exists
+IDLE_BEAT = 5.0  # seconds between two looks of an idle heartbeat at whether its client still exists
 BEATS_MAX = 100  # names a round trip
 
 log = logging.getLogger("interlock")
 
 
 class Heartbeat:
-    """Speaks for all holds and waits of a standing, each when it is due, for as long as `ended` is false.
+    """Renews all holds, and asks again for all waits, each when it is due, until `ended` is true.
 
     Args:
-        wire: to the standing's Redis.
-        standing: whose; its mutex guards all this.
+        wire: to Redis.
+        holdings: whose; its mutex guards all this.
         granted: called with an id when a sign of life was answered with a grant.
         reconnected: called when Redis answers again.
         done: called by the thread when it ends.
@@ -43,17 +43,17 @@ class Heartbeat:
     def __init__(
         self,
         wire: Wire,
-        standing: Standing,
+        holdings: Holdings,
         granted: Callable[[str, Grant], None],
         reconnected: Callable[[], None],
         done: Callable[[], None],
     ) -> None:
         self.ended = False
-        self.wire, self._standing = wire, standing
+        self.wire, self._holdings = wire, holdings
         self._granted, self._reconnected, self._done = granted, reconnected, done
-        self.stations: Callable[[], list[Station]] = list  # locks that linger
-        self.look: Callable[[Station], None] = lambda _: None  # at one that is due
-        self._pulse = threading.Condition(standing.mutex)
+        self.lingering_locks: Callable[[], list[LingeringLock]] = list  # locks that linger
+        self.look: Callable[[LingeringLock], None] = lambda _: None  # at one that is due
+        self._pulse = threading.Condition(holdings.mutex)
         self._wake_at = 0.0
         self._thread = OnceStarted(self._run, "interlock-heartbeat")
 
@@ -75,7 +75,7 @@ class Heartbeat:
 
     def end(self) -> None:
         """End now. Also called by the garbage collector: under the mutex that this takes, no thread ever waits."""
-        with self._standing.mutex:
+        with self._holdings.mutex:
             self.ended = True
             self._pulse.notify()
 
@@ -87,71 +87,73 @@ class Heartbeat:
 
     def ask_now(self) -> None:
         """Ask for all that wait, at once."""
-        standing = self._standing
-        with standing.mutex:
-            for wait in standing.waits.values():
+        holdings = self._holdings
+        with holdings.mutex:
+            for wait in holdings.waits.values():
                 wait.due = 0.0
-            if standing.waits:
+            if holdings.waits:
                 self.wake_by(0.0)
 
     def _run(self) -> None:
         while not self.ended:
-            with self._standing.mutex:
+            with self._holdings.mutex:
                 self._wake_at = min((item.due for item in self._due()), default=float("inf"))
                 ahead = self._wake_at - time.monotonic()
                 if ahead > 0 and not self.ended:
-                    self._pulse.wait(min(ahead, IDLE))
+                    self._pulse.wait(min(ahead, IDLE_BEAT))
                     continue
             try:
                 if self.wire.cut:
                     self._reconnected()
                 self._beat()
-                for station in self.stations():
-                    if station.due <= time.monotonic():
-                        self.look(station)
+                for lingering_lock in self.lingering_locks():
+                    if lingering_lock.due <= time.monotonic():
+                        self.look(lingering_lock)
             except Exception as error:  # whatever it is: leases depend on this thread, so it tries again
                 log.warning("no heartbeat to %s, trying again: %s", clients.where(self.wire), described(error))
                 self.wire.cut = True
                 time.sleep(BACKOFF)
         self._done()
 
-    def _due(self) -> list[Hold | Wait | Station]:
-        return [*self._items(), *self.stations()]
+    def _due(self) -> list[Hold | Wait | LingeringLock]:
+        return [*self._items(), *self.lingering_locks()]
 
     def _items(self) -> list[Hold | Wait]:
-        return [*self._standing.holds.values(), *self._standing.waits.values()]
+        return [*self._holdings.holds.values(), *self._holdings.waits.values()]
 
     def _beat(self) -> None:
         now = time.monotonic()
-        standing = self._standing
-        with standing.mutex:
-            due = {item.of.state for item in self._items() if item.due <= now}
-            holds = [hold for hold in standing.holds.values() if hold.of.state in due and hold.releaser is None]
+        holdings = self._holdings
+        with holdings.mutex:
+            due = {item.resource.state for item in self._items() if item.due <= now}
+            holds = [hold for hold in holdings.holds.values() if hold.resource.state in due and hold.releaser is None]
             over = [hold for hold in holds if hold.abandoned and hold.lost]
             holds = [hold for hold in holds if not hold.abandoned]
-            abandoned = standing.abandon(holds)
+            abandoned = holdings.abandon(holds)
             holds = [hold for hold in holds if not hold.abandoned]
-            waits = [wait for wait in standing.waits.values() if wait.of.state in due]
+            waits = [wait for wait in holdings.waits.values() if wait.resource.state in due]
             for wait in waits:  # an acquire under way asks by itself
-                wait.due = now + max(REASK, standing.quiet(wait.lease))
-            waits = [wait for wait in waits if standing.quiet(wait.lease) <= 0]
+                wait.due = now + max(REASK, holdings.quiet(wait.lease))
+            waits = [wait for wait in waits if holdings.quiet(wait.lease) <= 0]
         self._forget(over)
         for hold in abandoned:
             self._warn(hold)
         waits = [wait for wait in waits if wait.arrival is not None]
         requests = []
-        names = {hold.of.state: hold.of for hold in holds} | {wait.of.state: wait.of for wait in waits}
-        for of in names.values():
-            ours = [hold for hold in holds if hold.of.state == of.state]
-            theirs = [wait for wait in waits if wait.of.state == of.state]
-            requests.append((of, ours, theirs))
+        names = {hold.resource.state: hold.resource for hold in holds} | {
+            wait.resource.state: wait.resource for wait in waits
+        }
+        for resource in names.values():
+            ours = [hold for hold in holds if hold.resource.state == resource.state]
+            theirs = [wait for wait in waits if wait.resource.state == resource.state]
+            requests.append((resource, ours, theirs))
         for first in range(0, len(requests), BEATS_MAX):
             batch = requests[first : first + BEATS_MAX]
-            beats = [beat(of, ours, theirs) for of, ours, theirs in batch]
+            beats = [beat(resource, ours, theirs) for resource, ours, theirs in batch]
             sent = time.monotonic()
-            for (of, ours, theirs), heard in zip(batch, scripts.beats(self.wire, beats), strict=True):
+            for (resource, ours, theirs), heard in zip(batch, scripts.beats(self.wire, beats), strict=True):
                 if isinstance(heard, redis.RedisError):
-                    log.warning("no heartbeat for %r, trying again: %s", of.name, heard)
+                    log.warning("no heartbeat for %r, trying again: %s", resource.name, heard)
                     self._postpone([*ours, *theirs])
                 else:
                     self.hear(sent, ours, theirs, heard)
@@ -159,12 +161,12 @@ class Heartbeat:
     def _forget(self, over: list[Hold]) -> None:
         """Nobody could release them, and their leases are over."""
         for hold in over:
-            station = hold.station
-            if station is not None:
-                with self._standing.mutex:
-                    station.end()
-                station.end_turn(station.thread)
-        self._standing.forget(over, lost=True)
+            lingering_lock = hold.lingering_lock
+            if lingering_lock is not None:
+                with self._holdings.mutex:
+                    lingering_lock.end()
+                lingering_lock.end_turn(lingering_lock.thread)
+        self._holdings.forget(over, lost=True)
 
     def _warn(self, hold: Hold) -> None:
         text = abandoned_text(hold)
@@ -173,17 +175,17 @@ class Heartbeat:
             warnings.warn(text, ResourceWarning, stacklevel=2)
 
     def _postpone(self, items: list[Hold | Wait]) -> None:
-        with self._standing.mutex:
+        with self._holdings.mutex:
             for item in items:
                 item.due = time.monotonic() + BACKOFF
 
     def hear(self, sent: float, holds: list[Hold], waits: list[Wait], heard: Heard) -> None:
         """Take in the answer to a beat that was sent at that time."""
         granted, ended = [], []
-        standing = self._standing
-        with standing.mutex:
+        holdings = self._holdings
+        with holdings.mutex:
             for hold, end_ms in zip(holds, heard.ends_ms, strict=True):
-                if hold.id not in standing.holds or hold.releaser is not None:
+                if hold.id not in holdings.holds or hold.releaser is not None:
                     continue  # being released: that answer counts, not this one
                 if end_ms > 0:
                     hold.deadline = sent + (end_ms - heard.now_ms) / 1000
@@ -191,32 +193,32 @@ class Heartbeat:
                 else:
                     hold.gone = True
                     hold.due = float("inf")
-                if hold.station is not None:
-                    hold.station.renewed()
+                if hold.lingering_lock is not None:
+                    hold.lingering_lock.renewed()
                     if heard.waiting:
-                        self.wake_by(hold.station.ask())
+                        self.wake_by(hold.lingering_lock.ask())
                 if not hold.gone:
                     continue
                 if end_ms == 0:  # it stays here until its owner releases it, and is told
-                    standing.lost.add((hold.of.state, hold.of.mode))
+                    holdings.lost.add((hold.resource.state, hold.resource.mode))
                 else:
                     ended.append(hold)
             for wait, grant in zip(waits, heard.grants, strict=True):
-                if wait.id not in standing.waits:
+                if wait.id not in holdings.waits:
                     continue
                 wait.sample = sent, heard.now_ms
                 if grant and wait.grant is None:
                     granted.append((wait.id, Grant(*grant)))
                 self.plan(wait, heard.soonest_ms)
-        standing.forget(ended, lost=False)
+        holdings.forget(ended, lost=False)
         for id, answer in granted:
             self._granted(id, answer)
 
 
-def beat(of: scripts.Identity, holds: list[Hold], waits: list[Wait]) -> Beat:
+def beat(resource: scripts.Resource, holds: list[Hold], waits: list[Wait]) -> Beat:
     """What is said of one name."""
     return Beat(
-        of,
+        resource,
         [(hold.id, hold.token, round(hold.lease * 1000)) for hold in holds],
         [(wait.id, wait.arrival or 0, wait.condition) for wait in waits],
     )

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from interlock._holding.holdings import Grant, Standing, Wait
+from interlock._holding.holdings import Grant, Holdings, Wait
 from interlock._io.steps import Rest, Steps
 from interlock._io.wire import Outbox, Wire
 from interlock._protocol import scripts
@@ -14,7 +14,7 @@ from interlock._session.listener import Listener
 from interlock._text import described
 
 LISTEN_WITHIN = 5.0  # seconds for the first subscription
-WAKE, ASKED, BROKEN = "0", "-1", "-2"  # messages in place of a token: tell in attempt.lua
+WAKE_WORD, ASKED_WORD, BROKEN_WORD = "0", "-1", "-2"  # messages in place of a token: tell in attempt.lua
 
 log = logging.getLogger("interlock")
 
@@ -24,16 +24,16 @@ class Inbox:
 
     Args:
         wire: to the server.
-        standing: whose waiters are woken.
+        holdings: whose waiters are woken.
         heartbeat: asks for all waiters again after a reconnection.
         prefix: of the channel.
         on_asked: called with the id of a lock that another process waits for, or that somebody has broken.
     """
 
     def __init__(
-        self, wire: Wire, standing: Standing, heartbeat: Heartbeat, prefix: str, on_asked: Callable[..., None]
+        self, wire: Wire, holdings: Holdings, heartbeat: Heartbeat, prefix: str, on_asked: Callable[..., None]
     ) -> None:
-        self._wire, self._standing, self._heartbeat, self._prefix = wire, standing, heartbeat, prefix
+        self._wire, self._holdings, self._heartbeat, self._prefix = wire, holdings, heartbeat, prefix
         self._on_asked = on_asked
         self._listener: Listener | None = None
         self.outbox = Outbox(wire)
@@ -45,9 +45,9 @@ class Inbox:
     def listen(self, within: float | None) -> Steps[None]:
         """Have messages heard. If that takes longer, go on: the next sign of life brings what nobody heard."""
         if self._listener is None:
-            channel = f"{self._prefix}interlock:session:{self._standing.session}"
+            channel = f"{self._prefix}interlock:session:{self._holdings.session}"
             made = Listener(self._wire, channel, self._on_message, self._on_connection)
-            with self._standing.mutex:
+            with self._holdings.mutex:
                 self._listener = self._listener or made
         signal = self._listener.connecting()
         if signal is not None:
@@ -57,28 +57,28 @@ class Inbox:
         """Also after a reconnection: what was published meanwhile is lost."""
         scripts.load_confirm(self._wire)
         self._heartbeat.ask_now()
-        with self._standing.mutex:
-            for signal in list(self._standing.sleepers.values()):
+        with self._holdings.mutex:
+            for signal in list(self._holdings.sleepers.values()):
                 signal.wake()
 
     def _on_message(self, message: str) -> None:
         token, end, waiting, rest = message.split(" ", 3)
         id, _, values = rest.partition("\n")
-        if token in (ASKED, BROKEN):
-            self._on_asked(id, broken=token == BROKEN)
+        if token in (ASKED_WORD, BROKEN_WORD):
+            self._on_asked(id, broken=token == BROKEN_WORD)
             return
-        if token != WAKE:
+        if token != WAKE_WORD:
             self.on_grant(id, Grant(int(token), int(end), int(waiting), scripts.shipped(values)))
             return
-        with self._standing.mutex:
-            signal = self._standing.sleepers.get(id)
+        with self._holdings.mutex:
+            signal = self._holdings.sleepers.get(id)
             if signal is not None:
                 signal.wake()
 
     def on_grant(self, id: str, grant: Grant) -> None:
-        standing = self._standing
-        with standing.mutex:
-            wait = standing.waits.get(id)
+        holdings = self._holdings
+        with holdings.mutex:
+            wait = holdings.waits.get(id)
             if wait is None:
                 return  # entered by another answer, or left: then its abandon passes the grant on
         if self.outbox.forgotten:
@@ -87,11 +87,11 @@ class Inbox:
         # At once, before the section and without awaiting the reply: later, a C call in the section may keep the GIL.
         confirmed = time.monotonic()
         self.outbox.send(confirmation(wait, grant.token))
-        with standing.mutex:
+        with holdings.mutex:
             first = wait.grant is None
             if wait.grant is None or wait.grant.token != grant.token:  # else the first confirmation is what counts
                 wait.grant = replace(grant, confirmed=confirmed)
-            if first and wait.id in standing.waits:
+            if first and wait.id in holdings.waits:
                 wait.signal.wake()
 
     def end(self) -> None:
@@ -112,4 +112,4 @@ class Inbox:
 
 def confirmation(wait: Wait, token: int) -> tuple[str | int, ...]:
     """Return the command that confirms a grant."""
-    return scripts.confirm_command(wait.of, id=wait.id, token=token, lease_ms=wait.lease_ms)
+    return scripts.confirm_command(wait.resource, id=wait.id, token=token, lease_ms=wait.lease_ms)

@@ -1,14 +1,14 @@
 """Waiting for what a script answers in the end: an event, an item, a barrier that opens."""
 
 import logging
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import redis
 
-from interlock._holding.holdings import Standing
+from interlock._holding.holdings import Holdings
 from interlock._holding.mutex import check_may_wait
+from interlock._io.deadline import Deadline
 from interlock._io.steps import BACKOFF, Rest, Signal, Steps
 from interlock._io.wire import UNANSWERED
 from interlock._session.heartbeat import REASK, Heartbeat
@@ -24,8 +24,8 @@ log = logging.getLogger("interlock")
 class Polling:
     """Asks a script until it answers, and rests until a message or a second has come."""
 
-    def __init__(self, standing: Standing, heartbeat: Heartbeat, watch: ServerWatch, inbox: Inbox) -> None:
-        self._standing, self._heartbeat, self._watch, self._inbox = standing, heartbeat, watch, inbox
+    def __init__(self, holdings: Holdings, heartbeat: Heartbeat, watch: ServerWatch, inbox: Inbox) -> None:
+        self._holdings, self._heartbeat, self._watch, self._inbox = holdings, heartbeat, watch, inbox
 
     def answered(
         self,
@@ -47,14 +47,14 @@ class Polling:
         if timeout != 0:
             check_may_wait("what waits")
         yield from self._watch.checked()
-        standing = self._standing
-        until = None if timeout is None else time.monotonic() + timeout
+        holdings = self._holdings
+        deadline = Deadline(timeout)
         if timeout != 0:
             self._heartbeat.begin()  # which ends the listener, when the client is no more
             yield from self._inbox.listen(timeout)
-        id, signal, queued = standing.new_id(), Signal(), False
-        with standing.mutex:
-            standing.sleepers[id] = signal
+        id, signal, queued = holdings.new_id(), Signal(), False
+        with holdings.mutex:
+            holdings.sleepers[id] = signal
         try:
             while True:
                 answer, rest = None, REASK
@@ -66,12 +66,12 @@ class Polling:
                         raise
                     log.warning("waiting on, though Redis does not answer: %s", described(error))
                     rest = BACKOFF
-                left = REASK if until is None else until - time.monotonic()
+                left = deadline.within(REASK)
                 if answer is None and left <= 0:
                     answer = yield from leave(id)
                     left = 0
                 if answer is not None or left <= 0:
-                    standing.end_id(id)
+                    holdings.end_id(id)
                     return answer
                 yield Rest(signal, min(rest, left))
         except InterlockError:  # refused: there is nothing to leave
@@ -80,8 +80,8 @@ class Polling:
             yield from self._leave_quietly(id, undo or leave)
             raise
         finally:
-            with standing.mutex:
-                standing.sleepers.pop(id, None)
+            with holdings.mutex:
+                holdings.sleepers.pop(id, None)
 
     def _leave_quietly(self, id: str, leave: Callable[[str], Steps[object]]) -> Steps[None]:
         try:
@@ -89,4 +89,4 @@ class Polling:
         except (redis.RedisError, OSError) as error:  # its place lapses: nobody asks for it any more
             log.warning("could not leave a queue: %s", described(error))
         else:
-            self._standing.end_id(id)
+            self._holdings.end_id(id)

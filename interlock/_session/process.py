@@ -54,19 +54,19 @@ def release_owned() -> list[Exception]:
     task = running.label if running else "that ran"
     errors: list[Exception] = []
     for each in list(_sessions.values()):
-        standing = each.standing
-        with standing.mutex:
+        holdings = each.holdings
+        with holdings.mutex:
             left = [
-                (hold.of, hold.owner)
-                for hold in standing.holds.values()
-                if hold.owner in owners and hold.of.kind in LOCKS
+                (hold.resource, hold.owner)
+                for hold in holdings.holds.values()
+                if hold.owner in owners and hold.resource.kind in LOCKS
             ]
-        for of, owner in left:
-            text = f"the task {task} ended holding the {of.kind} {of.name!r}: released"
+        for resource, owner in left:
+            text = f"the task {task} ended holding the {resource.kind} {resource.name!r}: released"
             warnings.warn(text, ResourceWarning, stacklevel=3)
             log.warning(text)
             try:
-                each.run(each.leave(of, owner))
+                each.run(each.leave(resource, owner))
             except Exception as error:  # the others must be released all the same
                 errors.append(error)
     return errors
@@ -101,8 +101,8 @@ def _forget_after_fork() -> None:
     """In a child: no session, no leases, no unsent writes. No network call here."""
     forget_after_fork()
     for each in _sessions.values():
-        for station in each.lingering.all():
-            station.forget()
+        for lingering_lock in each.lingering.all():
+            lingering_lock.forget()
     _sessions.clear()
     _ending.clear()
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from interlock._holding.holdings import Hold, Standing, gone_text, lost_text, unanswered_text
+from interlock._holding.holdings import Hold, Holdings, gone_text, lost_text, unanswered_text
 from interlock._holding.local_values import Key
 from interlock._io.steps import Steps, patiently
 from interlock._io.wire import UNANSWERED
@@ -18,12 +18,12 @@ from interlock.errors import GoneError, LeaseLostError, UnreachableError
 class Releasing:
     """Releases what this process holds."""
 
-    def __init__(self, standing: Standing, heartbeat: Heartbeat) -> None:
-        self._standing, self._heartbeat = standing, heartbeat
+    def __init__(self, holdings: Holdings, heartbeat: Heartbeat) -> None:
+        self._holdings, self._heartbeat = holdings, heartbeat
 
-    def untake(self, holds: Iterable[Hold]) -> None:
+    def hold_again(self, holds: Iterable[Hold]) -> None:
         """Nothing came of the release: they are held as before."""
-        with self._standing.mutex:
+        with self._holdings.mutex:
             for hold in holds:
                 hold.releaser = None
                 hold.due = 0.0
@@ -46,7 +46,7 @@ class Releasing:
         try:
             if not hold.gone:
                 asked = lambda: scripts.release(  # noqa: E731
-                    hold.of, id=hold.id, token=hold.token, last_token=hold.last_token, writes=stored
+                    hold.resource, id=hold.id, token=hold.token, last_token=hold.last_token, writes=stored
                 )
                 code = yield from patiently(asked, hold.deadline if until is None else until, hold.note_refusal)
         except UNANSWERED as error:
@@ -66,7 +66,7 @@ class Releasing:
             LeaseLostError, GoneError: what was written is discarded.
         """
         code = yield from patiently(
-            partial(scripts.release, hold.of, id=hold.id, token=hold.token, last_token=hold.last_token,
+            partial(scripts.release, hold.resource, id=hold.id, token=hold.token, last_token=hold.last_token,
                     writes=writes(hold)),
             hold.deadline if until is None else until,
         )  # fmt: skip
@@ -77,7 +77,7 @@ class Releasing:
 
     def ended(self, hold: Hold, code: int) -> None:
         """A lock was given up, and this is what the server said."""
-        self._standing.forget([hold], lost=code == scripts.LOST)
+        self._holdings.forget([hold], lost=code == scripts.LOST)
         if code == scripts.LOST:
             raise LeaseLostError(lost_text(hold))
         if code == scripts.GONE:
@@ -87,11 +87,11 @@ class Releasing:
         """Whether the lease is over. If only our clock says so, ask: a late heartbeat is no lost lease."""
         if hold.lost and not hold.gone:
             sent = time.monotonic()
-            heard = yield from scripts.beat(beat(hold.of, [hold], []))
+            heard = yield from scripts.beat(beat(hold.resource, [hold], []))
             self._heartbeat.hear(sent, [hold], [], heard)
         return hold.lost
 
 
 def writes(hold: Hold, unsent: Mapping[Key, Any] | None = None) -> Writes:
     """Return what is to be stored with the end of a hold."""
-    return hold.copies.encoded(hold.of.state, hold.copies.unsent(None) if unsent is None else unsent)
+    return hold.local_values.encoded(hold.resource.state, hold.local_values.unsent(None) if unsent is None else unsent)

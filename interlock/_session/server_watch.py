@@ -5,7 +5,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from interlock._holding.holdings import Standing
+from interlock._holding.holdings import Holdings
+from interlock._io.deadline import Deadline
 from interlock._io.steps import Blocking, Steps, pause
 from interlock._io.wire import Wire
 from interlock._session import clients
@@ -18,13 +19,13 @@ class ServerWatch:
 
     Args:
         wire: to the server.
-        standing: it notes when the server was restarted.
+        holdings: it notes when the server was restarted.
         given: whether a user passed the client.
         moved: called with the wire to the Cluster to which the server turns out to belong, or with `wire` itself.
     """
 
-    def __init__(self, wire: Wire, standing: Standing, moved: Callable[[Wire], None], *, given: bool) -> None:
-        self._wire, self._standing, self._moved, self._given = wire, standing, moved, given
+    def __init__(self, wire: Wire, holdings: Holdings, moved: Callable[[Wire], None], *, given: bool) -> None:
+        self._wire, self._holdings, self._moved, self._given = wire, holdings, moved, given
         self._checked = False
         self._checking = threading.RLock()  # a signal handler may come amid the check
         self._looking: set[object] = set()  # threads that look whether a server was restarted, after a lost connection
@@ -55,10 +56,10 @@ class ServerWatch:
             except BaseException:
                 self._wire.cut = True
                 raise
-            with self._standing.mutex:
+            with self._holdings.mutex:
                 restarted = found != self._runs
                 if restarted:
-                    self._runs, self._standing.restarted = found, time.monotonic()
+                    self._runs, self._holdings.restarted = found, time.monotonic()
             if restarted:
                 log.warning("%s was restarted: for one lease, nobody here asks for a lock", clients.where(self._wire))
         finally:
@@ -69,12 +70,12 @@ class ServerWatch:
         """Whether a server may have been restarted: a connection was lost, or somebody looks at that moment."""
         return self._wire.cut or bool(self._looking)
 
-    def calm(self, lease: float, until: float | None) -> Steps[bool]:
+    def calm(self, lease: float, deadline: Deadline) -> Steps[bool]:
         """Wait as long as Redis may have forgotten who holds a lock; whether that is over in time."""
         if self.doubtful:
             yield Blocking(self.look)
-        while (quiet := self._standing.quiet(lease)) > 0:
-            left = quiet if until is None else min(quiet, until - time.monotonic())
+        while (quiet := self._holdings.quiet(lease)) > 0:
+            left = deadline.within(quiet)
             if left <= 0:
                 return False
             yield pause(left)

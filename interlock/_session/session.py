@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import redis
 
 from interlock import address, caller
-from interlock._holding.holdings import Grant, Hold, Standing
+from interlock._holding.holdings import Grant, Hold, Holdings
 from interlock._holding.lingering import Lingering
 from interlock._holding.lingering_lock import lingering_with
 from interlock._holding.local_values import Key
@@ -26,7 +26,7 @@ from interlock._io.cluster import wire_for
 from interlock._io.steps import Steps
 from interlock._io.steps import run as run_steps
 from interlock._io.wire import Client, Wire
-from interlock._protocol.scripts import Identity
+from interlock._protocol.scripts import Resource
 from interlock._session import clients
 from interlock._session.acquiring import Acquiring
 from interlock._session.conditions import Conditions
@@ -51,17 +51,17 @@ class Session:
         self.wire = wire_for(client)
         self.prefix = address.prefix()
         self._id = uuid.uuid4().hex[:12]
-        self.standing = Standing(self.id)
-        self.watch = ServerWatch(self.wire, self.standing, self._moved, given=clients.given(client))
-        self.heartbeat = Heartbeat(self.wire, self.standing, self._on_grant, self.watch.look, self._vanish)
-        self.inbox = Inbox(self.wire, self.standing, self.heartbeat, self.prefix, self._on_asked)
-        self.releasing = Releasing(self.standing, self.heartbeat)
-        self.acquiring = Acquiring(self.standing, self.heartbeat, self.watch, self.inbox, self.releasing)
-        self.polling = Polling(self.standing, self.heartbeat, self.watch, self.inbox)
-        self.lingering = Lingering(self.standing, self.acquiring, self.releasing, self.run, self.heartbeat.wake_by)
-        self.heartbeat.stations, self.heartbeat.look = self.lingering.all, self.lingering.look
+        self.holdings = Holdings(self.id)
+        self.watch = ServerWatch(self.wire, self.holdings, self._moved, given=clients.given(client))
+        self.heartbeat = Heartbeat(self.wire, self.holdings, self._on_grant, self.watch.look, self._vanish)
+        self.inbox = Inbox(self.wire, self.holdings, self.heartbeat, self.prefix, self._on_asked)
+        self.releasing = Releasing(self.holdings, self.heartbeat)
+        self.acquiring = Acquiring(self.holdings, self.heartbeat, self.watch, self.inbox, self.releasing)
+        self.polling = Polling(self.holdings, self.heartbeat, self.watch, self.inbox)
+        self.lingering = Lingering(self.holdings, self.acquiring, self.releasing, self.run, self.heartbeat.wake_by)
+        self.heartbeat.lingering_locks, self.heartbeat.look = self.lingering.all, self.lingering.look
         self.conditions = Conditions(
-            self.standing, self.heartbeat, self.inbox, self.acquiring, self.releasing, self.lingering
+            self.holdings, self.heartbeat, self.inbox, self.acquiring, self.releasing, self.lingering
         )
 
     @property
@@ -80,7 +80,7 @@ class Session:
         Raises:
             ReentryError: the caller interrupts its own thread amid bookkeeping (`_holding/mutex.py`); it took no step.
         """
-        if self.standing.mutex._is_owned():
+        if self.holdings.mutex._is_owned():
             raise refused("interlock")
         if caller.stepping.coroutine >= 0:
             return run_steps(steps, self.call)
@@ -97,25 +97,25 @@ class Session:
         except (redis.ResponseError, redis.AuthenticationError) as error:
             raise refusals.ours(error) from error
 
-    def identity(self, kind: str, name: str, permits: int = 1, ttl_ms: int | None = None) -> Identity:
+    def resource(self, kind: str, name: str, permits: int = 1, ttl_ms: int | None = None) -> Resource:
         """What a primitive of that name is to this session's Redis."""
-        return Identity(f"{self.prefix}interlock:{{{name}}}", name, kind, permits, ttl_ms)
+        return Resource(f"{self.prefix}interlock:{{{name}}}", name, kind, permits, ttl_ms)
 
     def checked(self) -> Steps[None]:
         """Look at the server, at first use."""
         return self.watch.checked()
 
-    def leave(self, of: Identity, owner: caller.Owner | None) -> Steps[Hold | None]:
+    def leave(self, resource: Resource, owner: caller.Owner | None) -> Steps[Hold | None]:
         """The section of the owner ends, with no owner given that of the caller or another; under what it ran, if any.
 
         Raises as `release`.
         """
-        hold = self.standing.mine(of, owner)
-        station = None if hold is None else lingering_with(hold)
-        if station is not None:
-            yield from self.lingering.leave(station)
+        hold = self.holdings.mine(resource, owner)
+        lingering_lock = None if hold is None else lingering_with(hold)
+        if lingering_lock is not None:
+            yield from self.lingering.leave(lingering_lock)
             return hold
-        taken = self.standing.take(of, owner)
+        taken = self.holdings.take(resource, owner)
         if taken:
             yield from self.releasing.release(taken[0])
         return taken[0] if taken else None
@@ -126,7 +126,7 @@ class Session:
         """The server was looked at: it is a Cluster's, or it is what it was."""
         self.wire = self.heartbeat.wire = wire
         self.inbox.move(wire)
-        self.standing.session = self.id
+        self.holdings.session = self.id
 
     def _on_grant(self, id: str, grant: Grant) -> None:
         self.inbox.on_grant(id, grant)
@@ -145,14 +145,14 @@ class Session:
         """At the normal end of a process, or when its client is no more: give back what is held, leave every queue."""
         self.end()
         self._on_close(self)
-        standing = self.standing
-        with standing.mutex:
-            holds, waits = list(standing.holds.values()), list(standing.waits.values())
+        holdings = self.holdings
+        with holdings.mutex:
+            holds, waits = list(holdings.holds.values()), list(holdings.waits.values())
             unsent = {hold.id: _finished(hold) for hold in holds}  # a section that has not ended never was
-            standing.holds.clear()
-            standing.waits.clear()
-            for station in self.lingering.all():
-                station.end()
+            holdings.holds.clear()
+            holdings.waits.clear()
+            for lingering_lock in self.lingering.all():
+                lingering_lock.end()
         for hold in holds:
             try:
                 self._last(self.releasing.release(hold, unsent[hold.id], until=0.0))
@@ -160,9 +160,11 @@ class Session:
                 log.warning("%d holds could not be given back, their leases will run out: %s", len(holds), error)
                 return
             except LeaseLostError:
-                log.info("at the end of the process, the lease of %s %r was over", hold.of.kind, hold.of.name)
+                log.info(
+                    "at the end of the process, the lease of %s %r was over", hold.resource.kind, hold.resource.name
+                )
             except Exception as error:  # the others must be given back all the same
-                log.warning("could not give back %r, its lease will run out: %s", hold.of.name, described(error))
+                log.warning("could not give back %r, its lease will run out: %s", hold.resource.name, described(error))
         for wait in waits:
             self._last(self.acquiring.leave(wait))
             wait.signal.wake()
@@ -188,7 +190,7 @@ class Session:
 
 def _finished(hold: Hold) -> Mapping[Key, Any]:
     """What is to be stored of a hold that the end of the process ends."""
-    station = lingering_with(hold)
-    if station is not None and station.hold is hold:
-        return station.close()
-    return hold.copies.unsent(hold.running if hold.releaser is None else None)
+    lingering_lock = lingering_with(hold)
+    if lingering_lock is not None and lingering_lock.hold is hold:
+        return lingering_lock.close()
+    return hold.local_values.unsent(hold.running if hold.releaser is None else None)

@@ -1,13 +1,13 @@
 """`Lock`, `RLock`, `RWLock`, the semaphores and `Condition` for coroutines."""
 
 import inspect
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
 from interlock import condition, lock, rwlock, semaphore
 from interlock._arguments import checked_name, foreign_lock
+from interlock._io.deadline import Deadline
 from interlock.aio._driver import (
     Client,
     Coroutines,
@@ -253,13 +253,12 @@ class Condition(_Entered[condition.Condition]):
     async def _wait_for(
         self, called_by: Any, predicate: Callable[[], Found | Awaitable[Found]], timeout: float | None
     ) -> Found:
-        until = None if timeout is None else time.monotonic() + timeout
+        deadline = Deadline(timeout)
         with standing_in(coroutine(called_by)):
             while True:
                 found = predicate()
                 if inspect.isawaitable(found):
                     found = await found
-                left = None if until is None else until - time.monotonic()
-                if found or (left is not None and left <= 0):
+                if found or deadline.over:
                     return found
-                await self.wait(left)
+                await self.wait(deadline.left)

@@ -37,9 +37,9 @@ async def cancel(*tasks):
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def standing():
+def holdings():
     """What this process holds and waits for."""
-    of = session(None).standing
+    of = session(None).holdings
     return [*of.waits.values(), *of.sleepers.values(), *of.holds.values()]
 
 
@@ -102,8 +102,8 @@ def test_cancelled_waiter_leaves_the_queue(kind, broken, monkeypatch):
     for walk in kept:
         with pytest.raises(asyncio.CancelledError):
             run(walk._steps, session(None).call, asyncio.CancelledError())
-    assert not session(None).standing.waits
-    assert not session(None).standing.sleepers
+    assert not session(None).holdings.waits
+    assert not session(None).holdings.sleepers
 
 
 def test_waiter_behind_one_that_was_cancelled_is_next():
@@ -130,7 +130,7 @@ def test_waiter_behind_one_that_was_cancelled_is_next():
 @pytest.mark.parametrize("seed", range(4))
 def test_cancelled_at_any_moment_nobody_holds_or_waits_in_the_end(seed):
     """Some are cancelled before they ask, some while they wait, some with the grant on its way, some inside."""
-    before = standing()
+    before = holdings()
     chance = random.Random(seed)
 
     async def main():
@@ -161,7 +161,7 @@ def test_cancelled_at_any_moment_nobody_holds_or_waits_in_the_end(seed):
         await lock.release()
 
     asyncio.run(main())
-    assert [each for each in standing() if each not in before] == []
+    assert [each for each in holdings() if each not in before] == []
 
 
 def test_cancelled_again_while_it_leaves_it_leaves_all_the_same():
@@ -234,7 +234,7 @@ def test_time_out_of_asyncio_ends_the_wait():
 
 def test_waiter_whose_loop_was_closed_passes_the_lock_on():
     """Its turn comes, and nobody is there to enter: a thread takes the steps that are left."""
-    before, lock, other = standing(), interlock.Lock(lease=120, linger=0), []
+    before, lock, other = holdings(), interlock.Lock(lease=120, linger=0), []
     lock.acquire()
     loop = asyncio.new_event_loop()
     other.append(loop.create_task(aio.Lock.of(lock).acquire()))
@@ -244,7 +244,7 @@ def test_waiter_whose_loop_was_closed_passes_the_lock_on():
     lock.release()
     assert lock.acquire(timeout=60), "far less than the lease"
     lock.release()
-    assert [each for each in standing() if each not in before] == []
+    assert [each for each in holdings() if each not in before] == []
     other[0]._log_destroy_pending = False
 
 

@@ -142,10 +142,12 @@ def test_what_is_added_outlives_a_holder_that_loses_its_lease():
 @pytest.mark.parametrize("twin", [None, "forgets_that_it_added"])
 def test_call_sent_twice_adds_once(twin):
     value, own = interlock.Value("i", 0), session(None)
-    call = own.standing.new_id()
+    call = own.holdings.new_id()
     with twins.in_force(twin):
         for _ in range(2):
-            own.run(scripts.add(value._lock._of, call=call, value=value._key, step="00000001".zfill(16), ttl_ms=None))
+            own.run(
+                scripts.add(value._lock._resource, call=call, value=value._key, step="00000001".zfill(16), ttl_ms=None)
+            )
     assert (value.value == 1) == (twin is None)
 
 

@@ -131,13 +131,13 @@ def test_arrays_and_values_of_one_lock_are_stored_together_or_not_at_all():
 def test_nothing_is_written_under_an_old_token(twin):
     array = interlock.Array("i", 1)
     own, lock = session(None), array.get_lock()
-    of, old_id = own.identity(lock.kind, lock.name), own.standing.new_id()
+    resource, old_id = own.resource(lock.kind, lock.name), own.holdings.new_id()
     with twins.in_force(twin):
-        old = own.run(scripts.acquire(of, id=old_id, lease_ms=100, wait=False))
+        old = own.run(scripts.acquire(resource, id=old_id, lease_ms=100, wait=False))
         wait_until(lambda: not lock.locked(), what="the end of the lease")
         with lock:
             writes = {array._key: ({"0": "666"}, None)}
-            own.run(scripts.release(of, id=old_id, token=old.token, writes=writes))
+            own.run(scripts.release(resource, id=old_id, token=old.token, writes=writes))
             assert array[0] == (0 if twin is None else 666)
 
 

@@ -86,7 +86,7 @@ def fall_silent(client, barrier, *ids):
 @pytest.fixture
 def ids():
     """The ids of five attempts, of one process."""
-    return [session(None).standing.new_id() for _ in range(5)]
+    return [session(None).holdings.new_id() for _ in range(5)]
 
 
 # --- rounds ---

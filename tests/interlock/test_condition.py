@@ -145,11 +145,11 @@ def test_notification_that_is_sent_twice_wakes_one(client, twin):
         processes = start_in_order(condition, multiprocessing.get_context("fork"), "ab")
         with condition:
             hold, session = condition._lock._mine(), condition._session
-            call = session.standing.new_id()
+            call = session.holdings.new_id()
             for _ in range(2):
                 session.run(
                     scripts.condition_notify(
-                        hold.of, id=hold.id, token=hold.token, call=call, condition=condition.name, n=1
+                        hold.resource, id=hold.id, token=hold.token, call=call, condition=condition.name, n=1
                     )
                 )
             left = waiting(condition)
@@ -192,14 +192,14 @@ def test_wait_that_a_full_redis_refuses_to_end_ends_when_there_is_room(client):
             change.join()
         client.config_set("maxmemory", "0")
     condition.release()
-    assert condition._session.standing.waits == {}
+    assert condition._session.holdings.waits == {}
 
 
 def test_wait_that_redis_refuses_to_end_leaves_nobody_behind(client):
     """When something else stands where the lock's state was."""
     condition = interlock.Condition()
     condition.acquire()
-    state = condition._lock._of.state
+    state = condition._lock._resource.state
     spoilt = threading.Timer(0.3, lambda: client.delete(state) and client.set(state, "something else"))
     spoilt.start()
     try:
@@ -208,7 +208,7 @@ def test_wait_that_redis_refuses_to_end_leaves_nobody_behind(client):
     finally:
         spoilt.join()
         client.delete(state)
-    assert condition._session.standing.waits == {}
+    assert condition._session.holdings.waits == {}
     assert condition._lock._mine() is None
 
 
@@ -292,7 +292,7 @@ def test_wait_that_is_interrupted_while_it_queues_for_the_lock_leaves_nobody_beh
     with pytest.raises(KeyboardInterrupt):
         condition.wait(timeout=1.5)
     taken.join()
-    assert condition._session.standing.waits == {}
+    assert condition._session.holdings.waits == {}
     other.break_lock()
     assert not condition._lock.locked()
 
@@ -318,14 +318,14 @@ def test_copy_of_a_wait_that_comes_after_its_caller_gave_up_leaves_nobody_waitin
     condition = interlock.Condition()
     with condition, twins.in_force(twin):
         hold, own = condition._lock._mine(), condition._session
-        again = own.standing.new_id()
-        own.run(scripts.abandon(hold.of, id=again, condition=condition.name))
+        again = own.holdings.new_id()
+        own.run(scripts.abandon(hold.resource, id=again, condition=condition.name))
         wait = {"id": hold.id, "token": hold.token, "writes": {}, "again": again, "condition": condition.name}
         if twin is None:
             with pytest.raises(interlock.InterlockError):
-                own.run(scripts.condition_wait(hold.of, **wait))
+                own.run(scripts.condition_wait(hold.resource, **wait))
         else:
-            own.run(scripts.condition_wait(hold.of, **wait))
+            own.run(scripts.condition_wait(hold.resource, **wait))
         assert waiting(condition) == (0 if twin is None else 1)
         assert condition._lock.locked() == (twin is None)
 
@@ -335,24 +335,24 @@ def test_notification_whose_claim_ran_out_goes_to_the_next_waiter_of_the_process
     """It is heard at this moment: it is not doubted for the claim that it did not confirm."""
     condition = interlock.Condition()
     own = condition._session
-    first, second, call = own.standing.new_id(), own.standing.new_id(), own.standing.new_id()
+    first, second, call = own.holdings.new_id(), own.holdings.new_id(), own.holdings.new_id()
     own.run(own.inbox.listen(5))
     with twins.in_force(twin):
         for again in (first, second):
             condition.acquire()
             hold = condition._lock._mine()
             wait = {"id": hold.id, "token": hold.token, "writes": {}, "again": again, "condition": condition.name}
-            own.run(scripts.condition_wait(hold.of, **wait))
-            own.standing.forget([hold], lost=False)
+            own.run(scripts.condition_wait(hold.resource, **wait))
+            own.holdings.forget([hold], lost=False)
         condition.acquire()
         hold = condition._lock._mine()
         notify = {"id": hold.id, "token": hold.token, "call": call, "condition": condition.name, "n": 1}
-        own.run(scripts.condition_notify(hold.of, **notify))
+        own.run(scripts.condition_notify(hold.resource, **notify))
         condition.release()  # the first has a claim, and does not confirm it
         wait_until(lambda: not condition._lock.locked(), what="the end of the claim")
-        notified, _ = own.run(scripts.condition_leave(hold.of, id=second, condition=condition.name))
+        notified, _ = own.run(scripts.condition_leave(hold.resource, id=second, condition=condition.name))
         for id in (first, second):
-            own.run(scripts.abandon(hold.of, id=id))
+            own.run(scripts.abandon(hold.resource, id=id))
     assert notified == (twin is None)
 
 

@@ -103,8 +103,8 @@ def test_threads_that_wait_while_all_is_given_back_are_told(wait, waits, attribu
     threads = [threading.Thread(target=run) for _ in range(3)]
     for thread in threads:
         thread.start()
-    standing = session(client).standing
-    wait_until(lambda: len(standing.waits) == 3 and all(attribute(each) for each in standing.waits.values()))
+    holdings = session(client).holdings
+    wait_until(lambda: len(holdings.waits) == 3 and all(attribute(each) for each in holdings.waits.values()))
     _sessions.pop(client).close()
     for thread in threads:
         thread.join(30)

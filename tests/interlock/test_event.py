@@ -120,7 +120,7 @@ def test_waiter_that_comes_after_clear_waits_for_the_next_set():
 @pytest.mark.parametrize("first", ["event_set", "event_clear"])
 def test_change_that_is_sent_again_after_the_opposite_one_does_nothing(first, twin):
     event, opposite = Event(), Event.clear if first == "event_set" else Event.set
-    call = session(None).standing.new_id()
+    call = session(None).holdings.new_id()
     argv = (event.kind, 86_400_000, call) if first == "event_set" else (event.kind, call)
     with twins.in_force(twin):
         event._session.run(event._run(first, *argv))
@@ -132,7 +132,7 @@ def test_change_that_is_sent_again_after_the_opposite_one_does_nothing(first, tw
 @pytest.mark.parametrize("twin", [None, "no_signal_was_sent_before"])
 def test_wait_that_is_sent_again_after_set_and_clear_has_its_answer(twin):
     """The first reply was lost: nobody but Redis knows that it had queued before."""
-    event, id = Event(), session(None).standing.new_id()
+    event, id = Event(), session(None).holdings.new_id()
     with twins.in_force(twin):
         assert event._session.run(event._asked(id, stay=True)) == scripts.QUEUED
         event.set()
@@ -141,7 +141,7 @@ def test_wait_that_is_sent_again_after_set_and_clear_has_its_answer(twin):
 
 
 def test_wait_that_arrives_after_it_was_left_queues_nobody():
-    event, id = Event(), session(None).standing.new_id()
+    event, id = Event(), session(None).holdings.new_id()
     for stay in (True, False, False, True):
         event._session.run(event._asked(id, stay=stay))
     assert event.statistics().waiters == ()

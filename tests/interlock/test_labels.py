@@ -137,7 +137,7 @@ def test_host_whose_name_holds_a_line_end_is_shown_on_one(monkeypatch):
     """The name of the host is text of others, too."""
     monkeypatch.setattr(socket, "gethostname", lambda: "evil\nhost \udce9")
     session = interlock._session.session.Session(interlock.Lock()._session.client)
-    label = session.standing.new_id().partition(" ")[2]
+    label = session.holdings.new_id().partition(" ")[2]
     assert_for_people(label)
     assert label.startswith("evil\\nhost \\udce9:")
 

@@ -33,14 +33,14 @@ def test_release_under_an_old_token_writes_nothing(twin):
     value = interlock.Value("i", 0)
     own = session(None)
     lock = value.get_lock()
-    of = own.identity(lock.kind, lock.name)
-    old_id = own.standing.new_id()
+    resource = own.resource(lock.kind, lock.name)
+    old_id = own.holdings.new_id()
     with twins.in_force(twin):
-        old = own.run(scripts.acquire(of, id=old_id, lease_ms=100, wait=False))
+        old = own.run(scripts.acquire(resource, id=old_id, lease_ms=100, wait=False))
         wait_until(lambda: not lock.locked(), what="the end of the lease")
         with lock:
             writes = {value._key: ("i:666", None)}
-            code = own.run(scripts.release(of, id=old_id, token=old.token, writes=writes))
+            code = own.run(scripts.release(resource, id=old_id, token=old.token, writes=writes))
             assert value.value == (0 if twin is None else 666)
     assert code == (scripts.LOST if twin is None else scripts.DONE)
 
@@ -151,10 +151,10 @@ def stop(process):
 def release_for(lock, twin):
     """Release what is held, with the scripts of the twin, whoever the holder is."""
     own = session(None)
-    of = own.identity(lock.kind, lock.name)
-    id, token, _ = own.run(scripts.look(of)).holders[0]
+    resource = own.resource(lock.kind, lock.name)
+    id, token, _ = own.run(scripts.look(resource)).holders[0]
     with twins.in_force(twin):
-        assert own.run(scripts.release(of, id=id, token=token)) == scripts.DONE
+        assert own.run(scripts.release(resource, id=id, token=token)) == scripts.DONE
 
 
 @pytest.mark.parametrize("twin", [None, "never_asks_again"])
@@ -201,8 +201,8 @@ def test_lost_lease_is_told_on_write_and_on_release(client):
 
 def beat_now():
     own = session(None)
-    with own.standing.mutex:
-        for hold in own.standing.holds.values():
+    with own.holdings.mutex:
+        for hold in own.holdings.holds.values():
             hold.due = 0.0
         own.heartbeat.wake_by(0.0)
 
@@ -226,7 +226,7 @@ def test_late_heartbeat_is_not_taken_for_a_lost_lease():
     """Our clock says that the claim is over; Redis, which made a lease of it, is asked before anybody is told."""
     value = interlock.Value("i", 0)
     with value.get_lock():
-        (hold,) = [hold for hold in session(None).standing.holds.values() if hold.of.name == value.name]
+        (hold,) = [hold for hold in session(None).holdings.holds.values() if hold.resource.name == value.name]
         hold.deadline = time.monotonic() - 1.0
         value.value = 1
     assert value.value == 1

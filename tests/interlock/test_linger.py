@@ -14,7 +14,7 @@ from peers import joined, peers, plain, wait_until
 import interlock
 from bench.proxy import proxy
 from interlock._holding import lingering_lock
-from interlock._holding.lingering_lock import Station
+from interlock._holding.lingering_lock import LingeringLock
 from interlock._protocol import scripts
 from interlock._session.process import session
 
@@ -41,8 +41,8 @@ def scripts_called(client):
 def no_look(monkeypatch):
     """The heartbeat leaves what lingers alone."""
     with monkeypatch.context() as patch:
-        patch.setattr(Station, "over", lambda self: self.returning is not None)
-        patch.setattr(Station, "uncommitted", lambda _: False)
+        patch.setattr(LingeringLock, "over", lambda self: self.returning is not None)
+        patch.setattr(LingeringLock, "uncommitted", lambda _: False)
         yield
 
 
@@ -81,7 +81,7 @@ def test_lock_that_is_used_now_and_then_is_strict():
             pass
         assert other.acquire(blocking=False)
         other.release()
-        time.sleep(1.2 * lingering_lock.IDLE)  # the time is what is tested
+        time.sleep(1.2 * lingering_lock.LOOK_IDLE)  # the time is what is tested
 
 
 def test_lock_that_is_used_often_lingers(client):
@@ -116,7 +116,7 @@ def test_lock_that_is_used_often_no_more_is_strict_again():
             pass
     wait_until(lambda: other.acquire(blocking=False), what="its end of lingering")
     other.release()
-    time.sleep(2 * lingering_lock.IDLE)  # the time is what is tested
+    time.sleep(2 * lingering_lock.LOOK_IDLE)  # the time is what is tested
     with lock:
         pass
     assert other.acquire(blocking=False)
@@ -220,9 +220,9 @@ def test_nobody_enters_with_less_than_a_third_of_the_lease_to_run(client, monkey
     monkeypatch.setattr(session(None).heartbeat, "_beat", lambda: None)
     with no_look(monkeypatch):
         lock.release()
-        station = lock._station
+        lingering_lock = lock._lingering_lock
         if broken:
-            station.good_until = float("inf")
+            lingering_lock.good_until = float("inf")
         time.sleep(3.1)  # the time is what is tested
         before = scripts_called(client)
         with lock:
@@ -535,9 +535,9 @@ def test_late_copy_of_a_commit_does_not_undo_a_later_one(client, monkeypatch, tw
         with value.get_lock():
             value.value = 2
         interlock.flush()
-        hold = value.get_lock()._station.hold
+        hold = value.get_lock()._lingering_lock.hold
         own, writes = session(None), {value._key: ("i:1", None)}
-        own.run(scripts.commit(hold.of, id=hold.id, token=hold.token, number=1, writes=writes))
+        own.run(scripts.commit(hold.resource, id=hold.id, token=hold.token, number=1, writes=writes))
         assert (stored(client, value) == "i:2") == (twin is None)
 
 
@@ -547,11 +547,11 @@ def test_commit_under_an_old_token_writes_nothing(client, monkeypatch, twin):
     with no_look(monkeypatch), twins.in_force(twin):
         with value.get_lock():
             value.value = 1
-        hold = value.get_lock()._station.hold
+        hold = value.get_lock()._lingering_lock.hold
         other = interlock.RLock(name=value.name, client=client)
         other.break_lock()
         own, writes = session(None), {value._key: ("i:666", None)}
-        code = own.run(scripts.commit(hold.of, id=hold.id, token=hold.token, number=9, writes=writes))
+        code = own.run(scripts.commit(hold.resource, id=hold.id, token=hold.token, number=9, writes=writes))
         assert (code == scripts.LOST) == (twin is None)
         assert (stored(client, value) == "i:666") == (twin is not None)
 
@@ -621,7 +621,7 @@ def test_exception_of_a_signal_amid_entering_keeps_the_lock_from_nobody_for_long
     lock = interlock.Lock(linger=10)
     with lock:
         pass
-    assert lock._station.take(threading.get_ident())
+    assert lock._lingering_lock.take(threading.get_ident())
     assert lock_of_its_own(lock.name).acquire(timeout=10)
     with lock_of_its_own(lock.name, lease=5):
         pass
@@ -632,7 +632,7 @@ def test_task_has_committed_when_it_ends(client, monkeypatch, flushed):
     """Invariant 9; the twin commits after the end, as Celery's task_postrun would."""
     value = interlock.Value("i", 0, linger=10)
     if not flushed:
-        monkeypatch.setattr("interlock._session.process.flush", lambda: None)
+        monkeypatch.setattr("interlock.acting.flush", lambda: None)
     with no_look(monkeypatch):
         with interlock.acting_for("1", "work"), value.get_lock():
             value.value = 1
@@ -752,8 +752,8 @@ def test_grant_does_not_grow_with_the_values_that_were_used_before():
         with lock:
             counter.value += 1
             progress.value += 1
-    session(None).run(session(None).lingering.commit(lock._station))
-    assert len(lock._station.hold.copies.wanted()) < 8 * 60
+    session(None).run(session(None).lingering.commit(lock._lingering_lock))
+    assert len(lock._lingering_lock.hold.local_values.wanted()) < 8 * 60
     assert counter.value == 50
 
 

@@ -214,19 +214,19 @@ def test_task_that_forgot_two_locks_has_both_released_though_one_was_lost(client
 
 def test_interrupted_between_entry_and_return_holds_nothing(monkeypatch):
     """The exception of a signal handler, in the worst moment."""
-    from interlock._session.session import Session
+    from interlock._session.acquiring import Acquiring
 
     lock = interlock.RLock()
-    real = Session._enter
+    real = Acquiring._enter
 
     def interrupted(self, *arguments):
         real(self, *arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Session, "_enter", interrupted)
+    monkeypatch.setattr(Acquiring, "_enter", interrupted)
     with pytest.raises(KeyboardInterrupt):
         lock.acquire()
-    monkeypatch.setattr(Session, "_enter", real)
+    monkeypatch.setattr(Acquiring, "_enter", real)
     assert not lock.locked()
     assert lock.token is None
 

@@ -276,7 +276,7 @@ def test_name_has_one_spelling_whatever_the_clients_encoding(encoding):
         again = interlock.Lock(name="café", client=redis.Redis.from_url(url, encoding=encoding))
         session = again._session
         session.run(session.checked())
-        key = lock._of.state
+        key = lock._resource.state
         assert session.wire._again(("EXISTS", key)) == session.call("EXISTS", key) == 1
 
 

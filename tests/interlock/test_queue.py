@@ -25,8 +25,7 @@ import interlock
 from interlock._primitive import attach
 from interlock._protocol import queue_scripts, scripts
 from interlock._protocol.codec import ITEM_BYTES_MAX
-from interlock._session import heartbeat
-from interlock._session import session as session_module
+from interlock._session import heartbeat, polling
 from interlock._session.process import session
 from interlock.queue import JoinableQueue, Queue, SimpleQueue
 
@@ -39,8 +38,8 @@ def own():
     return session(None)
 
 
-def identity(own, thing):
-    return own.identity(thing.kind, thing.name, thing.maxsize, 60_000)
+def resource_of(own, thing):
+    return own.resource(thing.kind, thing.name, thing.maxsize, 60_000)
 
 
 # --- many processes ---
@@ -189,16 +188,16 @@ def test_waiting_putters_are_served_in_order_of_arrival(client, twin):
 @pytest.mark.parametrize("twin", [None, "queue_newcomers_go_ahead"])
 def test_newcomer_does_not_take_the_item_of_who_waits(own, twin):
     things = Queue()
-    of = identity(own, things)
-    waiter, newcomer, item = own.standing.new_id(), own.standing.new_id(), "j1"
+    resource = resource_of(own, things)
+    waiter, newcomer, item = own.holdings.new_id(), own.holdings.new_id(), "j1"
 
     def get(id, *, wait):
-        return own.run(queue_scripts.get(of, id=id, wait=wait, arrival="", take=True, pickles=False))
+        return own.run(queue_scripts.get(resource, id=id, wait=wait, arrival="", take=True, pickles=False))
 
     own.inbox.listen(5.0)  # so that the waiter is not known to be deaf
     with twins.in_force(twin):
         assert get(waiter, wait=True).code == scripts.QUEUED
-        own.run(queue_scripts.put(of, id=own.standing.new_id(), wait=False, arrival="", item=item))
+        own.run(queue_scripts.put(resource, id=own.holdings.new_id(), wait=False, arrival="", item=item))
         answers = get(newcomer, wait=False).code, get(waiter, wait=True).code
     assert (answers == (scripts.BUSY, scripts.DONE)) == (twin is None)
 
@@ -229,7 +228,7 @@ def test_second_of_two_waiters_is_served_when_the_first_gives_up(own):
 @pytest.mark.parametrize("twin", [None, "queue_wakes_nobody"])
 def test_waiter_is_woken_and_need_not_ask(own, monkeypatch, twin):
     """Long before it asks by itself."""
-    for module in (session_module, heartbeat):
+    for module in (polling, heartbeat):
         monkeypatch.setattr(module, "REASK", 3.0)
     things, full = Queue(), Queue(1)
     waits = []
@@ -403,11 +402,11 @@ def test_interrupted_getter_leaves_its_place():
 @pytest.mark.parametrize("twin", [None, "queue_nothing_was_done_before"])
 def test_put_sent_twice_puts_once(own, twin):
     things = JoinableQueue()
-    of = identity(own, things)
-    id = own.standing.new_id()
+    resource = resource_of(own, things)
+    id = own.holdings.new_id()
     with twins.in_force(twin):
         for _ in range(2):
-            answer = own.run(queue_scripts.put(of, id=id, wait=True, arrival="", item="j1"))
+            answer = own.run(queue_scripts.put(resource, id=id, wait=True, arrival="", item="j1"))
             assert answer.code == scripts.DONE
     assert (things.qsize() == 1) == (twin is None)
     assert (things.statistics().unfinished == 1) == (twin is None)
@@ -416,16 +415,16 @@ def test_put_sent_twice_puts_once(own, twin):
 @pytest.mark.parametrize("twin", [None, "queue_nothing_was_done_before"])
 def test_get_sent_twice_gets_the_same_item(own, twin):
     things = Queue()
-    of = identity(own, things)
+    resource = resource_of(own, things)
     for number in range(3):
         things.put(number)
-    id = own.standing.new_id()
+    id = own.holdings.new_id()
     with twins.in_force(twin):
         got = [
-            own.run(queue_scripts.get(of, id=id, wait=True, arrival="", take=True, pickles=False)).text
+            own.run(queue_scripts.get(resource, id=id, wait=True, arrival="", take=True, pickles=False)).text
             for _ in range(2)
         ]
-        got.append(own.run(queue_scripts.leave(of, id=id)).text)
+        got.append(own.run(queue_scripts.leave(resource, id=id)).text)
     assert (got == ["j0", "j0", "j0"]) == (twin is None)
     assert (things.qsize() == 2) == (twin is None)
 
@@ -433,15 +432,15 @@ def test_get_sent_twice_gets_the_same_item(own, twin):
 @pytest.mark.parametrize("twin", [None, "queue_nothing_was_done_before"])
 def test_get_that_arrives_after_its_end_takes_nothing(own, twin):
     things = Queue()
-    of = identity(own, things)
-    id = own.standing.new_id()
+    resource = resource_of(own, things)
+    id = own.holdings.new_id()
 
     def get(*, wait):
-        return own.run(queue_scripts.get(of, id=id, wait=wait, arrival="", take=True, pickles=False))
+        return own.run(queue_scripts.get(resource, id=id, wait=wait, arrival="", take=True, pickles=False))
 
     with twins.in_force(twin):
         assert get(wait=True).code == scripts.QUEUED
-        assert own.run(queue_scripts.leave(of, id=id)).code == scripts.BUSY
+        assert own.run(queue_scripts.leave(resource, id=id)).code == scripts.BUSY
         things.put(1)
         answer = get(wait=True)
     assert (answer.code == scripts.BUSY) == (twin is None)
@@ -451,13 +450,13 @@ def test_get_that_arrives_after_its_end_takes_nothing(own, twin):
 @pytest.mark.parametrize("twin", [None, "queue_nothing_was_done_before"])
 def test_task_done_sent_twice_counts_once(own, twin):
     things = JoinableQueue()
-    of = identity(own, things)
+    resource = resource_of(own, things)
     for number in range(3):
         things.put(number)
-    id = own.standing.new_id()
+    id = own.holdings.new_id()
     with twins.in_force(twin):
         for _ in range(2):
-            own.run(queue_scripts.done(of, id=id))
+            own.run(queue_scripts.done(resource, id=id))
     assert (things.statistics().unfinished == 2) == (twin is None)
 
 
@@ -552,13 +551,13 @@ def test_join_waits_for_the_work_of_other_processes(client, method):
 def test_join_goes_on_though_items_are_put_before_it_asks_again(own, twin):
     jobs = JoinableQueue()
     jobs.put(1)
-    of = identity(own, jobs)
-    id = own.standing.new_id()
+    resource = resource_of(own, jobs)
+    id = own.holdings.new_id()
     with twins.in_force(twin):
-        assert own.run(queue_scripts.join(of, id=id)).code == scripts.QUEUED
+        assert own.run(queue_scripts.join(resource, id=id)).code == scripts.QUEUED
         jobs.task_done()
         jobs.put(2)
-        assert (own.run(queue_scripts.join(of, id=id)).code == scripts.DONE) == (twin is None)
+        assert (own.run(queue_scripts.join(resource, id=id)).code == scripts.DONE) == (twin is None)
 
 
 def test_task_done_called_too_often_is_an_error_as_in_multiprocessing():

@@ -172,15 +172,15 @@ def test_heartbeat_tells_the_holder_of_a_broken_lock():
 def test_breaking_a_lock_forgets_no_waiter_whose_grant_is_lost(twin):
     """It has not read its grant, so it waits on: if its attempt were ended, nobody would serve it."""
     own, lock = session(None), interlock.Lock()
-    of, holder, waiter = own.identity(lock.kind, lock.name), own.standing.new_id(), own.standing.new_id()
+    resource, holder, waiter = own.resource(lock.kind, lock.name), own.holdings.new_id(), own.holdings.new_id()
     with twins.in_force(twin), own.client.pubsub() as ear:
         ear.subscribe(f"interlock:session:{own.id}")  # hears the grant, and tells nobody
         wait_until(ear.get_message)
-        token = own.run(scripts.acquire(of, id=holder, lease_ms=60_000, wait=False)).token
-        arrival = own.run(scripts.acquire(of, id=waiter, lease_ms=60_000, wait=True)).token
-        own.run(scripts.release(of, id=holder, token=token))
-        own.run(scripts.break_all(of, call=own.standing.new_id()))
-        (heard,) = scripts.beats(own.wire, [scripts.Beat(of, [], [(waiter, arrival, "")])])
+        token = own.run(scripts.acquire(resource, id=holder, lease_ms=60_000, wait=False)).token
+        arrival = own.run(scripts.acquire(resource, id=waiter, lease_ms=60_000, wait=True)).token
+        own.run(scripts.release(resource, id=holder, token=token))
+        own.run(scripts.break_all(resource, call=own.holdings.new_id()))
+        (heard,) = scripts.beats(own.wire, [scripts.Beat(resource, [], [(waiter, arrival, "")])])
     assert (heard.grants[0] is not None) == (twin is None)
 
 

@@ -11,7 +11,7 @@ from interlock._session.process import session
 
 
 def held(names):
-    return [hold for hold in list(session(None).standing.holds.values()) if hold.of.name in names]
+    return [hold for hold in list(session(None).holdings.holds.values()) if hold.resource.name in names]
 
 
 @pytest.mark.parametrize(

@@ -145,20 +145,20 @@ def claim():
     own.run(own.inbox.listen(5))
 
     def make(slots, held):
-        of, id = slots._of, own.standing.new_id()
-        asked = own.run(scripts.acquire(of, id=id, lease_ms=9000, wait=True))
+        resource, id = slots._resource, own.holdings.new_id()
+        asked = own.run(scripts.acquire(resource, id=id, lease_ms=9000, wait=True))
         assert asked.code == scripts.QUEUED
-        own.run(scripts.release(of, id=held[0], token=held[1]))
-        assert [token for holder, token, _ in own.run(scripts.look(of)).holders if holder == id]
-        return own, of, id, asked.token
+        own.run(scripts.release(resource, id=held[0], token=held[1]))
+        assert [token for holder, token, _ in own.run(scripts.look(resource)).holders if holder == id]
+        return own, resource, id, asked.token
 
     return make
 
 
 def taken(slots):
     own = session(None)
-    id = own.standing.new_id()
-    return id, own.run(scripts.acquire(slots._of, id=id, lease_ms=9000, wait=False)).token
+    id = own.holdings.new_id()
+    return id, own.run(scripts.acquire(slots._resource, id=id, lease_ms=9000, wait=False)).token
 
 
 @pytest.mark.parametrize("twin", [None, "ended_claims_are_forgotten"])
@@ -166,20 +166,20 @@ def taken(slots):
 def test_waiter_whose_claim_was_ended_by_a_release_has_acquired(claim, asks, twin):
     """Nobody had told it: it would wait for ever, or be refused."""
     slots = interlock.Semaphore(1)
-    own, of, id, arrival = claim(slots, taken(slots))
+    own, resource, id, arrival = claim(slots, taken(slots))
     with twins.in_force(twin):
-        own.run(scripts.release_permits(of, call=own.standing.new_id(), n=1, bound=None, own=[]))
+        own.run(scripts.release_permits(resource, call=own.holdings.new_id(), n=1, bound=None, own=[]))
         for _ in range(2):
             if asks == "beat":
-                (heard,) = scripts.beats(own.wire, [scripts.Beat(of, [], [(id, arrival, "")])])
+                (heard,) = scripts.beats(own.wire, [scripts.Beat(resource, [], [(id, arrival, "")])])
                 assert (heard.grants[0] is not None) == (twin is None)
             elif twin is None:
-                again = own.run(scripts.acquire(of, id=id, lease_ms=9000, wait=True, arrival=arrival))
+                again = own.run(scripts.acquire(resource, id=id, lease_ms=9000, wait=True, arrival=arrival))
                 assert again.code == scripts.GRANTED
             else:
                 with pytest.raises(interlock.InterlockError, match="ended already"):
-                    own.run(scripts.acquire(of, id=id, lease_ms=9000, wait=True, arrival=arrival))
-    look = own.run(scripts.look(of))
+                    own.run(scripts.acquire(resource, id=id, lease_ms=9000, wait=True, arrival=arrival))
+    look = own.run(scripts.look(resource))
     assert (look.permits, look.holders, look.waiters) == (1, [], [])
 
 
@@ -187,20 +187,20 @@ def test_waiter_whose_claim_was_ended_by_a_release_has_acquired(claim, asks, twi
 @pytest.mark.parametrize(("kind", "permits"), [(interlock.Semaphore, 2), (interlock.BoundedSemaphore, 1)])
 def test_release_that_ended_the_claim_of_who_gave_up_is_not_lost(claim, kind, permits, twin):
     slots = kind(1)
-    own, of, id, _ = claim(slots, taken(slots))
+    own, resource, id, _ = claim(slots, taken(slots))
     with twins.in_force(twin):
-        own.run(scripts.release_permits(of, call=own.standing.new_id(), n=1, bound=None, own=[]))
+        own.run(scripts.release_permits(resource, call=own.holdings.new_id(), n=1, bound=None, own=[]))
         for _ in range(2):
-            own.run(scripts.abandon(of, id=id))
-    assert own.run(scripts.look(of)).permits == (permits if twin is None else 1)
+            own.run(scripts.abandon(resource, id=id))
+    assert own.run(scripts.look(resource)).permits == (permits if twin is None else 1)
 
 
 @pytest.mark.parametrize("twin", [None, "claims_end_first"])
 def test_release_by_another_ends_a_lease_before_a_claim(claim, twin):
     slots = interlock.Semaphore(2)
     lasting = taken(slots)
-    own, of, id, _ = claim(slots, taken(slots))
+    own, resource, id, _ = claim(slots, taken(slots))
     with twins.in_force(twin):
-        own.run(scripts.release_permits(of, call=own.standing.new_id(), n=1, bound=None, own=[]))
-    left = [holder for holder, _, _ in own.run(scripts.look(of)).holders]
+        own.run(scripts.release_permits(resource, call=own.holdings.new_id(), n=1, bound=None, own=[]))
+    left = [holder for holder, _, _ in own.run(scripts.look(resource)).holders]
     assert left == ([id] if twin is None else [lasting[0]])

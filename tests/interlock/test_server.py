@@ -183,11 +183,11 @@ def test_client_that_is_none_is_refused():
 @pytest.mark.parametrize("twin", [False, True])
 def test_nobody_asks_for_a_lease_after_redis_has_forgotten_who_holds(monkeypatch, tmp_path, how, twin):
     """A restart without memory: who held goes on within its lease, and nobody who notices comes in beside it."""
-    from interlock._holding.holdings import Standing
+    from interlock._holding.holdings import Holdings
     from interlock._session.process import session
 
     if twin:
-        monkeypatch.setattr(Standing, "quiet", lambda *_: 0.0)
+        monkeypatch.setattr(Holdings, "quiet", lambda *_: 0.0)
     port, path = redis_server.free_port(), server_binary()
     for folder in "12":
         (tmp_path / folder).mkdir()

@@ -15,19 +15,19 @@ import redis
 from peers import wait_until
 
 import interlock
-from interlock._holding import bias
-from interlock._holding.bias import NOBODY, Seat, Turns
+from interlock._holding import turns
 from interlock._holding.lingering import Lingering
-from interlock._holding.lingering_lock import Station
-from interlock._holding.local_values import Copies
+from interlock._holding.lingering_lock import LingeringLock
+from interlock._holding.local_values import LocalValues
+from interlock._holding.turns import NOBODY, Bias, Turns
 from interlock.lock import _BaseLock
 
 HANDSHAKE = {  # name: (class, method, what stands there, what the twin has)
-    "enters_without_a_look": (_BaseLock, "__enter__", "< seat.good_until", "< float('inf')"),
-    "takes_the_seat_of_who_enters": (Turns, "_freed", "if keeper.taken and not amid:", "if False:"),
+    "enters_without_a_look": (_BaseLock, "__enter__", "< bias.good_until", "< float('inf')"),
+    "takes_the_bias_of_who_enters": (Turns, "_freed", "if bias_holder.taken and not amid:", "if False:"),
     "never_asks_who_is_inside": (Turns, "take_turn", "if not mine and monotonic() >=", "if False and monotonic() >="),
     "ends_turns_of_who_arrives": (Turns, "end_orphaned", " and self.turn not in self.arriving", ""),
-    "ends_the_turn_of_who_came_back": (Turns, "end_turn", "and self.keeper is seat ", ""),
+    "ends_the_turn_of_who_came_back": (Turns, "end_turn", "and self.bias_holder is bias ", ""),
     "loses_its_own_section": (Lingering, "acquire", "if not entered and not inside:", "if not entered:"),
 }
 
@@ -67,7 +67,7 @@ def switching_anywhere():
     """And also where today's interpreter does not let them: at what the handshake reads and writes."""
     with switching(), pytest.MonkeyPatch.context() as patch:
         for name in ("taken", "inside", "entered", "good_until"):
-            patch.setattr(Seat, name, called(vars(Seat)[name]))
+            patch.setattr(Bias, name, called(vars(Bias)[name]))
         withdraw = Turns._withdraw
 
         def withdraw_late(turns):
@@ -108,12 +108,12 @@ class Crowd:
 
     def take(self):
         """As the heartbeat does: it takes the turn for a moment from who is outside."""
-        entered, station = 0, self.lock._station
+        entered, lingering_lock = 0, self.lock._lingering_lock
         while not self.over.is_set():
-            if station.take(station.HEARTBEAT):
+            if lingering_lock.take(lingering_lock.HEARTBEAT):
                 self.section()
                 entered += 1
-                station.end_turn(station.HEARTBEAT)
+                lingering_lock.end_turn(lingering_lock.HEARTBEAT)
         with self.lock:
             self.entered += entered
 
@@ -142,7 +142,7 @@ def plus_one(number):
     return number + 1
 
 
-@pytest.mark.parametrize("twin", [None, "enters_without_a_look", "takes_the_seat_of_who_enters"])
+@pytest.mark.parametrize("twin", [None, "enters_without_a_look", "takes_the_bias_of_who_enters"])
 def test_threads_that_take_each_others_seats_exclude_each_other(twin):
     crowd = Crowd(interlock.Lock(linger=None))
     with switching_anywhere(), broken(twin):
@@ -150,7 +150,7 @@ def test_threads_that_take_each_others_seats_exclude_each_other(twin):
     assert exact == (twin is None)
 
 
-@pytest.mark.parametrize("twin", [None, "enters_without_a_look", "takes_the_seat_of_who_enters"])
+@pytest.mark.parametrize("twin", [None, "enters_without_a_look", "takes_the_bias_of_who_enters"])
 def test_heartbeat_that_takes_a_seat_away_excludes_who_enters(twin):
     crowd = Crowd(interlock.Lock(linger=None))
     with switching_anywhere(), broken(twin):
@@ -160,34 +160,34 @@ def test_heartbeat_that_takes_a_seat_away_excludes_who_enters(twin):
 
 def test_threads_exclude_each_other_without_seats(monkeypatch):
     """As on a build of Python without the interpreter's lock."""
-    monkeypatch.setattr(bias, "SEATS", False)
+    monkeypatch.setattr(turns, "SEATS", False)
     crowd = Crowd(interlock.RLock(linger=None))
     with switching_anywhere():
         assert crowd.run([crowd.use] * 4, 1)
-    assert crowd.lock._station.keeper.good_until == 0.0
+    assert crowd.lock._lingering_lock.bias_holder.good_until == 0.0
 
 
 def test_who_enters_again_keeps_its_seat():
     for kind in (interlock.Lock, interlock.RLock):
         lock = kind(linger=10)
         with lock:
-            seat = lock._station.keeper
-            assert seat.inside is seat.sitter
+            bias = lock._lingering_lock.bias_holder
+            assert bias.inside is bias.mark
         with lock:
             pass
-        assert lock._station.keeper is seat
-        assert seat.inside is NOBODY
+        assert lock._lingering_lock.bias_holder is bias
+        assert bias.inside is NOBODY
 
 
 def test_nested_sections_leave_the_seat_to_their_thread():
     lock = interlock.RLock(linger=10)
     with lock:
-        seat = lock._station.keeper
-        assert seat.good_until
+        bias = lock._lingering_lock.bias_holder
+        assert bias.good_until
         with lock:
-            assert not seat.good_until
-        assert seat.good_until
-    assert lock._station.keeper is seat
+            assert not bias.good_until
+        assert bias.good_until
+    assert lock._lingering_lock.bias_holder is bias
 
 
 @pytest.mark.parametrize("ended", [True, False])
@@ -202,7 +202,9 @@ def test_thread_that_keeps_the_turn_outside_is_in_nobodys_way(ended):
 
     thread = threading.Thread(target=use)
     thread.start()
-    wait_until(lambda: lock._station and lock._station.keeper.thread == thread.ident and not lock.locked())
+    wait_until(
+        lambda: lock._lingering_lock and lock._lingering_lock.bias_holder.thread == thread.ident and not lock.locked()
+    )
     if ended:
         thread.join()
     assert lock.acquire(blocking=False)
@@ -223,7 +225,7 @@ def test_thread_that_waits_has_its_turn_though_another_is_inside_nearly_all_the_
     thread = threading.Thread(target=use)
     with broken(twin):
         thread.start()
-        wait_until(lambda: lock._station and lock._station.thread)
+        wait_until(lambda: lock._lingering_lock and lock._lingering_lock.thread)
         served = []
         for _ in range(4):
             served.append(lock.acquire(timeout=30 if twin is None else 1))
@@ -240,11 +242,11 @@ def test_thread_that_is_slow_to_enter_is_no_orphan(monkeypatch, twin):
     lock, inside, most = interlock.Lock(linger=10), [], []
     with lock:
         pass
-    enter = Station.enter
+    enter = LingeringLock.enter
 
-    def enter_late(station):
+    def enter_late(lingering_lock):
         time.sleep(0.3)  # its slowness is what is tested
-        enter(station)
+        enter(lingering_lock)
 
     def use():
         assert lock.acquire(timeout=20)
@@ -255,7 +257,7 @@ def test_thread_that_is_slow_to_enter_is_no_orphan(monkeypatch, twin):
         with suppress(interlock.InterlockError):
             lock.release()
 
-    monkeypatch.setattr(Station, "enter", enter_late)
+    monkeypatch.setattr(LingeringLock, "enter", enter_late)
     with broken(twin):
         threads = [threading.Thread(target=use) for _ in range(2)]
         for thread in threads:
@@ -271,8 +273,8 @@ def test_who_takes_a_lock_again_that_another_thread_releases_is_alone(monkeypatc
     lock, inside, overlaps = interlock.Lock(linger=10), threading.Event(), []
     first, released, again, entering = (threading.Event() for _ in range(4))
     with lock:
-        station = lock._station
-    mutex, enter = station._mutex, Station.enter
+        lingering_lock = lock._lingering_lock
+    mutex, enter = lingering_lock._mutex, LingeringLock.enter
 
     class Late:
         def __enter__(self):
@@ -287,11 +289,11 @@ def test_who_takes_a_lock_again_that_another_thread_releases_is_alone(monkeypatc
         def _is_owned(self):
             return mutex._is_owned()
 
-    def enter_late(station):
+    def enter_late(lingering_lock):
         if threading.current_thread().name == "comes back" and first.is_set():
             entering.set()
             again.wait(1)
-        enter(station)
+        enter(lingering_lock)
 
     def come_back():
         lock.acquire()
@@ -313,8 +315,8 @@ def test_who_takes_a_lock_again_that_another_thread_releases_is_alone(monkeypatc
             time.sleep(0.3)  # that another may come meanwhile is what is tested
             inside.clear()
 
-    station._mutex = Late()
-    monkeypatch.setattr(Station, "enter", enter_late)
+    lingering_lock._mutex = Late()
+    monkeypatch.setattr(LingeringLock, "enter", enter_late)
     with broken(twin):
         threads = [
             threading.Thread(target=body, name=name, daemon=True)
@@ -336,10 +338,10 @@ def test_release_that_is_interrupted_is_made_by_the_heartbeat(monkeypatch):
     lock.acquire()
     waiter = threading.Thread(target=other.acquire)
     waiter.start()
-    wait_until(lambda: lock._station.asked)
-    lock._station.linger_until = 0.0
+    wait_until(lambda: lock._lingering_lock.asked)
+    lock._lingering_lock.linger_until = 0.0
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Copies, "wanted", lambda _: strike(0, None))
+        patch.setattr(LocalValues, "wanted", lambda _: strike(0, None))
         lock.release()
     waiter.join(10)
     assert not waiter.is_alive()

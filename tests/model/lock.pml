@@ -2,8 +2,8 @@
  * The protocol of one Lock, for the model checker spin: three clients, all interleavings, a budget of faults.
  *
  * WHAT IT FOLLOWS. The server's steps are atomic, as Redis runs scripts, and are named and built after the scripts of
- * interlock/lua: done, note_done and tick after attempt.lua; grant, drop, reap and advance after baton.lua; and after the
- * files of their names baton_acquire, baton_release, baton_abandon, baton_confirm and baton_beat (here in two, as a client
+ * interlock/_protocol/lua: done, note_done and tick after attempt.lua; grant, drop, reap and advance after lock.lua; and after the
+ * files of their names lock_acquire, lock_release, lock_abandon, lock_confirm and lock_beat (here in two, as a client
  * of the model either holds or waits: beat_waits, beat_holds). The client follows Session in interlock/_session.py: _wait
  * and _try, _enter, _leave, release, _on_grant, _beat.
  *
@@ -39,7 +39,7 @@
  *   - Clients are alike, so the first to ask is called 0 and the next 1: other runs differ by names only.
  *
  * WHAT IS LEFT OUT
- *   - Semaphores with more permits, RWLock, Condition, RLock's count, baton_break; what is written (a write happens or
+ *   - Semaphores with more permits, RWLock, Condition, RLock's count, lock_break; what is written (a write happens or
  *     not, GONE is never answered); the checks of kind and permits. Order of service (invariant 3), lengths of time (5).
  *   - Several threads of one process: each client is a session with one slot and one attempt at a time. So neither the
  *     neighbours of a doubtful session, nor an attempt that was given up without an answer and whose slot stays taken.
@@ -194,7 +194,7 @@ hidden int used;
 #define somebody_holds (RUNS(0) || RUNS(1) || RUNS(2) || RUNS(3) || RUNS(4) || RUNS(5))
 #define queues(c) (queue[c * EACH] > 0 || queue[c * EACH + 1] > 0)
 
-/* --- what every script begins with: baton.lua --- */
+/* --- what every script begins with: lock.lua --- */
 
 inline done(id) { /* to `answer` */
   answer = NOTHING;
@@ -300,8 +300,8 @@ inline advance() {
 
 /* --- one script each --- */
 
-/* baton_acquire.lua */
-inline baton_acquire(id, only_try, earlier) {
+/* lock_acquire.lua */
+inline lock_acquire(id, only_try, earlier) {
   done(id);
   if
   :: answer == BUSY -> result = BUSY
@@ -336,8 +336,8 @@ inline baton_acquire(id, only_try, earlier) {
   fi
 }
 
-/* baton_release.lua */
-inline baton_release(id, with) {
+/* lock_release.lua */
+inline lock_release(id, with) {
   done(id);
   if
 #ifndef BUSY_TO_A_RELEASE
@@ -371,8 +371,8 @@ inline baton_release(id, with) {
   fi
 }
 
-/* baton_abandon.lua */
-inline baton_abandon(id) {
+/* lock_abandon.lua */
+inline lock_abandon(id) {
   reap();
   queue[id] = 0;
   if
@@ -388,8 +388,8 @@ inline baton_abandon(id) {
   fi
 }
 
-/* baton_confirm.lua */
-inline baton_confirm(id, with) {
+/* lock_confirm.lua */
+inline lock_confirm(id, with) {
   reap();
   if
   :: held[id] == with -> claimed[id] = 0 /* renew */
@@ -397,7 +397,7 @@ inline baton_confirm(id, with) {
   fi
 }
 
-/* baton_beat.lua, of a waiter: to `heard`, the token that it holds by now, or 0 */
+/* lock_beat.lua, of a waiter: to `heard`, the token that it holds by now, or 0 */
 inline beat_waits(id, earlier) {
   reap();
   alive[SESSION(id)] = 1;
@@ -422,7 +422,7 @@ inline beat_waits(id, earlier) {
   heard = held[id]
 }
 
-/* baton_beat.lua, of a holder */
+/* lock_beat.lua, of a holder */
 inline beat_holds(id, with) {
   reap();
   if
@@ -559,7 +559,7 @@ end:
   :: atomic {
        is(c, ASKING) -> reply_or_none();
        d_step {
-         baton_acquire(ID(c), tries[c], arrival[c]);
+         lock_acquire(ID(c), tries[c], arrival[c]);
          INVARIANT(6, result != STALE);
          if
          :: unanswered
@@ -586,7 +586,7 @@ end:
   :: atomic { /* the listener reads the grant, and confirms before the waiter runs */
        is(c, WAITING) && grant_sent[c] > 0 ->
        if
-       :: d_step { heard = grant_sent[c]; baton_confirm(ID(c), heard); heard = 0 }
+       :: d_step { heard = grant_sent[c]; lock_confirm(ID(c), heard); heard = 0 }
        :: d_step { fault_left -> faults++ }
        :: d_step { fault_left -> sends_late(CONFIRM, ID(c), grant_sent[c], 0) }
        fi;
@@ -617,7 +617,7 @@ end:
   :: atomic {
        leaving(c) -> reply_or_none();
        d_step {
-         baton_abandon(ID(c));
+         lock_abandon(ID(c));
          if
          :: unanswered -> leaves(c)
          :: else -> ends(c)
@@ -644,7 +644,7 @@ end:
   :: atomic {
        is(c, HOLDING) || is(c, RELEASING) -> reply_or_none();
        d_step {
-         baton_release(ID(c), token[c]);
+         lock_release(ID(c), token[c]);
          INVARIANT(6, result == (wrote[c] -> DONE : LOST));
          if
          :: unanswered -> at[c] = RELEASING
@@ -722,10 +722,10 @@ end:
   :: d_step {
        late_call[n] > 0 ->
        if
-       :: late_call[n] == ACQUIRE -> baton_acquire(late_id[n], late_word[n], late_arrival[n])
-       :: late_call[n] == RELEASE -> baton_release(late_id[n], late_word[n])
-       :: late_call[n] == ABANDON -> baton_abandon(late_id[n])
-       :: late_call[n] == CONFIRM -> baton_confirm(late_id[n], late_word[n])
+       :: late_call[n] == ACQUIRE -> lock_acquire(late_id[n], late_word[n], late_arrival[n])
+       :: late_call[n] == RELEASE -> lock_release(late_id[n], late_word[n])
+       :: late_call[n] == ABANDON -> lock_abandon(late_id[n])
+       :: late_call[n] == CONFIRM -> lock_confirm(late_id[n], late_word[n])
        :: late_call[n] == BEAT_WAITS -> beat_waits(late_id[n], late_arrival[n])
        :: late_call[n] == BEAT_HOLDS -> beat_holds(late_id[n], late_word[n])
        fi;

@@ -1,5 +1,5 @@
 -- Releases a lock and waits for a Condition of it, in one: nobody can notify in between.
--- Guarantee: what the holder wrote is stored as baton_release.lua stores it. Safe to send twice: then it only answers.
+-- Guarantee: what the holder wrote is stored as lock_release.lua stores it. Safe to send twice: then it only answers.
 --
 -- KEYS[4..]  the values written
 -- ARGV[4] id   ARGV[5] its token   ARGV[6] the last token of its block that was used, or 0

@@ -3,7 +3,7 @@
 --
 -- A value's text is its base, as the last holder to write it left it; behind it, if anything was added since, three words:
 --   <all that was added before> <token of the holder, or 0> <what was added while that one held>
--- and '-' for nothing. A holder reads the base and the first; what it writes leaves the last (`store` in baton.lua). Once
+-- and '-' for nothing. A holder reads the base and the first; what it writes leaves the last (`store` in lock.lua). Once
 -- it holds no longer, all count. Lua has no integers of 64 bits: what is added is 16 hexadecimal digits, modulo 2^64.
 --
 -- KEYS[4] the value

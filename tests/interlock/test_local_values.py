@@ -14,19 +14,19 @@ from test_linger import nothing_lost_is_left_to_be_told  # noqa: F401  (used by 
 from test_turns import called, switching, without
 
 import interlock
-from interlock._holding.bias import Seat, Turns
-from interlock._holding.lingering_lock import Station
-from interlock._holding.local_values import Cell
+from interlock._holding.lingering_lock import LingeringLock
+from interlock._holding.local_values import LocalValue
+from interlock._holding.turns import Bias, Turns
 from interlock._session.process import session
 
-REST = "if self.keeper is seat and seat.inside is inside and seat.entered is entered:"
+REST = "if self.bias_holder is bias and bias.inside is inside and bias.entered is entered:"
 GUARDS = {  # name: (class, method, what stands there, what the twin has)
     "looks_once": (Turns, "_looked", REST, "if True:"),
-    "reads_what_is_new_last": (Cell, "finished", "else now", "else self.now"),
-    "knows_of_no_section_that_runs": (Cell, "finished", "running is not None", "False"),
+    "reads_what_is_new_last": (LocalValue, "finished", "else now", "else self.now"),
+    "knows_of_no_section_that_runs": (LocalValue, "finished", "running is not None", "False"),
 }
-CLOSES = "self._held_up(hold.copies.unsent)"
-END = {"ends_amid_sections": (Station, "close", CLOSES, "(hold.copies.unsent(None), None)")}
+CLOSES = "self._held_up(hold.local_values.unsent)"
+END = {"ends_amid_sections": (LingeringLock, "close", CLOSES, "(hold.local_values.unsent(None), None)")}
 
 
 def broken(twin):
@@ -37,11 +37,11 @@ def broken(twin):
 @contextmanager
 def switching_anywhere():
     """Threads change as often as they can, at whatever a look reads and a section writes."""
-    slots = ((Seat, "inside"), (Seat, "entered"), (Cell, "now"), (Cell, "before"))
+    slots = ((Bias, "inside"), (Bias, "entered"), (LocalValue, "now"), (LocalValue, "before"))
     with switching(), pytest.MonkeyPatch.context() as patch:
         for owner, name in slots:
             patch.setattr(owner, name, called(vars(owner)[name]))
-        patch.setattr(Cell, "section", called_late(Cell.section))
+        patch.setattr(LocalValue, "section", called_late(LocalValue.section))
         yield
 
 
@@ -68,9 +68,9 @@ def test_look_amid_sections_shows_whole_ones(twin):
                     value.value += 1
 
     def look():
-        station, before, looks = lock._station, 0, 0
+        lingering_lock, before, looks = lock._lingering_lock, 0, 0
         while not over.is_set() and not torn:
-            found, _ = station.at_rest(station.hold.copies.finished)
+            found, _ = lingering_lock.at_rest(lingering_lock.hold.local_values.finished)
             numbers = [found[value.name] for value in values]
             if len(set(numbers)) > 1 or numbers[0] < before:
                 torn.append(numbers)
@@ -179,12 +179,12 @@ def test_look_that_takes_long_comes_to_rest_all_the_same(monkeypatch, held_up):
     """As one at many elements does: longer than the interpreter lets a thread run."""
     lock, over = interlock.Lock(linger=10), threading.Event()
     with lock:
-        station = lock._station
+        lingering_lock = lock._lingering_lock
     if not held_up:
         monkeypatch.setattr(Turns, "_withdraw", lambda _: None)
     value = interlock.Value("q", 0, lock=lock)
     counter = threading.Thread(target=counted_until, args=(over, lock, [value]))
-    looker = threading.Thread(target=station.at_rest, args=(lambda _: time.sleep(0.02),))
+    looker = threading.Thread(target=lingering_lock.at_rest, args=(lambda _: time.sleep(0.02),))
     counter.start()
     wait_until(lambda: value.value > 100)
     looker.start()

@@ -1,10 +1,11 @@
-"""Threads of one process take turns with a lock that it keeps.
+"""Threads of one process take turns with a lock that it keeps: biased locking.
 
-Who has the turn enters, or asks Redis for all. A thread that leaves does not give its turn up: it has a *seat*, with
-which it enters again and leaves without a mutex, until another thread of the process, or the heartbeat, wants the turn
-and takes the seat away. (Biased locking, Russell and Detlefs 2006, does the same between threads of one machine.)
+The thread that has the turn enters, or asks Redis for all. A thread that leaves does not give its turn up: the lock is
+*biased* to it, so that it enters again and leaves without a mutex, until another thread of the process, or the
+heartbeat, wants the turn and takes the bias away. (Russell and Detlefs 2006 do so between threads of one machine.)
 
-The fast paths of who has a seat stand in `lock.py`. Everybody else takes the turn here, under the mutex.
+The fast paths of the thread that has the bias stand in `lock.py`. Every other thread takes the turn here, under the
+mutex.
 """
 
 import sys
@@ -15,16 +16,19 @@ from time import monotonic
 from typing import Any, TypeAlias, TypeVar
 
 from interlock._holding.mutex import bookkeeping
+from interlock._io.deadline import Deadline
 from interlock._io.steps import Rest, Signal, Steps
 from interlock.caller import Caller, Owner, current
 
 TURN = 0.001  # seconds that a thread keeps its turn while others of its process wait: each change costs a switch
 HANDED = -2  # in place of a thread: the turn is on its way to one
 NOBODY: Any = threading.RLock()  # which nobody owns
-SEATS = getattr(sys, "_is_gil_enabled", lambda: True)()  # without it, what one thread does another may see out of order
+BIASED = getattr(
+    sys, "_is_gil_enabled", lambda: True
+)()  # without it, what one thread does another may see out of order
 
 
-class Seat:
+class Bias:
     """The right of one thread, in one task, to enter again, for which it keeps the turn while it is outside.
 
     It has all that the fast paths read and write, for each attribute costs. Its thread alone says that it is inside;
@@ -33,16 +37,16 @@ class Seat:
 
     __slots__ = (
         *("caller", "deadline", "entered", "good_until", "inside"),
-        *("noted", "sitter", "stay_until", "taken", "thread"),
+        *("noted", "mark", "stay_until", "taken", "thread"),
     )
 
     def __init__(self, thread: int = 0, entered: float | None = None) -> None:
         self.thread = thread  # 0: nobody's
-        self.sitter: Any = threading.RLock()  # owned by that thread: to ask it is faster than to compare `get_ident()`
+        self.mark: Any = threading.RLock()  # owned by that thread: to ask it is faster than to compare `get_ident()`
         if thread:
-            self.sitter.acquire()
+            self.mark.acquire()
         self.taken = False  # its thread is inside, or about to be
-        self.inside = NOBODY  # the sitter, if its thread is inside
+        self.inside = NOBODY  # the mark, if its thread is inside
         self.entered = entered  # when, on time.monotonic(): that object stands for the section that runs or ran last
         self.caller: Caller | None = None  # the task
         self.noted = False  # that the task has written
@@ -56,7 +60,7 @@ class Seat:
         return self.caller.id if self.caller else None
 
 
-NO_SEAT = Seat()
+NO_BIAS = Bias()
 Found = TypeVar("Found")
 Running: TypeAlias = tuple[str | None, float | None] | None
 """The task of the section that runs, and what stands for that section; None: none runs."""
@@ -68,7 +72,7 @@ class Turns:
     HEARTBEAT = -1  # in place of a thread
 
     def __init__(self) -> None:
-        self.keeper = Seat()  # of the thread that keeps the turn; nobody's: it is entering, or gives the lock back
+        self.bias_holder = Bias()  # of the thread that keeps the turn; nobody's: it is entering, or gives the lock back
         self.reset()
 
     def reset(self) -> None:
@@ -77,8 +81,8 @@ class Turns:
         self.turn = 0  # who has the turn, inside or not; 0: nobody. Written under the mutex
         self.arriving: dict[int, bool] = {}  # threads that are about to enter, and may have the turn
         self.queue: deque[Signal] = deque()  # threads that wait for their turn; the first tries each TURN
-        self.good_until = self.stay_until = self.deadline = 0.0  # what a seat has of it, unless it is taken away
-        self._offered = False  # the keeper's seat has its times
+        self.good_until = self.stay_until = self.deadline = 0.0  # what a bias has of it, unless it is taken away
+        self._offered = False  # the bias has its times
         self._handed: Signal | None = None  # to whom the turn was given
         self._turn_until = 0.0
         self._mutex = bookkeeping()
@@ -86,20 +90,20 @@ class Turns:
     @property
     def thread(self) -> int:
         """Who is inside; 0: nobody."""
-        keeper = self.keeper
-        return 0 if keeper.inside is NOBODY else keeper.thread
+        bias_holder = self.bias_holder
+        return 0 if bias_holder.inside is NOBODY else bias_holder.thread
 
     @property
     def section(self) -> float | None:
         """What stands for the section that runs; None: none does."""
-        keeper = self.keeper
-        return None if keeper.inside is NOBODY else keeper.entered
+        bias_holder = self.bias_holder
+        return None if bias_holder.inside is NOBODY else bias_holder.entered
 
     @property
     def owner(self) -> Owner | None:
         """Who is inside: the thread, and the task that it runs."""
-        keeper = self.keeper
-        return None if keeper.inside is NOBODY else (keeper.thread, keeper.task)
+        bias_holder = self.bias_holder
+        return None if bias_holder.inside is NOBODY else (bias_holder.thread, bias_holder.task)
 
     def limit(self, good_until: float, stay_until: float, deadline: float) -> None:
         """Until when threads may enter, leave and write by themselves."""
@@ -114,21 +118,21 @@ class Turns:
             self._show()
 
     def _show(self) -> None:
-        keeper = self.keeper
-        keeper.deadline = self.deadline
+        bias_holder = self.bias_holder
+        bias_holder.deadline = self.deadline
         if self._offered:
-            keeper.good_until, keeper.stay_until = self.good_until, self.stay_until
+            bias_holder.good_until, bias_holder.stay_until = self.good_until, self.stay_until
 
     def _withdraw(self) -> None:
         """Who keeps the turn is to enter and leave by way of the mutex."""
         self._offered = False
-        self.keeper.good_until = self.keeper.stay_until = 0.0
+        self.bias_holder.good_until = self.bias_holder.stay_until = 0.0
 
     def _vacate(self) -> None:
-        """The keeper's seat is worth nothing any more."""
-        seat, self.keeper = self.keeper, Seat(0, self.keeper.entered)
-        seat.inside, seat.taken = NOBODY, False
-        seat.good_until = seat.stay_until = seat.deadline = 0.0
+        """End the bias: no thread has it any more."""
+        bias, self.bias_holder = self.bias_holder, Bias(0, self.bias_holder.entered)
+        bias.inside, bias.taken = NOBODY, False
+        bias.good_until = bias.stay_until = bias.deadline = 0.0
         self._offered = False
 
     def take(self, who: int) -> bool:
@@ -139,7 +143,7 @@ class Turns:
     def _take(self, who: int) -> bool:
         if self.thread:
             return False
-        if self.keeper.thread:
+        if self.bias_holder.thread:
             if not self._freed():
                 return False
             self.turn = 0
@@ -149,11 +153,11 @@ class Turns:
         return True
 
     def _freed(self) -> bool:
-        """Take the keeper's seat away; False: it is inside, or about to be."""
-        keeper = self.keeper
+        """Take the bias away; False: its thread is inside, or about to be."""
+        bias_holder = self.bias_holder
         self._withdraw()  # first; then look whether it was taken before
-        amid = keeper.thread == threading.get_ident() and keeper.inside is NOBODY  # interrupted amid entering
-        if keeper.taken and not amid:
+        amid = bias_holder.thread == threading.get_ident() and bias_holder.inside is NOBODY  # interrupted amid entering
+        if bias_holder.taken and not amid:
             return False
         self._vacate()
         return True
@@ -165,8 +169,7 @@ class Turns:
             return True
         if timeout == 0:
             return False
-        until = None if timeout is None else monotonic() + timeout
-        signal = Signal()
+        deadline, signal = Deadline(timeout), Signal()
         mine = False
         try:
             with self._mutex:
@@ -183,10 +186,9 @@ class Turns:
                         mine = self._take(me)
                         if not mine and monotonic() >= self._turn_until:
                             self._withdraw()  # who is inside is to hand the turn on when it leaves
-                left = None if until is None else until - monotonic()
-                if mine or (left is not None and left <= 0):
+                if mine or deadline.over:
                     return mine
-                yield Rest(signal, left if not first else TURN if left is None else min(left, TURN))
+                yield Rest(signal, deadline.within(TURN) if first else deadline.left)
         finally:
             with self._mutex:
                 if self._handed is signal:
@@ -202,16 +204,16 @@ class Turns:
     def enter(self) -> None:
         """The thread that has the turn is inside."""
         with self._mutex:
-            self._sit(threading.get_ident())
+            self._bias_to(threading.get_ident())
 
-    def _sit(self, me: int) -> None:
-        """It has a seat from now on."""
+    def _bias_to(self, me: int) -> None:
+        """Bias the lock to that thread from now on."""
         self._vacate()
-        seat = Seat(me, monotonic())
-        seat.caller = current.get()
-        seat.taken, seat.inside = True, seat.sitter
-        self.keeper = seat
-        self._offered = SEATS
+        bias = Bias(me, monotonic())
+        bias.caller = current.get()
+        bias.taken, bias.inside = True, bias.mark
+        self.bias_holder = bias
+        self._offered = BIASED
         self._show()
 
     def nest(self, deeper: bool) -> None:
@@ -220,7 +222,7 @@ class Turns:
             if deeper:
                 self._withdraw()
             else:
-                self._offered = SEATS
+                self._offered = BIASED
                 self._show()
 
     def at_rest(self, look: Callable[[float | None], Found]) -> tuple[Found, Running]:
@@ -246,22 +248,22 @@ class Turns:
         return shown
 
     def _looked(self, look: Callable[[float | None], Found]) -> tuple[Found, Running] | None:
-        seat = self.keeper
-        entered = seat.entered  # first: if a section begins after this, it is not the same when it is looked at again
-        inside = seat.inside
+        bias = self.bias_holder
+        entered = bias.entered  # first: if a section begins after this, it is not the same when it is looked at again
+        inside = bias.inside
         found = look(None if inside is NOBODY else entered)
-        if self.keeper is seat and seat.inside is inside and seat.entered is entered:
-            return found, None if inside is NOBODY else (seat.task, entered)
+        if self.bias_holder is bias and bias.inside is inside and bias.entered is entered:
+            return found, None if inside is NOBODY else (bias.task, entered)
         return None
 
     def end_turn(self, thread: int) -> None:
         """Its turn is over: the next may enter, at once or when the last one's time is over."""
-        seat = self.keeper
+        bias = self.bias_holder
         if self.thread == thread != 0:  # perhaps another thread, which may take its turn again at any time
-            seat.inside = NOBODY
-            seat.taken = False  # if this is interrupted now, it has left as by the fast path, and the turn can be taken
+            bias.inside = NOBODY
+            bias.taken = False  # if this is interrupted now, it has left as by the fast path, and the turn can be taken
         with self._mutex:
-            if self.turn == thread and self.keeper is seat and self._freed():
+            if self.turn == thread and self.bias_holder is bias and self._freed():
                 self._end_turn()
 
     def _end_turn(self) -> None:
@@ -273,5 +275,5 @@ class Turns:
     def end_orphaned(self) -> None:
         """End the turn of a thread that has it and went: an exception of a signal handler struck amid entering."""
         with self._mutex:
-            if self.turn > 0 and not self.keeper.thread and self.turn not in self.arriving:
+            if self.turn > 0 and not self.bias_holder.thread and self.turn not in self.arriving:
                 self._end_turn()

@@ -3,7 +3,7 @@
 -- Safe to send twice: an attempt that holds gets the same token, its lease renewed; one that has ended gets nothing.
 --
 -- ARGV[4] id   ARGV[5] lease (ms)   ARGV[6] 1: wait, 0: only try   ARGV[7] arrival of an id that queued before, or ''
--- ARGV[8] values that it wants with the grant (w: in baton.lua), or ''
+-- ARGV[8] values that it wants with the grant (w: in lock.lua), or ''
 -- Returns {GRANTED, token, end of lease (server ms), now (server ms), values or ''}
 --         | {BUSY, '', ms to the next end of a lease or -1, now}
 --         | {QUEUED, arrival, ms to the next end of a lease or -1, now} | {STALE} | {OTHER_KIND, kind} | {OTHER_PERMITS, n}

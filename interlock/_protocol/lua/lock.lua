@@ -1,4 +1,4 @@
--- What every script of the baton begins with, behind attempt.lua: the state of one lock or semaphore, and the hand-over.
+-- What every script of locks, semaphores and conditions begins with, behind attempt.lua: the state of one lock or semaphore, and the hand-over.
 --
 -- A Lock is a Semaphore with one permit, an RWLock one whose readers count for nothing among each other: one algorithm
 -- serves all. All keys share one Cluster hash tag, {name}.
@@ -135,7 +135,7 @@ end
 
 -- Stores what a holder wrote: for each of KEYS[4..] the encoded value and its ttl (ms) or '', from that ARGV on. An array's
 -- elements are '*:' and a JSON object of encoded elements by index (array_create.lua).
--- All or nothing: GONE if one of them exists no longer. What others added while this token held is kept (baton_add.lua).
+-- All or nothing: GONE if one of them exists no longer. What others added while this token held is kept (lock_add.lua).
 local function store(first, token)
   local added = {}
   for i = 4, #KEYS do
