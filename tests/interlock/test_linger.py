@@ -12,7 +12,7 @@ import twins
 from peers import joined, peers, plain, wait_until
 
 import interlock
-from bench.proxy import proxy
+from bench.harness.proxy import proxy
 from interlock import _scripts, _station
 from interlock._session import session
 from interlock._station import Station

@@ -4,18 +4,26 @@ import json
 import math
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-RESULTS = Path(__file__).resolve().parent / "results"
+ROOT = Path(__file__).resolve().parents[2]  # of the checkout
+RESULTS = ROOT / "bench" / "results"
 Tell = Callable[[str], None]
 
 
 def tell(line: str) -> None:
     """Say how far it is."""
     print(line, file=sys.stderr, flush=True)
+
+
+def order(names: Sequence[str], number: int) -> list[str]:
+    """Who goes after whom in that round: others begin, and every second round runs backwards."""
+    shift = number // 2 * 2 % len(names)
+    turned = [*names[shift:], *names[:shift]]
+    return turned[::-1] if number % 2 else turned
 
 
 def save(path: Path, figures: dict[str, Any]) -> None:

@@ -7,17 +7,18 @@ from functools import partial
 from statistics import median
 from typing import TypeVar
 
-from bench import counting, growth, hot_path, noise, queued, waiting
-from bench.counting import Case, Counted
-from bench.crew import CrewError
-from bench.growth import Grown
-from bench.hot_path import Split
-from bench.noise import Noise
-from bench.proxy import proxy
-from bench.queued import Queued
-from bench.server import Server
-from bench.turns import FAR_PINGS, order
-from bench.waiting import Waited
+from bench.counter import counting, growth, hot_path, queued, waiting
+from bench.counter.counting import Case, Counted
+from bench.counter.growth import Grown
+from bench.counter.hot_path import Split
+from bench.counter.queued import Queued
+from bench.counter.waiting import Waited
+from bench.harness import noise
+from bench.harness.crew import CrewError
+from bench.harness.noise import FAR_PINGS, Noise
+from bench.harness.proxy import proxy
+from bench.harness.running import order
+from bench.harness.server import Server
 
 Shown = TypeVar("Shown")
 OWN_MS = 0.45  # of a round trip: what the proxy takes beside its delays

@@ -1,22 +1,26 @@
 """How quiet is the machine? A fixed piece of work and a burst of PINGs, before and after each turn."""
 
 import datetime
+import math
 import os
 import platform
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
 import redis
 from redis.utils import HIREDIS_AVAILABLE
+from rich.console import Console
 
-from bench.contended import quantile
-from bench.crew import Gate
+from bench.harness.crew import Gate
+from bench.harness.server import HOST
 
-HOST = "127.0.0.1"
 LOOP = 300_000  # additions: some 20 ms of work
 PINGS = 400
+FAR_PINGS = 100  # through the proxy
+DISTURBED = 1.5  # times the fastest look at the machine; a quiet one stays below
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,13 @@ def look(port: int) -> Noise:
     loop_ms = (time.monotonic_ns() - began) / 1e6
     took = ping(port, PINGS)
     return Noise(loop_ms, median(took), quantile(took, 0.99))
+
+
+def quantile(values: Sequence[float], part: float) -> float:
+    """The smallest value that at least this part of all does not exceed (nearest rank); nan of none."""
+    if not values:
+        return math.nan
+    return sorted(values)[math.ceil(part * len(values)) - 1]
 
 
 def ping(port: int, count: int) -> list[float]:
@@ -90,3 +101,17 @@ def machine(server: str) -> dict[str, str]:
         "redis-py": redis.__version__,
         "server": server,
     }
+
+
+def disturbance(console: Console, looks: Sequence[Noise]) -> None:
+    """Say how much the looks at the machine differ."""
+    loops, pings = [look.loop_ms for look in looks], [look.ping_p50_us for look in looks]
+    console.print(
+        f"  The slowest took, of the fixed work, {max(loops) / min(loops):.2f} times the fastest; "
+        f"of the PINGs' p50, {max(pings) / min(pings):.2f} times."
+    )
+    if max(loops) > DISTURBED * min(loops):
+        console.print(
+            "  Disturbed: other work ran on this machine. The ranges of so few turns understate that: measure again on "
+            "a quiet one\n  before you quote a small difference on loopback."
+        )

@@ -1,20 +1,20 @@
 """Draws docs/pictures/counter.svg from bench/results/counter.json: updates a second, on a logarithmic scale.
 
-    .venv/bin/python -m bench.picture
+    .venv/bin/python -m bench.counter.picture
 
 It has no background, and its colours follow the page's: dark text on light, light text on dark.
 """
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from bench import running
+from bench.harness import running
+from bench.harness.drawing import STYLE, text
 
 RESULTS = running.RESULTS / "counter.json"
-PICTURE = Path(__file__).resolve().parent.parent / "docs" / "pictures" / "counter.svg"
+PICTURE = running.ROOT / "docs" / "pictures" / "counter.svg"
 
 ROWS = {
     "threading.Lock": "threading.Lock, one process",
@@ -27,20 +27,6 @@ ROWS = {
 }
 WIDTH, LEFT, RIGHT = 800, 290, 110  # px
 TOP, ROW, BAR, BOTTOM = 66, 32, 20, 34  # px
-STYLE = """
-  text { font: 14px system-ui, sans-serif; fill: #1f2328; }
-  .title { font-weight: 600; font-size: 16px; }
-  .note { font-size: 12px; fill: #59636e; }
-  .line { stroke: #8b949e; stroke-opacity: 0.35; }
-  .ours { fill: #1a7f5a; }
-  .peer { fill: #8b949e; }
-  @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3; }
-    .note { fill: #9198a1; }
-    .ours { fill: #3fb984; }
-    .peer { fill: #7d8590; }
-  }
-"""
 
 
 def draw(figures: dict[str, Any]) -> str:
@@ -76,12 +62,6 @@ def draw(figures: dict[str, Any]) -> str:
         parts.append(f'<rect class="{side}" x="{LEFT}" y="{y}" width="{reach(rate):.1f}" height="{BAR}" rx="2"/>')
         parts.append(text(LEFT + reach(rate) + 8, y + 15, f"{_round(rate):,}", ""))
     return "\n".join([*parts, "</svg>", ""])
-
-
-def text(x: float, y: float, words: str, style: str, anchor: str = "start") -> str:
-    """A line of text at that point, in px: its left end, its middle or its right end."""
-    styled = f' class="{style}"' if style else ""
-    return f'<text{styled} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def _round(rate: float) -> int:

@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from statistics import median
 from typing import Any
 
-from bench.counting import Interlock
+from bench.counter.counting import Interlock
 
 REPEATS = 25
 STEPS = ("get_lock", "enter", "read", "write", "exit")

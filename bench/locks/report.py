@@ -9,13 +9,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench.contended import Contended
-from bench.locks import LOCKS, OURS
-from bench.noise import Noise
-from bench.turns import Network, Plan, Turn
+from bench.harness.noise import disturbance
+from bench.locks.adapters import LOCKS, OURS
+from bench.locks.contended import Contended
+from bench.locks.turns import Network, Plan, Turn
 
 WIDTH = 150  # columns
-DISTURBED = 1.5  # times the fastest look at the machine; a quiet one stays below
 MORE, LESS, NEITHER = 1, -1, 0  # which is better
 
 
@@ -201,17 +200,3 @@ def _noise(console: Console, turns: Sequence[Turn]) -> None:
             table.add_row(lock, *(figure.cell(figure.of(turns, lock)) for figure in figures))
     console.print(table)
     disturbance(console, [look for turn in turns for look in (turn.before, turn.after)])
-
-
-def disturbance(console: Console, looks: Sequence[Noise]) -> None:
-    """Say how much the looks at the machine differ."""
-    loops, pings = [look.loop_ms for look in looks], [look.ping_p50_us for look in looks]
-    console.print(
-        f"  The slowest took, of the fixed work, {max(loops) / min(loops):.2f} times the fastest; "
-        f"of the PINGs' p50, {max(pings) / min(pings):.2f} times."
-    )
-    if max(loops) > DISTURBED * min(loops):
-        console.print(
-            "  Disturbed: other work ran on this machine. The ranges of so few turns understate that: measure again on "
-            "a quiet one\n  before you quote a small difference on loopback."
-        )

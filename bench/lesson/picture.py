@@ -1,6 +1,6 @@
 """Draws the lesson: speed-ups of CPU-bound work and of waiting, and the memory that they cost, in three panels.
 
-    .venv/bin/python -m bench.lesson_picture    the picture, and the table of docs/lesson.md, of the saved figures
+    .venv/bin/python -m bench.lesson.picture    the picture, and the table of docs/lesson.md, of the saved figures
 
 It has no background, and its colours follow the page's: dark text on light, light text on dark.
 """
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from bench import lesson_page
-from bench.lesson_page import Row
-from bench.picture import STYLE, text
+from bench.harness.drawing import STYLE, text
+from bench.lesson import page
+from bench.lesson.page import Row
 
-PICTURE = lesson_page.PAGE.parent / "pictures" / "lesson.svg"
+PICTURE = page.PAGE.parent / "pictures" / "lesson.svg"
 WIDTH, EDGE, GAP = 800, 16, 30  # px
 TOP, DEEP, BOTTOM = 104, 190, 40  # px
 SHADES = """
@@ -33,7 +33,7 @@ CLASSES = ("first", "second", "third")
 
 def draw(figures: dict[str, Any]) -> str:
     """The picture of these figures."""
-    one, *others = lesson_page.rows(figures)
+    one, *others = page.rows(figures)
     pools = list(dict.fromkeys(row.pool for row in others))
     height = TOP + DEEP + BOTTOM
     parts = [
@@ -42,7 +42,7 @@ def draw(figures: dict[str, Any]) -> str:
         f'<title id="title">{escape(_spoken(others))}</title>',
         f"<style>{STYLE}{SHADES}</style>",
         text(EDGE, 26, "The same tasks, 1 to 8 at once" if _most(others) == 8 else "The same tasks", "title"),
-        text(EDGE, 46, lesson_page.title(figures), "note"),
+        text(EDGE, 46, page.title(figures), "note"),
     ]
     x = WIDTH - EDGE
     for number in reversed(range(len(pools))):  # the legend, from the right
@@ -113,6 +113,6 @@ def write(figures: dict[str, Any], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    saved = json.loads(lesson_page.RESULTS.read_text())
-    lesson_page.write(saved)
+    saved = json.loads(page.RESULTS.read_text())
+    page.write(saved)
     write(saved, PICTURE)

@@ -8,10 +8,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench.counter_turns import OURS, Measured
-from bench.counting import Case
-from bench.hot_path import STEPS
-from bench.report import disturbance
+from bench.counter.counting import Case
+from bench.counter.hot_path import STEPS
+from bench.counter.turns import OURS, Measured
+from bench.harness.noise import disturbance
 
 WIDTH = 176  # columns
 FLAT = 1.2  # times as long with a thousand waiters as with one: still called flat

@@ -1,10 +1,9 @@
 """The lesson's table, on the terminal and in docs/lesson.md, from the figures as they are saved.
 
-.venv/bin/python -m bench.lesson_page       the page's table and the picture, from bench/results/lesson.json
+.venv/bin/python -m bench.lesson.picture      the page's table and the picture, from bench/results/lesson.json
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -12,10 +11,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench import running
+from bench.harness import running
 
 RESULTS = running.RESULTS / "lesson.json"
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "lesson.md"
+PAGE = running.ROOT / "docs" / "lesson.md"
 BEGIN, END = "<!-- figures: written by `make lesson ARGS=--save` -->", "<!-- end of figures -->"
 COLUMNS = ("", "at once", "CPU-bound, s", "speed-up", "waiting, s", "speed-up", "processes", "memory, MB", "RSS, MB")
 

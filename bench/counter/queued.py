@@ -8,9 +8,8 @@ from typing import Any
 import redis
 
 import interlock
-from bench.crew import Crew, Gate
-from bench.locks import HOST, LEASE
-from bench.server import Server
+from bench.harness.crew import Crew, Gate
+from bench.harness.server import HOST, LEASE, Server
 
 SETTLE = 0.5  # seconds from the start of the threads until all have asked
 STACK = 256 * 1024  # bytes for each of a thousand threads

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from bench.counting import Interlock, Strict, kept
-from bench.crew import Crew, Gate
-from bench.server import Server
+from bench.counter.counting import Interlock, Strict, kept
+from bench.harness.crew import Crew, Gate
+from bench.harness.server import Server
 
 BURST = 200  # updates between two looks at the clock
 

@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 from celery.exceptions import TimeoutError as NotInTimeError
 
-from bench import lesson_tasks  # noqa: F401  the app is to know its task
-from bench.lesson_pools import MANY, ONE, POOLS, Memory, Pool, memory, worker
+from bench.lesson import async_tasks  # noqa: F401  the app is to know its task
+from bench.lesson.pools import MANY, ONE, POOLS, Memory, Pool, memory, worker
 from tasks import app
 from workers.children import Child
 from workers.redis_server import StackError

@@ -19,10 +19,9 @@ import redis.asyncio
 import redis.lock
 
 import interlock
+from bench.harness.server import HOST, LEASE
 
 T = TypeVar("T")
-LEASE = 30  # seconds
-HOST = "127.0.0.1"
 
 
 class Lock(Protocol):

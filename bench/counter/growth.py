@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import interlock
-from bench.counting import WITHIN, Interlock, count, kept, rate
-from bench.crew import Crew, Gate
-from bench.server import Server
+from bench.counter.counting import WITHIN, Interlock, count, kept, rate
+from bench.harness.crew import Crew, Gate
+from bench.harness.server import Server
 from interlock import caller
 
 COUNTER = "interlock"

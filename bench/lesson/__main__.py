@@ -1,12 +1,4 @@
-"""Which kind of concurrency fits which work: the same CPU-bound and I/O-bound tasks on every kind of worker pool.
-
-    .venv/bin/python -m bench.lesson            all of it, in two minutes on two cores
-    .venv/bin/python -m bench.lesson --quick    few pieces, once: does everything work?
-    .venv/bin/python -m bench.lesson --save     also writes bench/results/lesson.json, the picture and docs/lesson.md
-
-It starts a server of its own, and one worker after the other. A speed-up is the time of the pieces one after the other,
-in one thread, over their time with so many at once.
-"""
+"""Measure, print, and with --save write the raw figures down."""
 
 import argparse
 import os
@@ -23,8 +15,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import lesson_page, lesson_picture, lesson_pools, noise, running
-from bench.server import server
+from bench.harness import noise, running
+from bench.harness.server import server
+from bench.lesson import page, picture, pools
 from workers.children import ROOT
 from workers.redis_server import StackError
 
@@ -44,28 +37,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with server() as started, tempfile.TemporaryDirectory(prefix="interlock-lesson-") as folder:
             os.environ["REDIS_URL"] = f"redis://127.0.0.1:{started.port}/0"
             os.environ.pop("INTERLOCK_PREFIX", None)
-            from bench import lesson_turns  # not above: it loads the settings, and those REDIS_URL
+            from bench.lesson import turns  # not above: it loads the settings, and those REDIS_URL
 
-            plan = lesson_turns.QUICK if chosen.quick else lesson_turns.Plan()
+            plan = turns.QUICK if chosen.quick else turns.Plan()
             machine = noise.machine(started.version())
             machine |= {"cores": str(cores()), "Python": python()}
-            with _progress(len(lesson_turns.rows(plan)) + len(lesson_pools.MANY)) as tell:
-                measured = lesson_turns.measure(plan, Path(folder), tell)
+            with _progress(len(turns.rows(plan)) + len(pools.MANY)) as tell:
+                measured = turns.measure(plan, Path(folder), tell)
     except StackError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     machine["load after"] = noise.load()
     machine["took"] = f"{time.monotonic() - began:.0f} s"
     figures = {"machine": machine, "plan": asdict(plan), **asdict(measured)}
-    lesson_page.show(figures)
+    page.show(figures)
     for line in measured.wrong():
         print(f"WRONG: {line}")
     if chosen.save and not measured.wrong():
-        running.save(lesson_page.RESULTS, figures)
-        lesson_page.write(figures)
-        lesson_picture.write(figures, lesson_picture.PICTURE)
+        running.save(page.RESULTS, figures)
+        page.write(figures)
+        picture.write(figures, picture.PICTURE)
     else:
-        lesson_picture.write(figures, chosen.picture)
+        picture.write(figures, chosen.picture)
         print(f"The picture: {chosen.picture}")
     return 1 if measured.wrong() else 0
 

@@ -12,6 +12,8 @@ import redis
 
 from workers import redis_server
 
+HOST = "127.0.0.1"
+LEASE = 30  # seconds: every lock's that has one
 SCRIPTS = ("cmdstat_eval", "cmdstat_evalsha", "cmdstat_fcall")
 MARK = "the cycles end here"
 
@@ -21,7 +23,7 @@ class Server:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.client = redis.Redis(port=port, decode_responses=True)
+        self.client = redis.Redis(host=HOST, port=port, decode_responses=True)
 
     def version(self) -> str:
         """Which server in which version, and how it writes its log."""
@@ -41,7 +43,7 @@ class Server:
     def watched(self) -> Iterator[Counter[str]]:
         """Counts, at the end of the block, the commands that clients sent within; not those that scripts call."""
         counts: Counter[str] = Counter()
-        with redis.Redis(port=self.port, decode_responses=True) as client, client.monitor() as monitor:
+        with redis.Redis(host=HOST, port=self.port, decode_responses=True) as client, client.monitor() as monitor:
             yield counts
             self.client.echo(MARK)
             while MARK not in (each := monitor.next_command())["command"]:
@@ -52,7 +54,7 @@ class Server:
     def published(self, pattern: str) -> Iterator[list[str]]:
         """Has, at the end of the block, the messages that were published meanwhile on channels of that pattern."""
         messages: list[str] = []
-        with redis.Redis(port=self.port, decode_responses=True) as client, client.pubsub() as pubsub:
+        with redis.Redis(host=HOST, port=self.port, decode_responses=True) as client, client.pubsub() as pubsub:
             pubsub.psubscribe(pattern)
             yield messages
             while (message := pubsub.get_message(timeout=0.1)) is not None:

@@ -4,16 +4,16 @@ import time
 from dataclasses import dataclass
 from statistics import median
 
-from bench import locks
-from bench.contended import quantile
-from bench.crew import Gate
+from bench.harness.crew import Gate
+from bench.harness.noise import quantile
+from bench.locks import adapters
 
 WARM_UP = 5  # cycles: connections are made, scripts are loaded
 
 
 def cycles(lock: str, port: int, most: int, gate: Gate) -> list[int]:
     """Acquire and release over and over, in a window and so many times at most; what each cycle took, in ns."""
-    entry = locks.LOCKS[lock]
+    entry = adapters.LOCKS[lock]
 
     async def body() -> list[int]:
         mine = entry.make(port, f"{lock}-uncontended")
@@ -32,7 +32,7 @@ def cycles(lock: str, port: int, most: int, gate: Gate) -> list[int]:
         await mine.close()
         return took
 
-    return locks.drive(entry, body())
+    return adapters.drive(entry, body())
 
 
 @dataclass(frozen=True)

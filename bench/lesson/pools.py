@@ -41,7 +41,7 @@ class Pool:
 ONE = Pool("one thread", "solo")  # what the others are measured against
 THREADS = Pool("threads", "threads")
 COROUTINES = Pool(
-    "coroutines", "custom", cpu="bench.lesson_tasks.draw_tile", io="tasks.coroutines.wait",
+    "coroutines", "custom", cpu="bench.lesson.async_tasks.draw_tile", io="tasks.coroutines.wait",
     variables={"CELERY_CUSTOM_WORKER_POOL": "workers.coroutines:TaskPool"},
 )  # fmt: skip
 POOLS = (THREADS, Pool("processes", "prefork", processes=True), COROUTINES)
@@ -72,7 +72,7 @@ def worker(pool: Pool, at_once: int, folder: Path) -> Iterator[Child]:
     name = f"{pool.option}-{at_once}"
     alive = folder / f"{name}.alive"
     command = [
-        sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", QUEUES, "-I", "bench.lesson_tasks",
+        sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", QUEUES, "-I", "bench.lesson.async_tasks",
         "-n", f"{name}@%h", "--pool", pool.option, "--concurrency", str(at_once), "--loglevel", "WARNING",
         "--without-gossip", "--without-mingle",
     ]  # fmt: skip

@@ -1,12 +1,4 @@
-"""The tutorial's locked counter, two processes and a million updates each, beside what one machine's own locks do.
-
-    .venv/bin/python -m bench.counter            all of it, under four minutes on two cores
-    .venv/bin/python -m bench.counter --quick    one short turn: does everything work?
-    .venv/bin/python -m bench.counter --full     100,000 finished tasks instead of 2,000, in one turn
-    .venv/bin/python -m bench.counter --save     also writes bench/results/counter.json
-
-It starts a server of its own, as `python -m bench` does, and what is said there of ratios holds here.
-"""
+"""Measure, print, and with --save write the raw figures down."""
 
 import argparse
 import sys
@@ -16,8 +8,9 @@ from dataclasses import asdict, replace
 from statistics import median
 
 import interlock
-from bench import counter_report, counter_turns, noise, running
-from bench.server import server
+from bench.counter import report, turns
+from bench.harness import noise, running
+from bench.harness.server import server
 from workers.redis_server import StackError
 
 RESULTS = running.RESULTS / "counter.json"
@@ -30,22 +23,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--full", action="store_true", help="100,000 finished tasks, once")
     parser.add_argument("--save", action="store_true", help="write the raw figures to bench/results/counter.json")
     chosen = parser.parse_args(arguments)
-    plan = counter_turns.QUICK if chosen.quick else counter_turns.Plan()
+    plan = turns.QUICK if chosen.quick else turns.Plan()
     if chosen.full:
-        plan = replace(plan, tasks=counter_turns.TASKS_FULL)
+        plan = replace(plan, tasks=turns.TASKS_FULL)
     began = time.monotonic()
     try:
         with server() as started:
             machine = noise.machine(started.version())
-            measured = counter_turns.measure(plan, started, running.tell)
+            measured = turns.measure(plan, started, running.tell)
     except StackError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     machine["interlock"] = interlock.__version__
     machine["load after"] = noise.load()
     machine["took"] = f"{time.monotonic() - began:.0f} s"
-    rows = counter_turns.cases(plan)
-    counter_report.show(measured, machine, rows, plan.turns)
+    rows = turns.cases(plan)
+    report.show(measured, machine, rows, plan.turns)
     if chosen.save:
         running.save(RESULTS, {"machine": machine, "plan": asdict(plan), "cases": [asdict(case) for case in rows],
                        "medians": {case.name: median(rates) for case in rows if (rates := measured.rates(case.name))},

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import cast
 
-HOST = "127.0.0.1"
+from bench.harness.server import HOST
+
 READY_WITHIN = 15.0  # seconds
 
 

@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench import noise
-from bench.contended import Contended, sections
-from bench.crew import Crew, CrewError
-from bench.noise import Noise
-from bench.server import Server, Spent
-from bench.uncontended import Uncontended, cycles, round_trips
+from bench.harness import noise
+from bench.harness.crew import Crew, CrewError
+from bench.harness.noise import FAR_PINGS, Noise
+from bench.harness.running import order
+from bench.harness.server import Server, Spent
+from bench.locks.contended import Contended, sections
+from bench.locks.uncontended import Uncontended, cycles, round_trips
 
 UNLIMITED = 10**9  # cycles
 WATCHED = 20  # cycles that are looked at command by command
-FAR_PINGS = 100
 
 
 @dataclass(frozen=True)
@@ -131,13 +131,6 @@ def _together(crew: Crew, lock: str, server: Server, port: int, seconds: float, 
     window, made = crew.go(seconds)
     figures = Contended.of(made, window)
     return figures, server.spent().since(before, figures.sections)
-
-
-def order(locks: Sequence[str], number: int) -> list[str]:
-    """Who goes after whom in that round: others begin, and every second round runs backwards."""
-    shift = number // 2 * 2 % len(locks)
-    turned = [*locks[shift:], *locks[:shift]]
-    return turned[::-1] if number % 2 else turned
 
 
 def all_turns(

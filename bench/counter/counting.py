@@ -11,9 +11,8 @@ import redis
 import redis.lock
 
 import interlock
-from bench.crew import Crew, Gate
-from bench.locks import HOST, LEASE
-from bench.server import Server
+from bench.harness.crew import Crew, Gate
+from bench.harness.server import HOST, LEASE, Server
 from interlock import caller
 
 WITHIN = 120.0  # seconds for one turn

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent.parent
 FOLDER = HERE / ".venv" / f"peers-{sys.version_info.major}.{sys.version_info.minor}"
 LIST = HERE / "requirements.txt"
 WITHIN = 300.0  # seconds for pip

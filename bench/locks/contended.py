@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench import locks
-from bench.crew import Gate, Window
+from bench.harness.crew import Gate, Window
+from bench.harness.noise import quantile
+from bench.locks import adapters
 
 Section = tuple[int, int, int]
 """ns on CLOCK_MONOTONIC: when it was asked for, when it was entered, when its release was called."""
@@ -16,7 +17,7 @@ Section = tuple[int, int, int]
 
 def sections(lock: str, port: int, hold: float, gate: Gate) -> list[Section]:
     """Acquire, hold for so many seconds, release, without a pause in between, until the window is over."""
-    entry = locks.LOCKS[lock]
+    entry = adapters.LOCKS[lock]
 
     async def body() -> list[Section]:
         mine = entry.make(port, f"{lock}-contended")
@@ -34,7 +35,7 @@ def sections(lock: str, port: int, hold: float, gate: Gate) -> list[Section]:
         await mine.close()
         return made
 
-    return locks.drive(entry, body())
+    return adapters.drive(entry, body())
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,6 @@ class Contended:
             longest_wait_ms=max(waits) / 1e6,
             fair_share_ms=len(made) * (hold + p50),
         )
-
-
-def quantile(values: Sequence[float], part: float) -> float:
-    """The smallest value that at least this part of all does not exceed (nearest rank); nan of none."""
-    if not values:
-        return math.nan
-    return sorted(values)[math.ceil(part * len(values)) - 1]
 
 
 def jain(shares: Sequence[float]) -> float:
