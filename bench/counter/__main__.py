@@ -1,4 +1,4 @@
-"""Measure, print, and with --save write the raw figures down."""
+"""Measure the counter and print the tables; with --save, write the raw figures."""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ RESULTS = running.RESULTS / "counter.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0: measured; 1: a counter did not end at 0, or nothing could be measured."""
+    """Return 0 if all was measured, 1 if a counter did not end at 0, or if nothing could be measured."""
     parser = argparse.ArgumentParser(prog="python -m bench.counter", description="The tutorial's locked counter.")
     parser.add_argument("--quick", action="store_true", help="one short turn")
     parser.add_argument("--full", action="store_true", help="100,000 finished tasks, once")

@@ -1,4 +1,4 @@
-"""The tutorial's locked counter: one half adds 1, the other takes 1 away. How fast, and does it end at 0?"""
+"""Count as the tutorial does: half of the threads add 1, the others subtract 1. How fast is it, does it end at 0?"""
 
 import threading
 import time
@@ -15,21 +15,21 @@ from bench.harness.crew import Crew, Gate
 from bench.harness.server import HOST, LEASE, Server
 from interlock import caller
 
-WITHIN = 120.0  # seconds for one turn
+WITHIN = 120.0  # seconds that a turn may take
 
 
 class Counter(Protocol):
     """A counter and its lock."""
 
     def add(self, step: int, times: int) -> None:
-        """Add the step so many times, each under the lock; when it returns, others can see it."""
+        """Add the step `times` times, each under the lock; others can see the sum when this returns."""
 
     def read(self) -> int:
-        """What it shows when nobody counts any more."""
+        """Return the count; nobody counts any more."""
 
 
 class Interlock:
-    """`interlock.Value` with its lock, which lingers; what was counted is committed as at the end of a Celery task."""
+    """`interlock.Value` with its lock, which lingers; `add` commits its updates at its end, as a Celery task does."""
 
     linger: float | None = None
 
@@ -38,7 +38,7 @@ class Interlock:
         self.value = self.made(name)
 
     def made(self, name: str) -> Any:
-        """The value."""
+        """Return the value that is counted in."""
         return interlock.Value("i", 0, name=name, client=self.client, lease=LEASE, linger=self.linger)
 
     def add(self, step: int, times: int) -> None:
@@ -54,13 +54,13 @@ class Interlock:
 
 
 class Strict(Interlock):
-    """The same with a lock that is given up at each release."""
+    """The same with a lock that goes back to the server at each release."""
 
     linger = 0.0
 
 
 class RedisPy:
-    """`redis.lock.Lock` around a GET and a SET."""
+    """A `redis.lock.Lock` around a GET and a SET."""
 
     def __init__(self, port: int, name: str, _: Any) -> None:
         self.client = redis.Redis(host=HOST, port=port, socket_timeout=None)
@@ -81,7 +81,7 @@ class RedisPy:
 class Multiprocessing:
     """`multiprocessing.Value` with its lock: shared memory of one machine."""
 
-    def __init__(self, port: int, name: str, inherited: Any) -> None:  # noqa: ARG002  as the others
+    def __init__(self, port: int, name: str, inherited: Any) -> None:  # noqa: ARG002  the other counters need them
         self.value = inherited
 
     def add(self, step: int, times: int) -> None:
@@ -120,26 +120,26 @@ COUNTERS: dict[str, Callable[[int, str, Any], Counter]] = {
     "redis-py": RedisPy,
 }
 
-_kept: dict[str, Counter] = {}  # a client that is collected gives up what it holds: that would be measured, too
+_kept: dict[str, Counter] = {}  # an Interlock client that is collected releases its locks, which would be measured too
 
 
 def kept(counter: str, port: int, name: str, inherited: Any = None) -> Counter:
-    """This process's counter of that name."""
+    """Return this process's counter of a name, made at its first use."""
     if name not in _kept:
         _kept[name] = COUNTERS[counter](port, name, inherited)
     return _kept[name]
 
 
 Share = tuple[int, int, int]
-"""ns on CLOCK_MONOTONIC: when a process began and when it ended; and what the counter showed it then."""
+"""When a process began and when it ended, in ns on CLOCK_MONOTONIC; and the count that it read then."""
 
 
 def count(
     inherited: Any, number: int, counter: str, port: int, name: str, threads: int, updates: int, gate: Gate
 ) -> Share:
-    """Make so many updates in each of so many threads of the process with that number, beginning all at once."""
+    """Make `updates` updates in each of `threads` threads, which begin at once; `number` is this process's."""
     mine = kept(counter, port, name, inherited)
-    mine.add(0, 1)  # connections are made, scripts are loaded
+    mine.add(0, 1)  # opens connections and loads scripts
     steps = [1 - 2 * ((number * threads + thread) % 2) for thread in range(threads)]
     failed: list[BaseException] = []
     begin = threading.Event()
@@ -173,12 +173,12 @@ class Case:
     Args:
         name: what the row is called.
         counter: one of COUNTERS.
-        updates: of all together.
-        processes: how many count.
-        threads: in each process.
-        rtt_ms: the round trip that the proxy is to make; 0: loopback, no proxy.
-        against: the row that it is compared with.
-        aim: how much of that row's rate it is to reach.
+        updates: made by all threads together.
+        processes: how many processes count.
+        threads: how many threads count in each process.
+        rtt_ms: the round trip that the proxy makes, in ms; 0: on loopback, without the proxy.
+        against: the row that this one is compared with.
+        aim: the part of that row's rate that this one should reach.
     """
 
     name: str
@@ -196,13 +196,13 @@ class Counted:
     """What one turn showed."""
 
     updates: int
-    seconds: float  # from the start of all to the end of the last
+    seconds: float  # from the start of all processes to the end of the last
     per_second: float
-    left: int  # what the counter showed at the end: 0, or it is no lock
+    left: int  # the count at the end: 0 if the lock excludes
 
 
 def turn(case: Case, name: str, server: Server, port: int) -> Counted:
-    """Let a fresh crew count.
+    """Have fresh processes count.
 
     Raises:
         CrewError: a process failed, or did not end.
@@ -212,7 +212,7 @@ def turn(case: Case, name: str, server: Server, port: int) -> Counted:
     with Crew(case.processes, inherited) as crew:
         crew.prepare(count, case.counter, port, name, case.threads, each, numbered=True)
         _, shares = crew.go(WITHIN)
-    if case.counter == "threading.Lock":  # nobody else can read it
+    if case.counter == "threading.Lock":  # only its own process can read it
         left = shares[0][2]
     else:
         left = COUNTERS[case.counter](server.port, name, inherited).read()
@@ -222,5 +222,5 @@ def turn(case: Case, name: str, server: Server, port: int) -> Counted:
 
 
 def rate(shares: list[Share], updates: int) -> float:
-    """Updates a second of all together."""
+    """Return the updates a second of all processes together."""
     return updates / (max(share[1] for share in shares) - min(share[0] for share in shares)) * 1e9

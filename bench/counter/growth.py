@@ -1,4 +1,4 @@
-"""Does a lock grow slower, or its grants larger, with the tasks that are over? Each had a value of its own under it."""
+"""Measure whether finished tasks, each with a value of its own under one lock, slow that lock or enlarge its grants."""
 
 import time
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from bench.harness.server import Server
 from interlock import caller
 
 COUNTER = "interlock"
-STEPS = 3  # updates of a task's progress
+STEPS = 3  # updates of its value that a task makes
 CHANNELS = "*interlock:session:*"
 
 
 def run_tasks(_: Any, port: int, name: str, tasks: int, updates: int, gate: Gate) -> tuple[float, float]:
-    """So many tasks, one after the other, and so many updates at once, under the same hold; how many a second."""
+    """Run tasks one after the other, then make updates under the hold that they had; return both rates a second."""
     mine = kept(COUNTER, port, name)
     assert isinstance(mine, Interlock)
     mine.add(0, 1)
@@ -35,7 +35,7 @@ def run_tasks(_: Any, port: int, name: str, tasks: int, updates: int, gate: Gate
 
 
 def wants(_: Any, port: int, name: str, gate: Gate) -> int:
-    """The length of what is to come with the next grant, in characters."""
+    """Return how long the list of values is that the next grant brings, in characters."""
     mine = kept(COUNTER, port, name)
     assert isinstance(mine, Interlock)
     lock = mine.value.get_lock()
@@ -51,10 +51,10 @@ def wants(_: Any, port: int, name: str, gate: Gate) -> int:
 class Size:
     """The counter at one moment."""
 
-    alone_per_second: float  # one process, nobody asks; afterwards: under the hold that the tasks had
-    both_per_second: float  # two
+    alone_per_second: float  # updates of one process while nobody asks, under the hold that the tasks had
+    both_per_second: float  # updates of two processes
     wants: int  # characters that ask for values with the next grant
-    grant: int  # characters of the longest message that is a grant
+    grant: int  # characters of the longest grant
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,17 @@ class Grown:
     tasks_per_second: float
     before: Size
     after: Size
-    left: int  # 0, or it is no lock
+    left: int  # the count at the end: 0 if the lock excludes
 
 
 def turn(tasks: int, updates: int, name: str, server: Server) -> Grown:
     """Count, run the tasks in the first process, count again.
 
     Args:
-        tasks: how many.
-        updates: of each process in each count.
-        name: the counter's.
-        server: on which.
+        tasks: how many tasks.
+        updates: how many updates each process makes in each count.
+        name: the counter's name.
+        server: the server that all of it runs on.
     """
     with Crew(2, None) as crew:
 
@@ -93,9 +93,9 @@ def turn(tasks: int, updates: int, name: str, server: Server) -> Grown:
             grants = [len(message) for message in messages if message and int(message.split(" ", 1)[0]) > 0]
             return Size(alone, rate(both, 2 * updates), asked, max(grants, default=0))
 
-        run(0)  # warm
+        run(0)  # warms up
         before = size(run(0)[1])
         per_second, alone = run(tasks)
         after = size(alone)
-    left = Interlock(server.port, name, None).read() - 3 * updates  # what ran alone only added
+    left = Interlock(server.port, name, None).read() - 3 * updates  # what one process counted alone only adds
     return Grown(tasks, per_second, before, after, left)

@@ -1,8 +1,8 @@
-"""What `with value.get_lock(): value.value += 1` costs while the lock lingers, step by step, in ns.
+"""Measure what each step of `with value.get_lock(): value.value += 1` costs while the lock lingers, in ns.
 
-The steps of one update are taken apart: each is repeated alone, as `timeit` does, and an empty loop is taken off. What
-enters cannot be repeated alone: a clock around it and around what leaves says how the time of both divides. What leaves
-has something written to hand on; it is the rest of a section that only writes.
+Most steps are repeated alone, as `timeit` does, and the time of an empty loop is subtracted. A thread cannot enter
+again without leaving: a clock around each of the two says how the time of both together divides. The exit is that of a
+section that has written: it is what remains of such a section when its other steps are subtracted.
 """
 
 import time
@@ -21,9 +21,9 @@ STEPS = ("get_lock", "enter", "read", "write", "exit")
 
 @dataclass(frozen=True)
 class Split:
-    """One counter. All in ns, of the fastest repeats: what else ran on the machine only adds."""
+    """The steps of one counter, in ns, each of its fastest repeat: other work on the machine only adds time."""
 
-    update: float  # the whole statement, nobody else counts
+    update: float  # the whole statement, while nobody else counts
     get_lock: float
     enter: float
     read: float
@@ -32,19 +32,19 @@ class Split:
 
     @property
     def rest(self) -> float:
-        """The addition, the `with` statement itself, and what caches of the processor make of it."""
+        """Return what is left: the addition, the `with` statement itself, and effects of the processor's caches."""
         return self.update - (self.get_lock + self.enter + self.read + self.write + self.exit)
 
 
 def hot_path(port: int, name: str, times: int) -> dict[str, Split]:
-    """Ours, lingering; and multiprocessing's."""
+    """Take apart an update of our value, whose lock lingers, and one of multiprocessing's."""
     ours = Interlock(port, name, None)
     theirs = get_context("spawn").Value("i", 0)
     return {"interlock": split(ours.value, times), "multiprocessing.Value": split(theirs, times)}
 
 
 def split(value: Any, times: int) -> Split:
-    """Take one update of that value apart."""
+    """Take one update of a value apart."""
     lock = value.get_lock()
     value.value = 0
     rounds = [_round(value, lock, times) for _ in range(REPEATS)]
@@ -99,7 +99,7 @@ def _nothing(lock: Any, loop: Iterator[None]) -> None:
 
 def _read(value: Any, loop: Iterator[None]) -> None:
     for _ in loop:
-        value.value  # noqa: B018  that is what is measured
+        value.value  # noqa: B018  the read is what is measured
 
 
 def _write(value: Any, loop: Iterator[None]) -> None:
@@ -114,7 +114,7 @@ def _write_locked(value: Any, loop: Iterator[None]) -> None:
 
 
 def _entering(lock: Any, times: int) -> float:
-    """Which part of entering and leaving is entering."""
+    """Return the time of entering as a part of the time of entering and leaving."""
     clock = time.perf_counter_ns
     enters, exits, clocks = [], [], []
     for _ in range(min(times, 2_000)):

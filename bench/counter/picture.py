@@ -1,8 +1,8 @@
-"""Draws docs/pictures/counter.svg from bench/results/counter.json: updates a second, on a logarithmic scale.
+"""Draw docs/pictures/counter.svg from bench/results/counter.json: updates a second, on a logarithmic scale.
 
     .venv/bin/python -m bench.counter.picture
 
-It has no background, and its colours follow the page's: dark text on light, light text on dark.
+The picture has no background, and its colours follow the page's: dark text on light, light text on dark.
 """
 
 import json
@@ -30,9 +30,9 @@ TOP, ROW, BAR, BOTTOM = 66, 32, 20, 34  # px
 
 
 def draw(figures: dict[str, Any]) -> str:
-    """The picture of these figures."""
+    """Return the picture of these figures."""
     rates = {row: figures["medians"][row] for row in ROWS if row in figures["medians"]}
-    low = math.floor(math.log10(min(rates.values()) / 3))  # so that the least has a bar, too
+    low = math.floor(math.log10(min(rates.values()) / 3))  # so that the smallest rate has a bar, too
     high = math.log10(max(rates.values())) + 0.05
     room = WIDTH - LEFT - RIGHT
     height = TOP + ROW * len(rates) + BOTTOM
@@ -65,7 +65,7 @@ def draw(figures: dict[str, Any]) -> str:
 
 
 def _round(rate: float) -> int:
-    """To two digits: more would be noise."""
+    """Round to two digits: more would be noise."""
     return int(round(rate, 1 - math.floor(math.log10(rate))))
 
 

@@ -1,4 +1,4 @@
-"""What a strict lock's acquire and release cost while so many others are queued: the same, however many."""
+"""Measure what acquire and release of a strict lock cost while others are queued: the same, however many."""
 
 import threading
 import time
@@ -11,14 +11,15 @@ import interlock
 from bench.harness.crew import Crew, Gate
 from bench.harness.server import HOST, LEASE, Server
 
-SETTLE = 0.5  # seconds from the start of the threads until all have asked
+SETTLE = 0.5  # seconds from the start of the threads until all have asked for the lock
 STACK = 256 * 1024  # bytes for each of a thousand threads
 
 
 def queue_up(number: int, port: int, name: str, waiters: int, gate: Gate) -> list[int]:
-    """Half of the waiters and of the one that holds, each a thread that asks again at once; when each section ended.
+    """Run half of the threads, each of which asks again as soon as it has released; return when each section ended.
 
-    In ns on CLOCK_MONOTONIC. Every thread has its last section after the window.
+    There are `waiters` threads that wait and one that holds, in two processes. Times are in ns on CLOCK_MONOTONIC.
+    Every thread makes its last section after the window.
     """
     client = redis.Redis(host=HOST, port=port, socket_timeout=None)
     lock = interlock.Lock(name=name, client=client, lease=LEASE, linger=0)
@@ -54,12 +55,12 @@ class Queued:
     waiters: int
     per_second: float
     cycle_us: float  # an acquire, a release and the hand-over: the sections follow each other
-    server_us: float  # CPU of the server, a section
-    scripts_us: float  # time within scripts, a section
+    server_us: float  # CPU of the server for a section
+    scripts_us: float  # time within scripts for a section
 
 
 def turn(waiters: int, name: str, server: Server, seconds: float) -> Queued:
-    """Two processes with so many waiters together, for so long."""
+    """Have two processes, with that many waiters together, take the lock in turn for that many seconds."""
     with Crew(2) as crew:
         crew.prepare(queue_up, server.port, name, waiters, numbered=True)
         before = server.spent()

@@ -1,4 +1,4 @@
-"""The counter's tables: medians with the least and the greatest of all turns, ratios of one run, the aims beside."""
+"""Print the counter's tables: medians with the least and the greatest of all turns, ratios of one run, and the aims."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,36 +14,36 @@ from bench.counter.turns import OURS, Measured
 from bench.harness.noise import disturbance
 
 WIDTH = 176  # columns
-FLAT = 1.2  # times as long with a thousand waiters as with one: still called flat
+FLAT = 1.2  # a section with many waiters over one with few: up to this we call it flat
 PEERS = {"multiprocessing.Value": "multipr.", "threading.Lock": "threading", "redis-py": "redis-py"}
-AIMS = {"multiprocessing.Value": 1.0, "threading.Lock": 0.25, "redis-py": 500.0}  # ours over the peer's
-HANDED = 10.0  # ms that a hand-over may take on a machine with as many cores as processes, beside linger and section
-KEPT = 0.9  # of the rate, after the tasks
-GRANT = 8  # values in a grant at most
+AIMS = {"multiprocessing.Value": 1.0, "threading.Lock": 0.25, "redis-py": 500.0}  # our rate over the peer's
+HANDED = 10.0  # ms that a hand-over may take besides linger time and section, with a core for each process
+KEPT = 0.9  # the part of the rate that must be left after the tasks
+GRANT = 8  # values in a grant, at most
 
 
 class Verdicts:
-    """Which aims were met, and which not."""
+    """The aims that were not met."""
 
     def __init__(self) -> None:
         self.short: list[str] = []
 
     def cell(self, met: bool, aim: str, said: str) -> str:
-        """What stands in the column of aims; noted if short."""
+        """Return the cell in the column of aims; note an aim that was not met."""
         if not met:
             self.short.append(f"{said}; aim {aim}")
         return f"{aim}: {'met' if met else 'SHORT'}"
 
 
 def spread(values: Iterable[float], digits: int = 0) -> str:
-    """`median (least..greatest)`."""
+    """Return `median (least..greatest)`."""
     all_values = list(values)
     middle, least, most = (f"{f(all_values):,.{digits}f}" for f in (median, min, max))
     return middle if least == most else f"{middle} ({least}..{most})"
 
 
 def show(measured: Measured, machine: Mapping[str, str], cases: Sequence[Case], turns: int) -> None:
-    """Print everything."""
+    """Print the machine, all tables, the noise, and every failure and aim that was not met."""
     console = Console(width=WIDTH, highlight=False, markup=False, soft_wrap=True)
     console.print()
     for name, value in machine.items():
@@ -119,7 +119,7 @@ def _rates(console: Console, measured: Measured, cases: Sequence[Case], verdicts
 
 
 def times(ratio: float) -> str:
-    """A ratio as people read it."""
+    """Return a ratio with as many digits as people read."""
     return f"{ratio:,.0f} x" if ratio >= 10 else f"{ratio:.2f} x" if ratio >= 0.1 else f"{ratio:.4f} x"
 
 

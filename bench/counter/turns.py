@@ -1,4 +1,4 @@
-"""What the counter's benchmark measures, and in which order: every row takes turns with the others."""
+"""Measure the rows of the counter's table turn by turn, and what else belongs to it."""
 
 import contextlib
 from collections.abc import Callable
@@ -21,17 +21,17 @@ from bench.harness.running import order
 from bench.harness.server import Server
 
 Shown = TypeVar("Shown")
-OWN_MS = 0.45  # of a round trip: what the proxy takes beside its delays
-TASKS_FULL = 100_000  # takes a minute or more: in the first turn alone
+OWN_MS = 0.45  # the part of a round trip that the proxy takes besides its delays
+TASKS_FULL = 100_000  # they take a minute or more, and run in the first turn only
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured. Times in seconds."""
+    """How much is measured. Times are in seconds."""
 
     turns: int = 3
-    updates: int = 2_000_000  # of all together
-    few: int = 3_000  # of those that ask the server for each
+    updates: int = 2_000_000  # by all processes together
+    few: int = 3_000  # the same, for locks that ask the server for each update
     rtts_ms: tuple[float, ...] = (1, 5, 20)
     waiting: float = 3.0
     waiters: tuple[int, ...] = (1, 10, 100, 1000)
@@ -47,7 +47,7 @@ OURS = "interlock"
 
 
 def cases(plan: Plan) -> list[Case]:
-    """All rows; what each is compared with comes before it."""
+    """Return all rows; the row that others are compared with comes first."""
     many, few = plan.updates, plan.few
     return [
         Case(OURS, OURS, many),
@@ -64,43 +64,43 @@ def cases(plan: Plan) -> list[Case]:
 
 @dataclass(frozen=True)
 class Turn:
-    """One row, measured once."""
+    """What one turn of one row showed."""
 
     case: str
     number: int
     before: Noise
     after: Noise
-    rtt_us: float  # a PING p50 just before
+    rtt_us: float  # p50 of PINGs just before
     counted: Counted
 
 
 @dataclass
 class Measured:
-    """All that a run showed."""
+    """All that one run showed."""
 
     turns: list[Turn] = field(default_factory=list)
     waited: list[Waited] = field(default_factory=list)
     queued: list[Queued] = field(default_factory=list)
     grown: list[Grown] = field(default_factory=list)
     hot_path: dict[str, Split] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)  # which turn, of what, and why
+    failed: list[str] = field(default_factory=list)  # the turn, the row, and why
 
     def rates(self, case: str) -> list[float]:
-        """Updates a second of that row, turn by turn."""
+        """Return the updates a second of a row, turn by turn."""
         return [turn.counted.per_second for turn in self.turns if turn.case == case]
 
     def looks(self) -> list[Noise]:
-        """All looks at the machine."""
+        """Return all looks at the machine."""
         return [look for turn in self.turns for look in (turn.before, turn.after)]
 
     def wrong(self) -> list[str]:
-        """What did not end at 0."""
+        """Return the counters that did not end at 0."""
         turns = [f"{turn.case}: {turn.counted.left}" for turn in self.turns if turn.counted.left]
         return turns + [f"after {each.tasks:,} tasks: {each.left}" for each in self.grown if each.left]
 
 
 def measure(plan: Plan, started: Server, tell: Callable[[str], None]) -> Measured:
-    """Everything, in turns. What failed in one turn is noted, and the rest goes on."""
+    """Measure everything, in turns; note what failed in a turn, and go on with the rest."""
     measured = Measured()
     rows = {case.name: case for case in cases(plan)}
     ports = {0.0: started.port}

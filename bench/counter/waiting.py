@@ -1,4 +1,4 @@
-"""How long does another process wait for a lock that one keeps as it counts? Its linger time and a section at most."""
+"""Measure how long a process waits for a lock that another keeps as it counts: linger time and a section, at most."""
 
 import random
 import time
@@ -15,14 +15,14 @@ BURST = 200  # updates between two looks at the clock
 
 
 def lingering(counter: Interlock) -> float:
-    """How long its lock is kept while others wait and it is used, in seconds."""
+    """Return how long the counter's process keeps its lock while it uses it and others wait, in seconds."""
     lock = counter.value.get_lock()
     seconds: float = lock._session.lingering.stations[lock._of.state].linger(lock._session.round_trip)
     return seconds
 
 
 def _count(port: int, name: str, gate: Gate) -> tuple[float, float]:
-    """Count until the window is over; the linger time, and what an update takes, in seconds."""
+    """Count until the window is over; return the linger time and the time of an update, in seconds."""
     mine = kept("interlock", port, name)
     assert isinstance(mine, Interlock)
     mine.add(0, 1)
@@ -39,19 +39,19 @@ def _count(port: int, name: str, gate: Gate) -> tuple[float, float]:
 
 
 def _ask(port: int, name: str, gate: Gate) -> list[int]:
-    """Take the lock again and again, at once or after a pause; what each acquire took, in ns."""
+    """Take the lock again and again, at once or after a pause; return how long each acquire took, in ns."""
     mine = kept("interlock, linger=0", port, name)
     assert isinstance(mine, Strict)
     mine.add(0, 1)
     lock = mine.value.get_lock()
-    pauses = random.Random(1)  # noqa: S311  no secret
+    pauses = random.Random(1)  # noqa: S311  nothing here is secret
     window = gate()
     took = []
     while (asked := time.monotonic_ns()) < window.stop:
         lock.acquire()
         took.append(time.monotonic_ns() - asked)
         lock.release()
-        if pauses.random() < 0.5:  # asked at once, it waits for the whole linger time
+        if pauses.random() < 0.5:  # without a pause, every acquire waits for the whole linger time
             time.sleep(pauses.uniform(0, 0.03))
     return took
 
@@ -60,28 +60,28 @@ ROLES: tuple[Callable[..., Any], ...] = (_count, _ask)
 
 
 def role(_: Any, number: int, port: int, name: str, gate: Gate) -> Any:
-    """What the process with that number does."""
+    """Run the part of a process, by its number: the first counts, the second asks."""
     return ROLES[number](port, name, gate)
 
 
 @dataclass(frozen=True)
 class Waited:
-    """What one window showed. Times in milliseconds."""
+    """What one window showed. Times are in milliseconds unless a name says otherwise."""
 
     waits: int
     longest_ms: float
     p50_ms: float
-    linger_ms: float  # the counting process's
-    update_us: float  # what one of its updates takes, the waits included
+    linger_ms: float  # of the process that counts
+    update_us: float  # how long one of its updates takes, waits included
 
     @property
     def bound_ms(self) -> float:
-        """Linger time and section."""
+        """Return linger time and section together."""
         return self.linger_ms + self.update_us / 1000
 
 
 def turn(name: str, server: Server, seconds: float) -> Waited:
-    """One process counts, another asks, for so long."""
+    """Have one process count and another ask for the lock, for that many seconds."""
     with Crew(2, None) as crew:
         crew.prepare(role, server.port, name, numbered=True)
         _, ((linger, update), took) = crew.go(seconds)

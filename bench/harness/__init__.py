@@ -1,1 +1,1 @@
-"""What the measurements share: a server, processes that measure together, a slow network, the machine's noise."""
+"""The parts that all three programs use: the server, the processes that measure, a slow network, the noise."""

@@ -1,8 +1,8 @@
-"""Processes that are started before the clock is, and then measure together.
+"""Start processes before the clock runs, then have them measure together.
 
-A crew serves one turn of one lock: what a lock leaves behind in a process ends with it. Each call has two steps.
-`prepare` has the members connect and warm up until all say that they are ready; `go` gives them one window of time,
-on CLOCK_MONOTONIC, which all processes of one machine share.
+A crew serves one turn of one lock, so that no turn finds in its processes what an earlier one left there.
+A measurement has two steps. `prepare` has the members connect and warm up until each says that it is ready. `go` gives
+all of them one window of time, on CLOCK_MONOTONIC, which all processes of a machine share.
 """
 
 import contextlib
@@ -17,32 +17,32 @@ from typing import Any, Self
 
 READY_WITHIN = 60.0  # seconds
 DONE_WITHIN = 60.0  # seconds after the window: longer than any lock's lease
-AHEAD = 50_000_000  # ns between the last one's being ready and the start
+AHEAD = 50_000_000  # ns from when the last member is ready until the window begins
 
 
 @dataclass(frozen=True)
 class Window:
-    """When to measure, in ns on CLOCK_MONOTONIC."""
+    """The time in which to measure, in ns on CLOCK_MONOTONIC."""
 
     start: int
     stop: int
 
     @property
     def seconds(self) -> float:
-        """How long it is."""
+        """Return how long the window is."""
         return (self.stop - self.start) / 1e9
 
 
 Gate = Callable[[], Window]
-"""What a member calls when it is ready; returns when the window begins."""
+"""A function that a member calls when it is ready; it returns the window when the window begins."""
 
 
 class CrewError(Exception):
-    """A member failed, or did not answer in time; the text says which and why."""
+    """A member has failed, or has not answered in time; the text says which member, and why."""
 
 
 def _member(pipe: Connection, inherited: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the end of the pipe says when
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the member ends when its pipe does
 
     def gate() -> Window:
         pipe.send(("ready", None))
@@ -59,18 +59,18 @@ def _member(pipe: Connection, inherited: tuple[Any, ...]) -> None:
             answer = "done", function(*inherited, *arguments, gate)
         except EOFError:
             return
-        except Exception:  # whatever it is: the parent tells it
+        except Exception:  # the parent raises it, whatever it is
             answer = "failed", traceback.format_exc()
-        with contextlib.suppress(OSError):  # the parent has closed its end: the next recv says so
+        with contextlib.suppress(OSError):  # the parent may have closed its end: the next recv raises then
             pipe.send(answer)
 
 
 class Crew:
-    """So many processes; a context manager that ends them.
+    """A number of processes that measure together; a context manager, which ends them.
 
     Args:
-        members: how many.
-        inherited: what each function gets first: locks of multiprocessing travel to a process only as it starts.
+        members: the number of processes.
+        inherited: the first arguments of each function: a process can get locks of multiprocessing only as it starts.
     """
 
     def __init__(self, members: int, *inherited: Any) -> None:
@@ -94,15 +94,19 @@ class Crew:
             pipe.close()
         for process in self._processes:
             process.join(5)
-            process.kill()  # by its handle; nothing if it has ended
+            process.kill()  # this does nothing if the process has ended
             process.join()
 
     def prepare(
         self, function: Callable[..., Any], *arguments: Any, members: int | None = None, numbered: bool = False
     ) -> None:
-        """Have the first so many members (None: all) call `function(*arguments, gate)`, up to its gate.
+        """Have members call `function(*arguments, gate)`; return when each of them has reached its gate.
 
-        `numbered`: the member's number, from 0, comes before the arguments.
+        Args:
+            function: a function of a module, which can be pickled.
+            arguments: its arguments.
+            members: how many members call it, the first ones; None: all of them.
+            numbered: whether the member's number, from 0, comes before the arguments.
         """
         self._busy = self._pipes[:members]
         for number, pipe in enumerate(self._busy):
@@ -110,7 +114,7 @@ class Crew:
         self._answers("ready", time.monotonic() + READY_WITHIN)
 
     def go(self, seconds: float) -> tuple[Window, list[Any]]:
-        """Open the gate for so many seconds: the window, and what each member's function returns."""
+        """Open the gate for that many seconds; return the window, and what each member's function returned."""
         start = time.monotonic_ns() + AHEAD
         window = Window(start, start + round(seconds * 1e9))
         for pipe in self._busy:

@@ -1,4 +1,4 @@
-"""What the pictures have in common: their style and their text."""
+"""The style and the lines of text that all pictures share."""
 
 from xml.sax.saxutils import escape
 
@@ -19,6 +19,6 @@ STYLE = """
 
 
 def text(x: float, y: float, words: str, style: str, anchor: str = "start") -> str:
-    """A line of text at that point, in px: its left end, its middle or its right end."""
+    """Return a line of text whose left end, middle or right end is at a point, in px."""
     styled = f' class="{style}"' if style else ""
     return f'<text{styled} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'

@@ -1,9 +1,9 @@
-"""The peers' packages, in a folder of the bench's own.
+"""Install the packages of the other locks into a folder of the bench's own.
 
-A folder that the bench adds to the end of its path, not a second environment: one made by `venv` does not see the
-packages of the environment that made it, and would need all of the project's installed again. So every lock runs on the
-same interpreter and on the project's redis-py, and the project's environment stays as it is. The folder is called
-.venv because git ignores that name already.
+The bench adds the folder to the end of its path. So every lock runs on the same interpreter and on the project's
+redis-py, and the project's environment stays as it is. A second environment would not do: one that `venv` makes does
+not see the packages of the first, and would need all of them again. The folder is called .venv because git ignores that
+name.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ WITHIN = 300.0  # seconds for pip
 
 
 def ensure() -> str | None:
-    """Install what is missing; None, or one line that says why that failed."""
+    """Install the packages that are missing; return None, or one line that says why that failed."""
     stamp = FOLDER / "installed"
     wanted = hashlib.sha256(sys.version.encode() + LIST.read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
@@ -45,12 +45,12 @@ def ensure() -> str | None:
 
 
 def _pip(folder: Path) -> None:
-    # --no-deps: redis is the project's own
+    # --no-deps: the locks use the project's own redis-py
     command = [
         sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
         "--require-hashes", "--target", str(folder), "--requirement", str(LIST),
     ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, text=True, timeout=WITHIN)  # noqa: S603  fixed words
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=WITHIN)  # noqa: S603  no word of it comes from a user
 
 
 def _last_line(text: str) -> str:

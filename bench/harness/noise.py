@@ -1,4 +1,4 @@
-"""How quiet is the machine? A fixed piece of work and a burst of PINGs, before and after each turn."""
+"""Measure how quiet the machine is: by a fixed piece of work and a burst of PINGs, before and after each turn."""
 
 import datetime
 import math
@@ -17,23 +17,23 @@ from rich.console import Console
 from bench.harness.crew import Gate
 from bench.harness.server import HOST
 
-LOOP = 300_000  # additions: some 20 ms of work
+LOOP = 300_000  # additions, which take some 20 ms
 PINGS = 400
 FAR_PINGS = 100  # through the proxy
-DISTURBED = 1.5  # times the fastest look at the machine; a quiet one stays below
+DISTURBED = 1.5  # the slowest look over the fastest: on a quiet machine it is less
 
 
 @dataclass(frozen=True)
 class Noise:
     """One look at the machine."""
 
-    loop_ms: float  # what the fixed work took
+    loop_ms: float  # how long the fixed work took
     ping_p50_us: float
     ping_p99_us: float
 
 
 def look(port: int) -> Noise:
-    """Do the work, then PING the server on that port of the loopback address."""
+    """Do the fixed work, then PING the server on that port of the loopback address."""
     began = time.monotonic_ns()
     total = 0
     for number in range(LOOP):
@@ -44,14 +44,14 @@ def look(port: int) -> Noise:
 
 
 def quantile(values: Sequence[float], part: float) -> float:
-    """The smallest value that at least this part of all does not exceed (nearest rank); nan of none."""
+    """Return the smallest value that at least this part of all values does not exceed (nearest rank); nan if none."""
     if not values:
         return math.nan
     return sorted(values)[math.ceil(part * len(values)) - 1]
 
 
 def ping(port: int, count: int) -> list[float]:
-    """What each of so many PINGs took, in us, one after the other over a bare socket."""
+    """Send that many PINGs, one after the other, over a bare socket; return how long each took, in us."""
     took = []
     with socket.create_connection((HOST, port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -61,11 +61,11 @@ def ping(port: int, count: int) -> list[float]:
             if connection.recv(64) != b"+PONG\r\n":
                 raise RuntimeError("no PONG for a PING")
             took.append((time.monotonic_ns() - began) / 1000)
-    return took[1:]  # the first one waited for the connection
+    return took[1:]  # the first one has waited for the connection
 
 
 def pings(port: int, gate: Gate) -> int:
-    """How many PINGs, one after the other, fit into the window."""
+    """Send PINGs, one after the other, until the window is over; return how many were answered."""
     with socket.create_connection((HOST, port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(b"PING\r\n")
@@ -80,18 +80,18 @@ def pings(port: int, gate: Gate) -> int:
 
 
 def load() -> str:
-    """The machine's load averages of 1, 5 and 15 minutes."""
+    """Return the machine's load averages of 1, 5 and 15 minutes."""
     return " ".join(f"{average:.2f}" for average in os.getloadavg())
 
 
 def parser(gate: Gate) -> str:
-    """Which parser of replies redis-py uses in the processes that measure."""
+    """Return which parser of replies redis-py uses in the process that calls this, which is one that measures."""
     gate()
     return "hiredis" if HIREDIS_AVAILABLE else "Python"
 
 
 def machine(server: str) -> dict[str, str]:
-    """What is measured on."""
+    """Return what the figures depend on: the machine, its load, and versions."""
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cores": str(os.cpu_count()),
@@ -104,7 +104,7 @@ def machine(server: str) -> dict[str, str]:
 
 
 def disturbance(console: Console, looks: Sequence[Noise]) -> None:
-    """Say how much the looks at the machine differ."""
+    """Print how much the looks at the machine differ."""
     loops, pings = [look.loop_ms for look in looks], [look.ping_p50_us for look in looks]
     console.print(
         f"  The slowest took, of the fixed work, {max(loops) / min(loops):.2f} times the fastest; "

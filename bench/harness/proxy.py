@@ -1,7 +1,7 @@
-"""A network between two machines: a TCP proxy that hands on every byte after a constant delay, in order.
+"""Imitate a network between two machines: a TCP proxy that hands on every byte after a constant delay, in order.
 
-A process of its own with one event loop. The loop waits by `select`, whose timeout is in microseconds; `epoll`'s is in
-milliseconds, which would round a delay of 1.3 ms up to 2.
+The proxy is a process of its own with one event loop. The loop waits by `select`, whose timeout is in microseconds;
+`epoll`'s is in milliseconds, and would round a delay of 1.3 ms up to 2.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ READY_WITHIN = 15.0  # seconds
 
 
 class _End(asyncio.Protocol):
-    """One of the two connections that make one; what it reads leaves by the other after the delay."""
+    """One end of the proxy, to the client or to the server. What it reads, the other end sends after the delay."""
 
     def __init__(self, delay: float) -> None:
         self.delay = delay  # seconds
         self.loop = asyncio.get_running_loop()
-        self.late: deque[bytes] = deque()  # read, and not yet handed on; b"": the end
+        self.late: deque[bytes] = deque()  # what was read and is not yet handed on; b"" stands for the end
         self.transport: asyncio.Transport
         self.other: _End
 
@@ -40,7 +40,7 @@ class _End(asyncio.Protocol):
         self.data_received(b"")
 
     def _hand_on(self) -> None:
-        data = self.late.popleft()  # the oldest, whichever timer this is: two that are due at once have no order
+        data = self.late.popleft()  # the oldest: two timers that are due at once come in any order
         if data:
             self.other.transport.write(data)
         else:
@@ -48,7 +48,7 @@ class _End(asyncio.Protocol):
 
 
 class _Near(_End):
-    """The end that the client has connected to. It reads when the server's end is connected, too."""
+    """The end that the client has connected to; it begins to read when the other end is connected to the server."""
 
     def __init__(self, delay: float, port: int) -> None:
         super().__init__(delay)
@@ -70,7 +70,7 @@ class _Near(_End):
 
 
 def _serve(pipe: Connection, port: int, delay: float) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the end of the pipe says when
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the proxy ends when its pipe does
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
     listening = loop.run_until_complete(loop.create_server(lambda: _Near(delay, port), HOST, 0))
     pipe.send(listening.sockets[0].getsockname()[1])
@@ -80,11 +80,11 @@ def _serve(pipe: Connection, port: int, delay: float) -> None:
 
 @contextlib.contextmanager
 def proxy(port: int, delay: float) -> Iterator[int]:
-    """A proxy in front of that port of the loopback address; its own port.
+    """Run a proxy in front of a port of the loopback address; yield the proxy's port.
 
     Args:
         port: where the server listens.
-        delay: seconds each way, besides what the proxy itself takes.
+        delay: seconds each way, besides the time that the proxy itself takes.
     """
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()

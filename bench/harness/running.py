@@ -1,4 +1,4 @@
-"""What all programs do beside measuring: say how far they are, write figures down, end in order."""
+"""What every program does besides measuring: it orders turns, tells its progress, writes figures, and ends cleanly."""
 
 import json
 import math
@@ -15,26 +15,26 @@ Tell = Callable[[str], None]
 
 
 def tell(line: str) -> None:
-    """Say how far it is."""
+    """Print a line of progress."""
     print(line, file=sys.stderr, flush=True)
 
 
 def order(names: Sequence[str], number: int) -> list[str]:
-    """Who goes after whom in that round: others begin, and every second round runs backwards."""
+    """Return the order of a round, so that each name comes early and late: every second round is run backwards."""
     shift = number // 2 * 2 % len(names)
     turned = [*names[shift:], *names[:shift]]
     return turned[::-1] if number % 2 else turned
 
 
 def save(path: Path, figures: dict[str, Any]) -> None:
-    """Write figures down, as JSON, in bench/results."""
+    """Write figures into a file in bench/results, as JSON."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(_finite(figures), indent=1) + "\n")
     print(f"\nsaved to bench/{path.relative_to(path.parent.parent)}")
 
 
 def _finite(value: Any) -> Any:
-    """As it is, but with None for what showed nothing: JSON has no nan."""
+    """Return a copy with None in the place of nan, which JSON has not."""
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -43,7 +43,7 @@ def _finite(value: Any) -> Any:
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """Run a program, and exit with its code; interrupted or told to stop, it ends what it has started."""
+    """Run a program and exit with its code; on Ctrl-C and SIGTERM, the program first ends what it has started."""
     signal.signal(signal.SIGTERM, _stop)
     try:
         code = main()

@@ -1,4 +1,4 @@
-"""The server that all are measured on, and what they cost it."""
+"""Start the server that everything is measured on, and read what it has spent."""
 
 import contextlib
 import tempfile
@@ -13,27 +13,27 @@ import redis
 from workers import redis_server
 
 HOST = "127.0.0.1"
-LEASE = 30  # seconds: every lock's that has one
+LEASE = 30  # seconds, for each lock that has a lease
 SCRIPTS = ("cmdstat_eval", "cmdstat_evalsha", "cmdstat_fcall")
 MARK = "the cycles end here"
 
 
 class Server:
-    """One server on the loopback address."""
+    """A server on the loopback address."""
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.client = redis.Redis(host=HOST, port=port, decode_responses=True)
 
     def version(self) -> str:
-        """Which server in which version, and how it writes its log."""
+        """Return which server it is, in which version, and how it writes its log."""
         about: dict[str, Any] = self.client.info("server")
         flavour = "valkey" if "valkey_version" in about else "redis"
         fsync = self.client.config_get("appendfsync")["appendfsync"]
         return f"{flavour} {about[f'{flavour}_version']}, append-only log, fsync {fsync}"
 
     def spent(self) -> "Spent":
-        """What it has used up to now."""
+        """Return what the server has spent up to now."""
         cpu: dict[str, float] = self.client.info("cpu")
         commands: dict[str, dict[str, int]] = self.client.info("commandstats")
         scripts = sum(commands[name]["usec"] for name in SCRIPTS if name in commands)
@@ -41,7 +41,7 @@ class Server:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[Counter[str]]:
-        """Counts, at the end of the block, the commands that clients sent within; not those that scripts call."""
+        """Yield a counter that has, at the end of the block, each command that clients sent; not those of scripts."""
         counts: Counter[str] = Counter()
         with redis.Redis(host=HOST, port=self.port, decode_responses=True) as client, client.monitor() as monitor:
             yield counts
@@ -52,7 +52,7 @@ class Server:
 
     @contextlib.contextmanager
     def published(self, pattern: str) -> Iterator[list[str]]:
-        """Has, at the end of the block, the messages that were published meanwhile on channels of that pattern."""
+        """Yield a list that has, at the end of the block, the messages published meanwhile on channels of a pattern."""
         messages: list[str] = []
         with redis.Redis(host=HOST, port=self.port, decode_responses=True) as client, client.pubsub() as pubsub:
             pubsub.psubscribe(pattern)
@@ -64,19 +64,19 @@ class Server:
 
 @dataclass(frozen=True)
 class Spent:
-    """Microseconds that the server has used: CPU of all its threads; time within scripts."""
+    """What the server has spent, in microseconds: CPU of all its threads, and time within scripts."""
 
     cpu_us: float
     scripts_us: float
 
     def since(self, before: "Spent", times: int) -> "Spent":
-        """What was used since then, divided by so many times."""
+        """Return what was spent since then, divided by a number of times."""
         return Spent((self.cpu_us - before.cpu_us) / times, (self.scripts_us - before.scripts_us) / times)
 
 
 @contextlib.contextmanager
 def server() -> Iterator[Server]:
-    """A fresh server, as `make up` starts one, on a free port; ended by its process, its data removed."""
+    """Start a fresh server on a free port, as `make up` does; at the end, stop it and remove its data."""
     with tempfile.TemporaryDirectory(prefix="interlock-bench-") as folder:
         port = redis_server.free_port()
         child = redis_server.start(Path(folder), port)

@@ -1,4 +1,4 @@
-"""Measure, print, and with --save write the raw figures down."""
+"""Measure all pools and print the tables; with --save, write the figures, the picture and the page."""
 
 import argparse
 import os
@@ -26,7 +26,7 @@ GIL = "import sys, workers.celery; print(getattr(sys, '_is_gil_enabled', lambda:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0: measured; 1: pieces ran in other processes than they should, or nothing could be measured."""
+    """Return 0 if all was measured, 1 if tasks ran in the wrong processes, or if nothing could be measured."""
     parser = argparse.ArgumentParser(prog="python -m bench.lesson", description="Which concurrency fits which work.")
     parser.add_argument("--quick", action="store_true", help="few pieces, once")
     parser.add_argument("--save", action="store_true", help="write the figures, the picture and the page's table")
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with server() as started, tempfile.TemporaryDirectory(prefix="interlock-lesson-") as folder:
             os.environ["REDIS_URL"] = f"redis://127.0.0.1:{started.port}/0"
             os.environ.pop("INTERLOCK_PREFIX", None)
-            from bench.lesson import turns  # not above: it loads the settings, and those REDIS_URL
+            from bench.lesson import turns  # not above: it loads the tasks' settings, and they read REDIS_URL
 
             plan = turns.QUICK if chosen.quick else turns.Plan()
             machine = noise.machine(started.version())
@@ -64,19 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def python() -> str:
-    """Which Python, and whether a worker on it has the interpreter's lock: a free-threaded build may have it, too."""
+    """Return which Python this is, and whether a worker on it has the GIL: a free-threaded build may have it, too."""
     asked = [sys.executable, "-c", GIL]
     with_gil = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
     return described(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), with_gil == "True")
 
 
 def described(free_threaded: bool, with_gil: bool) -> str:
-    """Name, version and build of this Python, for people."""
+    """Return name, version and build of this Python, as people read them."""
     name = f"{sys.implementation.name.replace('cpython', 'CPython')} {sys.version.split()[0]}"
     if not free_threaded:
         return f"{name}, with the GIL"
@@ -85,7 +85,7 @@ def described(free_threaded: bool, with_gil: bool) -> str:
 
 @contextmanager
 def _progress(total: int) -> Iterator[running.Tell]:
-    """What to call at the beginning of each step: a bar, or lines where there is no terminal."""
+    """Show a progress bar, or lines where there is no terminal; yield the function to call as each step begins."""
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description:<24}"), BarColumn(32), MofNCompleteColumn(), TimeElapsedColumn(),

@@ -1,4 +1,4 @@
-"""The lesson's table, on the terminal and in docs/lesson.md, from the figures as they are saved.
+"""Show the lesson's tables, on the terminal and in docs/lesson.md, from the figures as they are saved.
 
 .venv/bin/python -m bench.lesson.picture      the page's table and the picture, from bench/results/lesson.json
 """
@@ -18,26 +18,26 @@ PAGE = running.ROOT / "docs" / "lesson.md"
 BEGIN, END = "<!-- figures: written by `make lesson ARGS=--save` -->", "<!-- end of figures -->"
 COLUMNS = ("", "at once", "CPU-bound, s", "speed-up", "waiting, s", "speed-up", "processes", "memory, MB", "RSS, MB")
 
-QUIET = 15.0  # percent: with more, others take the processors that the speed-ups are about
+QUIET = 15.0  # percent: a busier machine takes from the processors that the speed-ups are about
 MANY_COLUMNS = ("", "at once", "waiting, s", "speed-up", "memory, MB")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One worker's figures."""
+    """The figures of one worker."""
 
     pool: str
     at_once: int
     cpu_seconds: float
     io_seconds: float
-    cpu_speedup: float  # over the first row, which is one thread
+    cpu_speedup: float  # over the first row, the one thread
     io_speedup: float
-    processes: int  # with those that do no pieces
+    processes: int  # those that run no tasks included
     own_mb: float
     resident_mb: float
 
     def cells(self) -> tuple[str, ...]:
-        """As people read it."""
+        """Return the row as people read it."""
         return (
             self.pool, str(self.at_once), f"{self.cpu_seconds:.2f}", f"{self.cpu_speedup:.1f}",
             f"{self.io_seconds:.2f}", f"{self.io_speedup:.1f}", str(self.processes), f"{self.own_mb:.0f}",
@@ -46,7 +46,7 @@ class Row:
 
 
 def rows(figures: dict[str, Any]) -> list[Row]:
-    """A row for each worker, in the order in which they ran."""
+    """Return a row for each worker, in the order in which they ran."""
     seconds = {(ran["pool"], ran["at_once"], ran["kind"]): median(ran["seconds"]) for ran in figures["ran"]}
     made: list[Row] = []
     for weighed in figures["weighed"]:
@@ -61,7 +61,7 @@ def rows(figures: dict[str, Any]) -> list[Row]:
 
 
 def many(figures: dict[str, Any]) -> list[tuple[str, ...]]:
-    """What very many waits at once take, of each pool that tried: cells under MANY_COLUMNS."""
+    """Return the second table's cells, under MANY_COLUMNS: very many waits at once, on each pool that tried."""
     pause = figures["plan"]["many_pause"]
 
     def cells(pool: str, at_once: int, seconds: float, memory: dict[str, Any]) -> tuple[str, ...]:
@@ -72,14 +72,14 @@ def many(figures: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def title(figures: dict[str, Any]) -> str:
-    """On what it ran."""
+    """Return the line that says on which machine it ran, and when."""
     machine = figures["machine"]
     cores = f"{machine['cores']} core{'' if machine['cores'] == '1' else 's'}"
     return f"{cores}, {machine['Python']}, {machine['system']}, {machine['date'][:10]}"
 
 
 def how(figures: dict[str, Any]) -> str:
-    """What was done."""
+    """Return the line that explains the first table."""
     plan = figures["plan"]
     return (
         f"{plan['pieces']} pieces of each kind, median of {plan['turns']} turns. CPU-bound: a Mandelbrot tile of "
@@ -89,7 +89,7 @@ def how(figures: dict[str, Any]) -> str:
 
 
 def how_many(figures: dict[str, Any]) -> str:
-    """What the second table shows."""
+    """Return the line that explains the second table."""
     return (
         f"Very many at once, each waits {figures['plan']['many_pause']:g} s, in one process; one turn. "
         "Speed-up: over what they wait one after the other."
@@ -118,7 +118,7 @@ def _table(title: str, columns: tuple[str, ...], lines: list[tuple[str, ...]]) -
 
 
 def markdown(figures: dict[str, Any]) -> str:
-    """The tables as the page has them."""
+    """Return the tables as the page has them."""
     first = _pipes(COLUMNS, [row.cells() for row in rows(figures)])
     second = _pipes(MANY_COLUMNS, many(figures))
     return "\n\n".join((f"{BEGIN}\n{title(figures)}", first, how(figures), how_many(figures), f"{second}\n{END}"))
@@ -130,6 +130,6 @@ def _pipes(columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
 
 
 def write(figures: dict[str, Any]) -> None:
-    """Put the table into the page."""
+    """Write the tables into the page, in the place of the old ones."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
     PAGE.write_text(before + markdown(figures) + rest.partition(END)[2])

@@ -1,8 +1,8 @@
-"""Draws the lesson: speed-ups of CPU-bound work and of waiting, and the memory that they cost, in three panels.
+"""Draw the lesson in three panels: speed-ups of CPU-bound work and of waiting, and the memory that each pool takes.
 
-    .venv/bin/python -m bench.lesson.picture    the picture, and the table of docs/lesson.md, of the saved figures
+    .venv/bin/python -m bench.lesson.picture    the picture, and the tables of docs/lesson.md, from the saved figures
 
-It has no background, and its colours follow the page's: dark text on light, light text on dark.
+The picture has no background, and its colours follow the page's: dark text on light, light text on dark.
 """
 
 import json
@@ -32,7 +32,7 @@ CLASSES = ("first", "second", "third")
 
 
 def draw(figures: dict[str, Any]) -> str:
-    """The picture of these figures."""
+    """Return the picture of these figures."""
     one, *others = page.rows(figures)
     pools = list(dict.fromkeys(row.pool for row in others))
     height = TOP + DEEP + BOTTOM
@@ -68,7 +68,7 @@ def _panel(
     left: float, room: float, title: str, rows: list[Row], pools: list[str], values: list[float], level: float,
     scale: float, form: str,
 ) -> list[str]:  # fmt: skip
-    """Bars in groups, one for each number at once; a line at the level of one thread."""
+    """Return a panel: a group of bars for each number at once, and a line at the level of one thread."""
     bottom = TOP + DEEP
     counts = sorted({row.at_once for row in rows})
     group = room / len(counts)
@@ -107,7 +107,7 @@ def _spoken(rows: list[Row]) -> str:
 
 
 def write(figures: dict[str, Any], path: Path) -> None:
-    """Draw it into that file, in a folder that is made if it is not there."""
+    """Draw the picture into a file; make its folder if there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(draw(figures))
 

@@ -1,4 +1,4 @@
-"""The worker pools that the lesson compares: a worker with one of them is started, asked for its memory, ended."""
+"""Start a worker on each of the pools that the lesson compares, read the memory that it takes, and end it."""
 
 import contextlib
 import sys
@@ -19,15 +19,15 @@ MB = 1e6
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool of Celery's, or of ours.
+    """A worker pool, Celery's or ours.
 
     Args:
-        name: what its row is called.
-        option: of `celery worker --pool`.
-        processes: whether each of those at once is a process.
-        cpu: the task that is its CPU-bound piece.
-        io: the task that is its I/O-bound piece.
-        variables: what its worker needs in its environment.
+        name: the name of its row.
+        option: the value of `celery worker --pool`.
+        processes: whether it runs each task in a process of its own.
+        cpu: the CPU-bound task.
+        io: the I/O-bound task.
+        variables: the environment variables that its worker needs.
     """
 
     name: str
@@ -38,28 +38,32 @@ class Pool:
     variables: dict[str, str] = field(default_factory=dict)
 
 
-ONE = Pool("one thread", "solo")  # what the others are measured against
+ONE = Pool("one thread", "solo")  # the others are measured against it
 THREADS = Pool("threads", "threads")
 COROUTINES = Pool(
     "coroutines", "custom", cpu="bench.lesson.async_tasks.draw_tile", io="tasks.coroutines.wait",
     variables={"CELERY_CUSTOM_WORKER_POOL": "workers.coroutines:TaskPool"},
 )  # fmt: skip
 POOLS = (THREADS, Pool("processes", "prefork", processes=True), COROUTINES)
-MANY = (THREADS, COROUTINES)  # for very many at once: as many processes would take more memory than there is
+MANY = (THREADS, COROUTINES)  # for very many tasks at once; so many processes would need more memory than there is
 QUEUES = "cpu,io,aio"
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What a worker takes, with all its processes."""
+    """The memory that a worker takes with all its processes."""
 
     processes: int
-    own_mb: float  # each page divided by how many share it (PSS); where that is not known, unshared pages (USS)
-    resident_mb: float  # RSS: pages that processes share are counted in each
+    own_mb: float  # each page divided by how many share it (PSS); where the system does not say, unshared pages (USS)
+    resident_mb: float  # RSS: a page that processes share counts in each of them
 
 
 def memory(child: Child) -> Memory:
-    """A worker's memory, now. Raises psutil.NoSuchProcess if a process of it ends meanwhile."""
+    """Return the memory that a worker takes now.
+
+    Raises:
+        psutil.NoSuchProcess: one of its processes ended meanwhile.
+    """
     first = psutil.Process(child.process.pid)
     infos = [each.memory_full_info() for each in (first, *first.children(recursive=True))]
     own = sum(getattr(info, "pss", None) or info.uss for info in infos)
@@ -68,7 +72,11 @@ def memory(child: Child) -> Memory:
 
 @contextlib.contextmanager
 def worker(pool: Pool, at_once: int, folder: Path) -> Iterator[Child]:
-    """A worker that takes tasks, so many at once; it finds the server by REDIS_URL. Raises StackError if it ends."""
+    """Run a worker, which finds the server by REDIS_URL; yield it when it takes tasks.
+
+    Raises:
+        StackError: it ended, or did not start in time.
+    """
     name = f"{pool.option}-{at_once}"
     alive = folder / f"{name}.alive"
     command = [

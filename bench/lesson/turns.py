@@ -1,6 +1,6 @@
-"""The lesson's work: the same pieces on every pool, enqueued as a producer enqueues them, and awaited.
+"""Do the lesson's work: enqueue the same pieces on every pool, as a producer does, and wait for them.
 
-To be imported when REDIS_URL is set: the tasks' settings read it.
+Import this module when REDIS_URL is set: the tasks' settings read it. A piece is one run of a task.
 """
 
 import time
@@ -13,28 +13,28 @@ from typing import Any
 import psutil
 from celery.exceptions import TimeoutError as NotInTimeError
 
-from bench.lesson import async_tasks  # noqa: F401  the app is to know its task
+from bench.lesson import async_tasks  # noqa: F401  it registers its task with the app
 from bench.lesson.pools import MANY, ONE, POOLS, Memory, Pool, memory, worker
 from tasks import app
 from workers.children import Child
 from workers.redis_server import StackError
 
-DONE_WITHIN = 120.0  # seconds for all pieces
-WARM = 0.1  # seconds that each piece waits before the clock runs: long enough for all of a pool to have one
-LOOK = 0.25  # seconds
+DONE_WITHIN = 120.0  # seconds that all pieces may take
+WARM = 0.1  # seconds that each first piece waits, so that every thread or process of the pool gets one
+LOOK = 0.25  # seconds for which the machine is watched
 CPU, IO = "cpu", "io"  # the kinds of work
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done."""
+    """How much work is done."""
 
     at_once: tuple[int, ...] = (1, 2, 4, 8)
-    pieces: int = 8  # of each kind: done one after the other, or so many at once
+    pieces: int = 8  # of each kind
     side: int = 60  # pixels, each way, of a CPU-bound piece: a tenth of a second and more
     pause: float = 0.2  # seconds that an I/O-bound piece waits
-    turns: int = 3  # of which the median counts
-    many: int = 500  # that wait at once, in one process
+    turns: int = 3  # the median of them counts
+    many: int = 500  # pieces that wait at once, in one process
     many_pause: float = 1.0  # seconds that each of them waits
 
 
@@ -43,23 +43,23 @@ QUICK = Plan(at_once=(2,), pieces=4, side=40, pause=0.4, turns=1, many=40, many_
 
 @dataclass(frozen=True)
 class Ran:
-    """All pieces of one kind on one worker."""
+    """What all pieces of one kind took on one worker."""
 
     pool: str
     at_once: int
     kind: str
-    seconds: tuple[float, ...]  # a turn: from the first enqueued to the last result
-    processes: int  # that did a piece, of all turns
+    seconds: tuple[float, ...]  # of each turn, from the first enqueued piece to the last result
+    processes: int  # that did a piece in any turn
 
     @property
     def median(self) -> float:
-        """Seconds."""
+        """Return the median of all turns, in seconds."""
         return median(self.seconds)
 
 
 @dataclass(frozen=True)
 class Weighed:
-    """What a worker took after its work."""
+    """The memory that a worker took after its work."""
 
     pool: str
     at_once: int
@@ -68,25 +68,25 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Many:
-    """Very many that wait at once, in one process."""
+    """What very many pieces took that waited at once, in one process."""
 
     pool: str
     at_once: int
-    seconds: float  # from the first enqueued to the last result, of one turn
+    seconds: float  # of one turn, from the first enqueued piece to the last result
     memory: Memory  # afterwards
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The whole lesson."""
+    """All that one run showed."""
 
     ran: list[Ran]
     weighed: list[Weighed]
     many: list[Many]
-    others: list[float]  # how busy the machine was before each worker was started: percent of all its processors
+    others: list[float]  # how busy the machine was before each worker started, in percent of all processors
 
     def wrong(self) -> list[str]:
-        """Rows whose pieces ran in other processes than those that the pool is to have: no lesson can be drawn."""
+        """Return the rows whose pieces ran in more or fewer processes than the pool should have: they teach nothing."""
         wide = {pool.name for pool in POOLS if pool.processes}
 
         def right(ran: Ran) -> bool:
@@ -102,12 +102,16 @@ class Measured:
 
 
 def rows(plan: Plan) -> list[tuple[Pool, int]]:
-    """Each worker that does all the work: its pool, and how many at once."""
+    """Return, for each worker that does all the work, its pool and how many pieces it does at once."""
     return [(ONE, 1), *((pool, at_once) for pool in POOLS for at_once in plan.at_once)]
 
 
 def measure(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Measured:
-    """Start each worker in turn, and have it do all the work. Raises StackError if one ends, or takes too long."""
+    """Start each worker in turn, and have it do all the work.
+
+    Raises:
+        StackError: a worker ended, or took too long.
+    """
     measured = Measured([], [], [], [])
     for pool, at_once in rows(plan):
         tell(f"{pool.name}, {at_once} at once")
@@ -133,19 +137,19 @@ def measure(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Measured:
 
 
 def _tile(side: int) -> tuple[int, ...]:
-    """A tile amid the set, each pixel of which takes all rounds: pieces of one size."""
+    """Return the arguments for a tile inside the set: each pixel takes all rounds, so all pieces are as long."""
     return 2200, 1000, side, 4096, 2048
 
 
 def _do(child: Child, pieces: int, task: str, arguments: tuple[Any, ...]) -> tuple[float, set[tuple[str, int]]]:
-    """Enqueue so many, and wait for all: seconds, and host and process id of each that did one."""
+    """Enqueue pieces and wait for all; return the seconds, and host and process id of each process that did one."""
     piece = app.tasks[task]
     began = time.monotonic()
     results = [piece.delay(*arguments) for _ in range(pieces)]
     try:
         places = [
             result.get(timeout=DONE_WITHIN) for result in results
-        ]  # a group's own get may look half a second late
+        ]  # a group's own get may notice the last result half a second late
     except NotInTimeError as error:
         why = f"{child.name} did not do its work within {DONE_WITHIN:.0f} seconds" if child.running else child.ending()
         raise StackError(why) from error

@@ -1,4 +1,4 @@
-"""Measure, print, and with --save write the raw figures down."""
+"""Measure all locks and print the tables; with --save, write the raw figures."""
 
 import argparse
 import sys
@@ -18,7 +18,7 @@ RESULTS = running.RESULTS / "locks.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0: measured; 1: a lock failed or did not exclude, or nothing could be measured."""
+    """Return 0 if all was measured, 1 if a lock failed or did not exclude, or if nothing could be measured."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Interlock's Lock beside the locks of others.")
     parser.add_argument("--quick", action="store_true", help="one short turn of each lock")
     parser.add_argument("--save", action="store_true", help="write the raw figures to bench/results/locks.json")

@@ -1,10 +1,10 @@
-"""The locks that are measured, each behind the same few calls.
+"""Give every lock that is measured the same three calls: acquire, release, close.
 
-Each with its own defaults, a lease of 30 s, and a client of its own per process. The clients have no socket timeout:
-redis-py 8's default of 5 s would cut python-redis-lock's blocking wait.
+Each lock has its own defaults, a lease of 30 s, and one client a process. The clients have no socket timeout: redis-py
+8's default of 5 s would cut the blocking wait of python-redis-lock.
 
-The calls are coroutines, so that one body measures them all. Those of a blocking lock never suspend: awaiting one costs
-0.1 us, and no event loop runs (see `drive`).
+The calls are coroutines, so that one function can measure all locks. A blocking lock's coroutines never suspend: to
+await one costs 0.1 us, and no event loop runs (see `drive`).
 """
 
 import asyncio
@@ -25,16 +25,16 @@ T = TypeVar("T")
 
 
 class Lock(Protocol):
-    """What is measured."""
+    """What is measured: a lock, for one process."""
 
     async def acquire(self) -> None:
-        """Take it, however long that takes."""
+        """Acquire the lock, however long that takes."""
 
     async def release(self) -> None:
-        """Give it up."""
+        """Release the lock."""
 
     async def close(self) -> None:
-        """Close its connections."""
+        """Close the lock's connections."""
 
 
 class _Blocking:
@@ -64,7 +64,7 @@ class Interlock(_Blocking):
 
 
 class RedisPy(_Blocking):
-    """`redis.lock.Lock`, which a waiter asks every 0.1 s."""
+    """`redis.lock.Lock`, whose waiters ask every 0.1 s."""
 
     def __init__(self, port: int, name: str) -> None:
         super().__init__(port)
@@ -72,7 +72,7 @@ class RedisPy(_Blocking):
 
 
 class PythonRedisLock(_Blocking):
-    """`redis_lock.Lock`, whose renewal is off unless asked for: that spares it a thread an acquire."""
+    """`redis_lock.Lock`; its renewal is off by default, which saves it a thread for each acquire."""
 
     def __init__(self, port: int, name: str) -> None:
         super().__init__(port)
@@ -80,7 +80,7 @@ class PythonRedisLock(_Blocking):
 
 
 class RedisFifoLock:
-    """`redis_fifo_lock.FifoLock`, for asyncio alone."""
+    """`redis_fifo_lock.FifoLock`, which is for asyncio only."""
 
     def __init__(self, port: int, name: str) -> None:
         self.client = redis.asyncio.Redis(host=HOST, port=port, socket_timeout=None)
@@ -101,20 +101,20 @@ class RedisFifoLock:
 class Entry:
     """One lock of the comparison."""
 
-    package: str  # as the index calls it
+    package: str  # its name in the package index
     licence: str
     note: str
-    make: Callable[[int, str], Lock]  # from the server's port on the loopback address, and a name
+    make: Callable[[int, str], Lock]  # takes the server's port on the loopback address, and a name
     module: str
     asynchronous: bool = False
 
     @property
     def version(self) -> str:
-        """The version that is installed."""
+        """Return the version that is installed."""
         return importlib.metadata.version(self.package)
 
     def missing(self) -> str | None:
-        """Why it cannot be measured; None if it can."""
+        """Return why the lock cannot be measured; None if it can."""
         try:
             importlib.import_module(self.module)
         except ImportError as error:
@@ -138,7 +138,7 @@ LOCKS = {
 
 
 def drive(entry: Entry, body: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that uses that lock, in an event loop only if the lock needs one; what it returns."""
+    """Run a coroutine that uses a lock, in an event loop only if the lock needs one; return what it returns."""
     if entry.asynchronous:
         return asyncio.run(body)
     try:

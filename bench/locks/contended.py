@@ -1,4 +1,4 @@
-"""Several processes want one lock all the time: sections a second, hand-over, fairness, and whether it excludes."""
+"""Measure a lock that several processes want all the time: its rate, hand-over, fairness, and whether it excludes."""
 
 import itertools
 import math
@@ -12,11 +12,11 @@ from bench.harness.noise import quantile
 from bench.locks import adapters
 
 Section = tuple[int, int, int]
-"""ns on CLOCK_MONOTONIC: when it was asked for, when it was entered, when its release was called."""
+"""When a process called acquire, when it entered, and when it called release; in ns on CLOCK_MONOTONIC."""
 
 
 def sections(lock: str, port: int, hold: float, gate: Gate) -> list[Section]:
-    """Acquire, hold for so many seconds, release, without a pause in between, until the window is over."""
+    """Acquire, hold for `hold` seconds, release, and begin again without a pause, until the window is over."""
     entry = adapters.LOCKS[lock]
 
     async def body() -> list[Section]:
@@ -28,7 +28,7 @@ def sections(lock: str, port: int, hold: float, gate: Gate) -> list[Section]:
         while (asked := time.monotonic_ns()) < window.stop or not made:
             await mine.acquire()
             entered = time.monotonic_ns()
-            time.sleep(hold)  # also in the event loop, where nothing else is due within a millisecond
+            time.sleep(hold)  # it may block an event loop: nothing else is due there within a millisecond
             released = time.monotonic_ns()
             await mine.release()
             made.append((asked, entered, released))
@@ -42,20 +42,20 @@ def sections(lock: str, port: int, hold: float, gate: Gate) -> list[Section]:
 class Contended:
     """What one window showed. Times in milliseconds."""
 
-    sections: int  # all that were made, also those that ended after the window
+    sections: int  # all of them, also those that ended after the window
     per_second: float
-    overlaps: int  # sections entered before the one before was released: 0, or it is no lock
+    overlaps: int  # sections that began before the one before was released; a lock has none
     hold_p50_ms: float
-    handover_p50_ms: float  # one process's call of release to another's entry; nan if there was none
+    handover_p50_ms: float  # from one process's call of release to another's entry; nan if there was none
     handover_p99_ms: float
-    changed: float  # the part of all entries that followed another process's section
-    jain: float  # 1: all processes had as many sections; 1/n: one had all
+    changed: float  # entries that followed another process's section, as a part of all entries
+    jain: float  # fairness: 1 if all processes had as many sections, 1/n if one had all
     longest_wait_ms: float  # within the window
-    fair_share_ms: float  # n * (hold + hand-over): how long a round of all processes takes
+    fair_share_ms: float  # n * (hold + hand-over): how long it takes until each process had its turn
 
     @classmethod
     def of(cls, made: Sequence[Sequence[Section]], window: Window) -> "Contended":
-        """The figures of what each process made in that window."""
+        """Compute the figures of a window from the sections of each process."""
         ended = [sum(released <= window.stop for _, _, released in mine) for mine in made]
         order = sorted((entered, released, who) for who, mine in enumerate(made) for _, entered, released in mine)
         pairs = list(itertools.pairwise(order))
@@ -79,6 +79,6 @@ class Contended:
 
 
 def jain(shares: Sequence[float]) -> float:
-    """Jain's index of fairness (Jain, Chiu, Hawe 1984): 1: all are equal, 1/n: one has all, nan: nobody has any."""
+    """Return Jain's index of fairness (Jain, Chiu, Hawe 1984): 1 if all are equal, 1/n if one has all."""
     squares = sum(share * share for share in shares)
     return sum(shares) ** 2 / (len(shares) * squares) if squares else math.nan

@@ -1,4 +1,4 @@
-"""The tables: medians with the least and the greatest of all turns, and in which figure a peer is ahead."""
+"""Print the tables: medians with the least and the greatest of all turns, and the figures in which a peer is ahead."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -28,18 +28,18 @@ class Figure:
     digits: int
 
     def of(self, turns: Sequence[Turn], lock: str) -> list[float]:
-        """What each turn of that lock showed; without those that showed nothing."""
+        """Return what each turn of a lock showed; a turn that showed nothing is left out."""
         return [value for turn in turns if turn.lock == lock and not math.isnan(value := self.read(turn))]
 
     def cell(self, values: Sequence[float]) -> str:
-        """`median (least..greatest)`."""
+        """Return `median (least..greatest)`."""
         if not values:
             return "-"
         middle, least, most = (f"{value:,.{self.digits}f}" for value in (median(values), min(values), max(values)))
         return middle if least == most else f"{middle} ({least}..{most})"
 
     def lead(self, ours: Sequence[float], theirs: Sequence[float]) -> str | None:
-        """By how much they are ahead, as the median says it; None if they are not."""
+        """Return by how much their median is ahead of ours; None if it is not."""
         if not ours or not theirs or self.better * (median(theirs) - median(ours)) <= 0:
             return None
         overlap = min(theirs) <= max(ours) and min(ours) <= max(theirs)
@@ -58,7 +58,7 @@ class Part:
     figures: tuple[Figure, ...]
 
     def show(self, console: Console, turns: Sequence[Turn]) -> None:
-        """Print it, and who is ahead of Interlock in it."""
+        """Print the table, and which peers are ahead of Interlock in it."""
         measured = [lock for lock in LOCKS if any(turn.lock == lock for turn in turns)]
         table = Table(box=box.SIMPLE_HEAD, title=self.title, title_justify="left", title_style="bold")
         table.add_column("")
@@ -83,7 +83,7 @@ class Part:
 
 
 def parts(plan: Plan) -> list[Part]:
-    """All tables."""
+    """Return all tables."""
     return [
         Part(
             "Uncontended: one process acquires and releases",
@@ -159,7 +159,7 @@ def _fairness(where: str, read: Callable[[Turn], Contended], processes: int) -> 
 def show(
     turns: Sequence[Turn], network: Network, machine: Mapping[str, str], left_out: Mapping[str, str], plan: Plan
 ) -> None:
-    """Print everything."""
+    """Print the machine, the locks, all tables and the noise."""
     console = Console(width=WIDTH, highlight=False, markup=False, soft_wrap=True)
     console.print()
     for name, value in machine.items():

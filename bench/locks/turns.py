@@ -1,4 +1,4 @@
-"""The order of measurements: every turn is one lock's, with fresh processes, and the locks take turns in turn."""
+"""Measure the locks turn by turn: a turn is one lock's, with fresh processes, and a round has a turn for each lock."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from bench.locks.contended import Contended, sections
 from bench.locks.uncontended import Uncontended, cycles, round_trips
 
 UNLIMITED = 10**9  # cycles
-WATCHED = 20  # cycles that are looked at command by command
+WATCHED = 20  # cycles whose commands are counted
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured. Times in seconds."""
+    """How much is measured. Times are in seconds."""
 
     turns: int = 3  # of each lock
     processes: int = 8
     hold: float = 0.001
     delay: float = 0.0013  # each way, in the proxy
-    uncontended: float = 1.2  # a window, near and far
-    near: float = 2.5  # the contended window on loopback
-    far: float = 3.5  # and through the proxy
+    uncontended: float = 1.2  # each window of one process
+    near: float = 2.5  # the window of all processes, on loopback
+    far: float = 3.5  # the same, through the proxy
     pings: float = 0.6  # the window in which the proxy is checked
 
 
@@ -35,7 +35,7 @@ QUICK = Plan(turns=1, uncontended=0.4, near=0.6, far=0.8, pings=0.3)
 
 @dataclass(frozen=True)
 class Network:
-    """Is the proxy good for so many clients? A round trip of one alone, and PINGs a second of all processes at once."""
+    """What the proxy can do: the round trip of one client, and the PINGs a second of all processes at once."""
 
     near_rtt_us: float
     far_rtt_us: float
@@ -44,13 +44,13 @@ class Network:
     parser: str
 
     def used(self, processes: int) -> float:
-        """PINGs through the proxy, as part of what its round trip alone allows: 1, or it is the bottleneck."""
+        """Return the PINGs through the proxy over what its round trip allows: less than 1 if the proxy is too slow."""
         return self.far_pings * self.far_rtt_us / 1e6 / processes
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One lock, measured once. Near: on loopback; far: through the proxy."""
+    """What one turn of one lock showed. Near is on loopback, far is through the proxy."""
 
     lock: str
     number: int
@@ -58,19 +58,19 @@ class Turn:
     after: Noise
     near_rtt_us: float
     far_rtt_us: float
-    commands: dict[str, float]  # that the client sends, a cycle
+    commands: dict[str, float]  # what the client sends in a cycle
     near_alone: Uncontended
     far_alone: Uncontended
-    round_trips: float  # a cycle, uncontended
+    round_trips: float  # of a cycle, uncontended
     near: Contended
     far: Contended
-    alone_spent: Spent  # of the server, a cycle, uncontended on loopback
-    near_spent: Spent  # a section, contended
+    alone_spent: Spent  # by the server for a cycle, uncontended on loopback
+    near_spent: Spent  # by the server for a section, contended
     far_spent: Spent
 
 
 def network(server: Server, far_port: int, plan: Plan) -> Network:
-    """Check the proxy, with as many processes as will measure."""
+    """Check the proxy with as many processes as will measure."""
     rates: list[float] = []
     with Crew(plan.processes) as crew:
         for port in (server.port, far_port):
@@ -87,7 +87,7 @@ def turn(lock: str, number: int, server: Server, far_port: int, plan: Plan) -> T
     """Measure one lock once.
 
     Raises:
-        CrewError: it failed, or did not end.
+        CrewError: the lock failed, or a process did not end.
     """
     before = noise.look(server.port)
     far_rtt = median(noise.ping(far_port, FAR_PINGS))
@@ -136,7 +136,7 @@ def _together(crew: Crew, lock: str, server: Server, port: int, seconds: float, 
 def all_turns(
     locks: Sequence[str], server: Server, far_port: int, plan: Plan, tell: Callable[[str], None]
 ) -> tuple[list[Turn], dict[str, str]]:
-    """All turns, and the locks that failed with why."""
+    """Measure all turns; return those of the locks that worked, and the other locks with why they failed."""
     turns: list[Turn] = []
     failed: dict[str, str] = {}
     for number in range(plan.turns):

@@ -1,4 +1,4 @@
-"""One process, nobody else: what does it cost to acquire and to release?"""
+"""Measure what it costs one process to acquire and to release a lock that nobody else wants."""
 
 import time
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from bench.harness.crew import Gate
 from bench.harness.noise import quantile
 from bench.locks import adapters
 
-WARM_UP = 5  # cycles: connections are made, scripts are loaded
+WARM_UP = 5  # cycles: they open connections and load scripts
 
 
 def cycles(lock: str, port: int, most: int, gate: Gate) -> list[int]:
-    """Acquire and release over and over, in a window and so many times at most; what each cycle took, in ns."""
+    """Acquire and release until the window is over, at most `most` times; return how long each cycle took, in ns."""
     entry = adapters.LOCKS[lock]
 
     async def body() -> list[int]:
@@ -41,15 +41,15 @@ class Uncontended:
 
     count: int  # cycles
     per_second: float
-    p50_us: float  # a cycle
-    p10_us: float  # what neighbours on the machine disturb least
+    p50_us: float  # of a cycle
+    p10_us: float  # of a cycle; other work on the machine disturbs it least
 
     @classmethod
     def of(cls, took: list[int]) -> "Uncontended":
-        """The figures of cycles that took so many ns."""
+        """Compute the figures from how long each cycle took, in ns."""
         return cls(len(took), len(took) / sum(took) * 1e9, median(took) / 1000, quantile(took, 0.1) / 1000)
 
 
 def round_trips(near: Uncontended, far: Uncontended, near_rtt_us: float, far_rtt_us: float) -> float:
-    """Round trips a cycle: what the proxy adds to a cycle, over what it adds to a PING."""
+    """Return the round trips of a cycle: what the proxy adds to a cycle, over what it adds to a PING."""
     return (far.p50_us - near.p50_us) / (far_rtt_us - near_rtt_us)
