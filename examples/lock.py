@@ -13,9 +13,10 @@ from examples._runner import conclude, times
 from tasks import decrement_with_lock, increment_with_lock, watch
 
 if __name__ == "__main__":
+    each = times(1_000_000)
     lock = interlock.Lock()
     shared_variable = interlock.Value("i", 0, lock=lock)
-    arguments = shared_variable, lock, times(1_000_000)
+    arguments = shared_variable, lock, each
 
     runs, _ = watch(group(increment_with_lock.s(*arguments), decrement_with_lock.s(*arguments)).delay())
     print("Final value of shared_variable:", shared_variable.value)
