@@ -50,7 +50,7 @@ lesson: install
 
 # The pictures of the committed figures, and the table of docs/lesson.md.
 picture: install
-	@$(BIN)/python -m bench.picture && $(BIN)/python -m bench.lesson_picture
+	@$(BIN)/python -m bench.counter.picture && $(BIN)/python -m bench.lesson.picture
 
 # The pictures of the README, made by the test that opens Flower in a browser.
 screenshots: install-dev

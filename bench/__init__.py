@@ -1,16 +1,15 @@
-"""Interlock's Lock measured beside the locks of others: same server, same machine, same run.
+"""Three programs that measure, one in each folder; they share what stands in `harness`.
 
-    .venv/bin/python -m bench            all of it, under four minutes on two cores
-    .venv/bin/python -m bench --quick    one short turn: does everything work?
-    .venv/bin/python -m bench --save     also writes bench/results/locks.json
+    .venv/bin/python -m bench            the Lock beside the locks of other packages
+    .venv/bin/python -m bench.counter    the tutorial's locked counter beside the locks of one machine
+    .venv/bin/python -m bench.lesson     which kind of concurrency fits which work
 
-It starts a server of its own on a free port of the loopback address and ends it. Only ratios of one run mean anything:
-every table is one run's, the locks take turns within it, and the machine's noise is printed beside.
+Each starts a server of its own. `--help` tells its options, `--save` writes its figures into bench/results.
 """
 
 import sys
 
-from bench import install
+from bench.harness import install
 
-# Here, before anything imports redis: redis-py looks for hiredis once, and every lock is to use the same parser.
+# Before anything imports redis: redis-py looks for hiredis once, and every lock has to use the same parser.
 sys.path.append(str(install.FOLDER))

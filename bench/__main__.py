@@ -1,53 +1,7 @@
-"""Measure, print, and with --save write the raw figures down."""
+"""`python -m bench` measures the locks."""
 
-import argparse
-import sys
-import time
-from collections.abc import Sequence
-from dataclasses import asdict
-
-from bench import install, noise, report, running, turns
-from bench.crew import CrewError
-from bench.locks import LOCKS
-from bench.proxy import proxy
-from bench.server import server
-from workers.redis_server import StackError
-
-RESULTS = running.RESULTS / "locks.json"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0: measured; 1: a lock failed or did not exclude, or nothing could be measured."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Interlock's Lock beside the locks of others.")
-    parser.add_argument("--quick", action="store_true", help="one short turn of each lock")
-    parser.add_argument("--save", action="store_true", help="write the raw figures to bench/results/locks.json")
-    chosen = parser.parse_args(arguments)
-    plan = turns.QUICK if chosen.quick else turns.Plan()
-    began = time.monotonic()
-
-    refused = install.ensure()
-    left_out = {name: refused or reason for name, entry in LOCKS.items() if (reason := entry.missing())}
-    names = [name for name in LOCKS if name not in left_out]
-    try:
-        with server() as started, proxy(started.port, plan.delay) as far_port:
-            machine = noise.machine(started.version())
-            network = turns.network(started, far_port, plan)
-            machine["redis-py"] += f", parser: {network.parser}"
-            done, failed = turns.all_turns(names, started, far_port, plan, running.tell)
-    except (StackError, CrewError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    machine["load after"] = noise.load()
-    machine["took"] = f"{time.monotonic() - began:.0f} s"
-    report.show(done, network, machine, left_out | failed, plan)
-    if chosen.save:
-        versions = {name: LOCKS[name].version for name in names}
-        figures = {"machine": machine, "plan": asdict(plan), "network": asdict(network), "versions": versions,
-                   "left out": left_out | failed, "turns": [asdict(turn) for turn in done]}  # fmt: skip
-        running.save(RESULTS, figures)
-    overlapped = any(turn.near.overlaps or turn.far.overlaps for turn in done)
-    return 1 if failed or overlapped else 0
-
+from bench.harness import running
+from bench.locks.__main__ import main
 
 if __name__ == "__main__":
     running.run(main)

@@ -1,12 +1,15 @@
-"""One short producer script for each program of the tutorial: `python -m examples.threads`."""
+"""One short script for each program of the tutorial, and for what it only names: `python -m examples.threads`.
+
+A script enqueues tasks, waits for them, and hands what they returned to a function of `_claims`, which judges it.
+"""
 
 import sys
 from types import TracebackType
 
 
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """What a user or an outage can cause is told in one line; the rest is a fault of ours."""
-    if issubclass(kind, KeyboardInterrupt):  # perhaps before what is imported below
+    """Print one line for an error that a user or an outage can cause; any other is ours, and gets its traceback."""
+    if issubclass(kind, KeyboardInterrupt):  # it may come before the modules below can be imported
         print("stopped", file=sys.stderr)
         return
 
@@ -18,15 +21,15 @@ def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackT
 
     ended = exceptions.TimeoutError, exceptions.TimeLimitExceeded, exceptions.WorkerLostError
     if issubclass(kind, InterlockError | OperationalError | ValueError | TimeoutError | ConnectionError):
-        said = str(error)
+        text = str(error)
     elif issubclass(kind, redis.RedisError):
-        said = f"{address.unreachable(address.masked(address.url()), error)}, and run again"
+        text = f"{address.unreachable(address.masked(address.url()), error)}, and run again"
     elif issubclass(kind, ended):
-        said = f"a task did not end: {error}; are there workers? `python -m workers status`"
+        text = f"a task did not end: {error}; are there workers? `python -m workers status`"
     else:
         sys.__excepthook__(kind, error, trace)
         return
-    print(f"error: {said}", file=sys.stderr)
+    print(f"error: {text}", file=sys.stderr)
 
 
 sys.excepthook = _one_line

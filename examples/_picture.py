@@ -1,4 +1,4 @@
-"""Tiles put together to one picture, each with a frame in the colour of the worker process that drew it."""
+"""Put tiles together to one picture, each in a frame of the colour of the worker process that drew it."""
 
 import colorsys
 import io
@@ -15,17 +15,17 @@ from tasks.mandelbrot import LIMIT_MAX, unpacked
 
 Process = tuple[str, int]  # host and process id
 Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
-GOLDEN = 0.618034  # of the circle of hues, from one process to the next: neighbours differ, however many there are
+GOLDEN = 0.618034  # of the circle of hues, from one process to the next: any number of processes differ
 GREYS = [grey for count in range(256) for grey in [0 if count == LIMIT_MAX else min(40 + 3 * count, 255)] * 3]
 
 
 def process(tile: Mapping[str, Any]) -> Process:
-    """Who drew it."""
+    """Return the process that drew the tile."""
     return tile["host"], tile["pid"]
 
 
 def colours(tiles: Iterable[Mapping[str, Any]]) -> dict[Process, Colour]:
-    """A colour for each process, in order of host and process id."""
+    """Return a colour for each process, in order of host and process id."""
     made = {}
     for number, each in enumerate(sorted({process(tile) for tile in tiles})):
         red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(number * GOLDEN % 1, 0.85, 1))
@@ -34,10 +34,10 @@ def colours(tiles: Iterable[Mapping[str, Any]]) -> dict[Process, Colour]:
 
 
 def assemble(tiles: Sequence[Mapping[str, Any]], width: int, height: int) -> Image.Image:
-    """The picture, so many pixels wide and high.
+    """Return the picture of these tiles; its width and height are in pixels.
 
     Raises:
-        ValueError: the tiles do not cover each of its pixels once, or one holds something else than its counts.
+        ValueError: the tiles do not cover each pixel once, or a tile does not hold the counts of its pixels.
     """
     picture = Image.new("RGB", (width, height))
     covered = Image.new("L", (width, height))
@@ -59,7 +59,7 @@ def assemble(tiles: Sequence[Mapping[str, Any]], width: int, height: int) -> Ima
 
 
 def chosen_path(default: str) -> Path:
-    """Where the picture goes: the first argument of the script, else the default, in the current folder."""
+    """Return the file for the picture: the script's first argument, or the default in the current folder."""
     path = Path(sys.argv[1] if len(sys.argv) > 1 else default)
     if path.suffix.lower() != ".png" or not path.absolute().parent.is_dir():
         sys.exit(f"the picture must go to a .png file in a folder that exists, not {str(path)[:200]!r}")
@@ -67,7 +67,7 @@ def chosen_path(default: str) -> Path:
 
 
 def save(picture: Image.Image, path: Path) -> None:
-    """Write it, as PNG; the program ends with one line if that cannot be."""
+    """Write the picture as PNG; end the program with one line if the file cannot be written."""
     png = io.BytesIO()
     picture.save(png, "PNG", optimize=True)
     try:

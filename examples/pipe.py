@@ -2,34 +2,18 @@
 
 Run:      make up, then in another terminal: python -m examples.pipe
 You see:  "Sent 0" to "Sent 9" by one worker, "Received 0" to "Received 9" by another: on any machines.
-Caveat:   the receiver ends because the sender closes its end. One that is killed doesn't: so it waits with a time-out.
+Caveat:   the receiver ends when the sender closes its end. A killed sender does not; so the receiver has a time-out.
 """
-
-import sys
 
 from celery import group
 
 import interlock
-from examples._verdict import conclude
+from examples._claims import all_arrive_in_order
+from examples._runner import conclude
 from tasks import receive_items, send_items, watch
 
-ITEMS = 10
-
-
-def main() -> int:
-    reader, writer = interlock.Pipe(duplex=False)
-    (producer, consumer), _ = watch(group(send_items.s(writer, ITEMS), receive_items.s(reader)).delay())
-    there, here = ((run["host"], run["pid"]) for run in (producer, consumer))
-    print(f"From process {there[1]} on {there[0]} to process {here[1]} on {here[0]}.")
-
-    return conclude(
-        f"{len(consumer['items'])} of {ITEMS} messages arrived",
-        "messages arrive in another process, in order, each once",
-        consumer["items"] == list(range(ITEMS)) and there != here,
-        tasks=2,
-        processes=[there, here],
-    )
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    reader, writer = interlock.Pipe(duplex=False)
+    (sender, receiver), _ = watch(group(send_items.s(writer, 10), receive_items.s(reader)).delay())
+    print("From process {pid} on {host}".format(**sender), "to process {pid} on {host}.".format(**receiver))
+    conclude(all_arrive_in_order("messages", sender, receiver))

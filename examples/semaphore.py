@@ -1,38 +1,25 @@
-"""Five tasks add to a shared list and three remove from it; an interlock.Semaphore(3) lets three in at once.
+"""Five tasks add to a shared list, three remove from it, and an interlock.Semaphore(3) lets three of them in at once.
 
 Run:      make up, then in another terminal: python -m examples.semaphore
-You see:  what is added and removed, as it happens, and never more than three tasks inside at once.
-Caveat:   the semaphore bounds who is inside, not the list, in the tutorial too.
+You see:  what is added and removed, as it happens, and never more than three tasks inside.
+Caveat:   the semaphore bounds how many tasks are inside, not how long the list is; so it is in the tutorial.
 """
 
-import sys
-import uuid
+from uuid import uuid4
 
 from celery import chord
 
 import interlock
-from examples._verdict import conclude
+from examples._claims import at_most_three_are_inside
+from examples._runner import conclude
 from tasks import add_item, read_list, remove_item, watch
-from tasks.clock import most_at_once
-
-
-def main() -> int:
-    items = f"shared_resource-{uuid.uuid4().hex[:8]}"
-    semaphore = interlock.Semaphore(3)
-    adding = [add_item.s(items, semaphore, i) for i in range(5)]
-    removing = [remove_item.s(items, semaphore) for _ in range(3)]
-    result, lines = watch(chord(adding + removing)(read_list.s(items)))
-    print(f"Final shared resource: {result['items']}")
-
-    most = most_at_once([(stay["began"], stay["ended"]) for stay in result["stays"]])
-    return conclude(
-        f"{result['items']}, at most {most} inside",
-        "never more than 3 hold the semaphore, and more than 1 does",
-        1 < most <= 3 and len(result["stays"]) == 8,
-        tasks=9,
-        processes=[line.process for line in lines],
-    )
-
 
 if __name__ == "__main__":
-    sys.exit(main())
+    shared_resource = f"shared_resource-{uuid4().hex[:8]}"
+    semaphore = interlock.Semaphore(3)
+    tasks = [add_item.s(shared_resource, semaphore, i) for i in range(5)]
+    tasks += [remove_item.s(shared_resource, semaphore) for _ in range(3)]
+
+    result, lines = watch(chord(tasks)(read_list.s(shared_resource)))
+    print("Final shared resource:", result["items"])
+    conclude(at_most_three_are_inside(result, lines))

@@ -30,7 +30,7 @@ class Outcome:
     """What one program showed."""
 
     program: Program
-    verdict: dict[str, object]  # as examples/_verdict.py writes it; empty if it did not get that far
+    verdict: dict[str, object]  # as examples/_runner.py writes it; empty if it did not get that far
     seconds: float
     code: int
     last_line: str

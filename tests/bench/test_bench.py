@@ -7,18 +7,18 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import counter_turns, picture
-from bench.locks import LOCKS
+from bench.counter import picture, turns
+from bench.locks.adapters import LOCKS
 from workers.children import ROOT
 
 NOTHING = """
 import dataclasses, sys
-from bench import __main__, locks
-class Nothing(locks.Interlock):
+from bench.locks import __main__, adapters
+class Nothing(adapters.Interlock):
     async def acquire(self): pass
     async def release(self): pass
-for name in list(locks.LOCKS)[1:]: del locks.LOCKS[name]
-locks.LOCKS[locks.OURS] = dataclasses.replace(locks.LOCKS[locks.OURS], make=Nothing)
+for name in list(adapters.LOCKS)[1:]: del adapters.LOCKS[name]
+adapters.LOCKS[adapters.OURS] = dataclasses.replace(adapters.LOCKS[adapters.OURS], make=Nothing)
 if __name__ == "__main__": sys.exit(__main__.main(["--quick"]))
 """
 
@@ -50,13 +50,13 @@ def test_lock_that_does_nothing_is_told(tmp_path):
 COUNTED = """
 import sys
 import interlock
-from bench import counter, counting
+from bench.counter import __main__, counting
 class Unlocked(counting.Interlock):
     def made(self, name): return interlock.Value("i", 0, name=name, client=self.client, lock=False)
     def add(self, step, times):
         for _ in range(times): self.value.value += step
 counting.COUNTERS["interlock, linger=0"] = Unlocked
-if __name__ == "__main__": sys.exit(counter.main(["--quick"]))
+if __name__ == "__main__": sys.exit(__main__.main(["--quick"]))
 """
 
 
@@ -67,7 +67,7 @@ def test_quick_run_of_the_counter_ends_at_zero_in_every_row():
         cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert said.returncode == 0, said.stdout + said.stderr
-    for case in counter_turns.cases(counter_turns.QUICK):
+    for case in turns.cases(turns.QUICK):
         assert case.name in said.stdout
 
 

@@ -8,16 +8,17 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import lesson, lesson_page, lesson_picture
+from bench.lesson import __main__ as lesson
+from bench.lesson import page, picture
 from workers.children import ROOT
 
 TINY = """
 import sys
-from bench import lesson, lesson_page, running
+from bench.lesson import __main__ as lesson, page, picture
 from pathlib import Path
-lesson_page.RESULTS = Path(sys.argv[1], "results", "lesson.json")
-lesson_page.PAGE = Path(sys.argv[1], "lesson.md")
-lesson.lesson_picture.PICTURE = Path(sys.argv[1], "lesson.svg")
+page.RESULTS = Path(sys.argv[1], "results", "lesson.json")
+page.PAGE = Path(sys.argv[1], "lesson.md")
+picture.PICTURE = Path(sys.argv[1], "lesson.svg")
 if __name__ == "__main__": sys.exit(lesson.main(["--quick", "--save"]))
 """
 
@@ -26,7 +27,7 @@ if __name__ == "__main__": sys.exit(lesson.main(["--quick", "--save"]))
 def run(tmp_path_factory):
     """A lesson of a few pieces, saved into a folder: what it printed, and the folder."""
     folder = tmp_path_factory.mktemp("lesson")
-    (folder / "lesson.md").write_text(f"before\n{lesson_page.BEGIN}\nold\n{lesson_page.END}\nafter\n")
+    (folder / "lesson.md").write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
     said = subprocess.run(
         [sys.executable, "-c", TINY, str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
@@ -54,7 +55,7 @@ def test_pieces_ran_in_the_processes_of_their_pool(figures):
 @pytest.mark.long
 def test_waits_of_threads_and_coroutines_overlap_and_of_one_do_not(figures):
     """Waits that follow each other cannot end sooner than all of them last; those that do overlap."""
-    rows = {(row.pool, row.at_once): row for row in lesson_page.rows(figures)}
+    rows = {(row.pool, row.at_once): row for row in page.rows(figures)}
     plan = figures["plan"]
     whole = plan["pieces"] * plan["pause"]
     assert rows["one thread", 1].io_seconds >= whole
@@ -66,7 +67,7 @@ def test_waits_of_threads_and_coroutines_overlap_and_of_one_do_not(figures):
 
 @pytest.mark.long
 def test_processes_take_more_memory_than_threads(figures):
-    rows = {(row.pool, row.at_once): row for row in lesson_page.rows(figures)}
+    rows = {(row.pool, row.at_once): row for row in page.rows(figures)}
     assert rows["threads", 2].processes == rows["coroutines", 2].processes == 1
     assert rows["processes", 2].processes >= 3  # the two, and the one that started them
     assert 10 < rows["threads", 2].own_mb < rows["processes", 2].own_mb <= rows["processes", 2].resident_mb
@@ -75,22 +76,22 @@ def test_processes_take_more_memory_than_threads(figures):
 @pytest.mark.long
 def test_table_is_printed_and_written_into_the_page(run, figures):
     said, folder = run
-    page = (folder / "lesson.md").read_text()
-    assert page.startswith("before\n")
-    assert page.endswith("after\n")
-    assert "old" not in page
-    assert lesson_page.markdown(figures) in page
-    for row in lesson_page.rows(figures):
-        assert f"| {' | '.join(row.cells())} |" in page
+    written = (folder / "lesson.md").read_text()
+    assert written.startswith("before\n")
+    assert written.endswith("after\n")
+    assert "old" not in written
+    assert page.markdown(figures) in written
+    for row in page.rows(figures):
+        assert f"| {' | '.join(row.cells())} |" in written
         assert re.search(r"\s+".join(map(re.escape, row.cells())), said.stdout)
-    assert f"{lesson.cores()} core" in page
-    assert lesson.python() in page
+    assert f"{lesson.cores()} core" in written
+    assert lesson.python() in written
 
 
 @pytest.mark.long
 def test_picture_has_a_bar_and_a_figure_for_each_value(run, figures):
     drawn = ElementTree.parse(run[1] / "lesson.svg").getroot()
-    rows = lesson_page.rows(figures)[1:]
+    rows = page.rows(figures)[1:]
     bars = [each for each in drawn.iter() if each.tag.endswith("rect") and float(each.get("height")) != 12]
     assert len(bars) == 3 * len(rows)
     shown = [each.text for each in drawn.iter() if each.tag.endswith("text")]
@@ -102,7 +103,7 @@ def test_picture_has_a_bar_and_a_figure_for_each_value(run, figures):
 @pytest.mark.parametrize(("busy", "told"), [(3.0, False), (60.0, True)])
 @pytest.mark.long
 def test_busy_machine_is_told(figures, capsys, busy, told):
-    lesson_page.show({**figures, "others": [busy] * 3})
+    page.show({**figures, "others": [busy] * 3})
     said = capsys.readouterr().out
     assert f"between the workers: {busy:.0f} % of the processors" in said
     assert ("Run it on a quiet machine" in said) == told
@@ -116,8 +117,8 @@ def test_progress_is_told(run):
 
 TWIN = """
 import dataclasses, sys
-from bench import lesson, lesson_pools
-lesson_pools.POOLS, lesson_pools.MANY = (dataclasses.replace(lesson_pools.POOLS[1], option="threads"),), ()
+from bench.lesson import __main__ as lesson, pools
+pools.POOLS, pools.MANY = (dataclasses.replace(pools.POOLS[1], option="threads"),), ()
 if __name__ == "__main__": sys.exit(lesson.main(["--quick", "--picture", sys.argv[1]]))
 """
 
@@ -135,7 +136,7 @@ def test_pool_that_has_other_processes_than_it_says_is_told(tmp_path):
 
 @pytest.mark.long
 def test_worker_that_does_not_start_is_one_line(tmp_path):
-    code = TWIN.replace("lesson_pools.POOLS, ", "lesson_pools.ONE, lesson_pools.POOLS, ")
+    code = TWIN.replace("pools.POOLS, ", "pools.ONE, pools.POOLS, ")
     code = code.replace("= (dataclasses", "= dataclasses").replace('option="threads"),)', 'option="no-such-pool"), ()')
     said = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "twin.svg")],
@@ -160,6 +161,6 @@ def test_free_threaded_build_is_told_apart(free_threaded, with_gil, text):
 
 
 def test_page_and_picture_are_those_of_the_saved_figures():
-    saved = json.loads(lesson_page.RESULTS.read_text())
-    assert lesson_page.markdown(saved) in lesson_page.PAGE.read_text()
-    assert lesson_picture.draw(saved) == lesson_picture.PICTURE.read_text()
+    saved = json.loads(page.RESULTS.read_text())
+    assert page.markdown(saved) in page.PAGE.read_text()
+    assert picture.draw(saved) == picture.PICTURE.read_text()

@@ -73,8 +73,8 @@ class TwoHosts:
     def twin(self, program, changes):
         """The program with something else in the place of a task."""
         code = (
-            f"import sys, examples.{program} as program, twins_tasks as twins, interlock\n{changes}\n"
-            "sys.exit(program.main())\n"
+            f"import runpy, interlock, tasks, twins_tasks as twins\n{changes}\n"
+            f"runpy.run_module('examples.{program}', run_name='__main__')\n"
         )
         return ran({**self.env, "PYTHONPATH": str(ROOT / "tests")}, "-c", code)
 
@@ -154,24 +154,23 @@ def test_producer_and_consumer_are_on_two_hosts(two):
 TWINS = {
     "buffer past its bound": (
         "condition",
-        "program.produce = twins.produce_without_waiting\n"
-        "program.consume = twins.called_with(program.consume, countdown=1)",
+        "tasks.produce = twins.produce_without_waiting\ntasks.consume = twins.called_with(tasks.consume, countdown=1)",
         "never more than 3 in it",
     ),
     "items read outside of the lock": (
         "condition",
-        "program.consume = twins.consume_outside_of_the_lock",
+        "tasks.consume = twins.consume_outside_of_the_lock",
         "each item is consumed once",
     ),
     "consumers beside the producers": (
         "condition",
-        "program.consume = twins.called_with(program.consume, queue='io')",
+        "tasks.consume = twins.called_with(tasks.consume, queue='io')",
         "in another process",
     ),
     **{
         f"{program} that {twin.lower()}": (
             program,
-            f"program.{task} = twins.called_with(twins.{other}, twins.{twin})",
+            f"tasks.{task} = twins.called_with(twins.{other}, twins.{twin})",
             "in order, each once",
         )
         for program, task, other in (("shared_queue", "put_items", "put_these"), ("pipe", "send_items", "send_these"))
@@ -180,20 +179,20 @@ TWINS = {
     **{
         f"{program} within a process": (
             program,
-            f"program.{task} = twins.called_with(program.{task}, queue='io')",
+            f"tasks.{task} = twins.called_with(tasks.{task}, queue='io')",
             "arrive in another process",
         )
         for program, task in (("shared_queue", "get_items"), ("pipe", "receive_items"))
     },
     "array without its lock": (
         "shared_array",
-        "program.count_last_digits = twins.count_without_the_lock\n"
-        "program.interlock.Array = lambda code, size: interlock.RawArray(code, size)",
+        "tasks.count_last_digits = twins.count_without_the_lock\n"
+        "interlock.Array = lambda code, size: interlock.RawArray(code, size)",
         "no update of an element is lost",
     ),
-    "event that nobody waits for": ("event", "program.await_event = twins.await_nothing", "nobody goes on before"),
-    "event that is heard late": ("event", "program.await_event = twins.await_event_and_dawdle", "all do within 2 s"),
-    "barrier that holds nobody": ("barrier", "program.go_rounds = twins.go_rounds_alone", "nobody enters a round"),
+    "event that nobody waits for": ("event", "tasks.await_event = twins.await_nothing", "nobody goes on before"),
+    "event that is heard late": ("event", "tasks.await_event = twins.await_event_and_dawdle", "all do within 2 s"),
+    "barrier that holds nobody": ("barrier", "tasks.go_rounds = twins.go_rounds_alone", "nobody enters a round"),
 }
 
 
@@ -211,7 +210,7 @@ def test_event_for_which_not_all_can_wait_is_one_line(two):
     changes = """
 import tasks.patience
 tasks.patience.PATIENCE = 1.0
-program.await_event = twins.called_with(program.await_event, countdown=3)
+tasks.await_event = twins.called_with(tasks.await_event, countdown=3)
 """
     said = two.twin("event", changes)
     assert said.returncode == 1
@@ -219,7 +218,7 @@ program.await_event = twins.called_with(program.await_event, countdown=3)
 
 
 def test_task_that_gives_up_is_one_line(two):
-    said = two.twin("barrier", "program.go_rounds = twins.give_up")
+    said = two.twin("barrier", "tasks.go_rounds = twins.give_up")
     assert said.returncode == 1
     assert re.fullmatch(
         r"error: waited 10 s for nothing\. Is there a free place for each task at queue io\? .*\n", said.stderr

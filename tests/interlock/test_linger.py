@@ -12,7 +12,7 @@ import twins
 from peers import joined, peers, plain, wait_until
 
 import interlock
-from bench.proxy import proxy
+from bench.harness.proxy import proxy
 from interlock._holding import lingering_lock
 from interlock._holding.lingering_lock import LingeringLock
 from interlock._protocol import scripts
