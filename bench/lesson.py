@@ -2,7 +2,7 @@
 
     .venv/bin/python -m bench.lesson            all of it, in two minutes on two cores
     .venv/bin/python -m bench.lesson --quick    few pieces, once: does everything work?
-    .venv/bin/python -m bench.lesson --save     also writes bench/results/lesson.json, the picture and docs/lesson.md
+    .venv/bin/python -m bench.lesson --save     also writes bench/results/lesson.json, the picture and the page
 
 It starts a server of its own, and one worker after the other. A speed-up is the time of the pieces one after the other,
 in one thread, over their time with so many at once.

@@ -1,4 +1,4 @@
-"""The lesson's table, on the terminal and in docs/lesson.md, from the figures as they are saved.
+"""The lesson's table, on the terminal and in docs/explanation/lesson.md, from the figures as they are saved.
 
 .venv/bin/python -m bench.lesson_page       the page's table and the picture, from bench/results/lesson.json
 """
@@ -15,7 +15,7 @@ from rich.table import Table
 from bench import running
 
 RESULTS = running.RESULTS / "lesson.json"
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "lesson.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "explanation" / "lesson.md"
 BEGIN, END = "<!-- figures: written by `make lesson ARGS=--save` -->", "<!-- end of figures -->"
 COLUMNS = ("", "at once", "CPU-bound, s", "speed-up", "waiting, s", "speed-up", "processes", "memory, MB", "RSS, MB")
 

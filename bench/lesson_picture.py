@@ -1,6 +1,6 @@
 """Draws the lesson: speed-ups of CPU-bound work and of waiting, and the memory that they cost, in three panels.
 
-    .venv/bin/python -m bench.lesson_picture    the picture, and the table of docs/lesson.md, of the saved figures
+    .venv/bin/python -m bench.lesson_picture    the picture, and the table of the page, of the saved figures
 
 It has no background, and its colours follow the page's: dark text on light, light text on dark.
 """
@@ -14,7 +14,7 @@ from bench import lesson_page
 from bench.lesson_page import Row
 from bench.picture import STYLE, text
 
-PICTURE = lesson_page.PAGE.parent / "pictures" / "lesson.svg"
+PICTURE = lesson_page.PAGE.parent.parent / "pictures" / "lesson.svg"
 WIDTH, EDGE, GAP = 800, 16, 30  # px
 TOP, DEEP, BOTTOM = 104, 190, 40  # px
 SHADES = """
