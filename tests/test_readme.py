@@ -149,6 +149,9 @@ def test_demo_is_quoted_with_the_claims_that_it_prints():
     for program, claim in lines:
         assert program in [each.name for each in PROGRAMS]
         assert f'"{claim}"' in (ROOT / "examples" / f"{program}.py").read_text()
+    examples = "".join(path.read_text() for path in (ROOT / "examples").glob("*.py"))
+    for text in blocks("docs/tutorial.md", "text"):
+        assert f'"{re.search("^ok: (.+)$", text, flags=re.MULTILINE)[1]}"' in examples
 
 
 def test_figures_are_the_saved_ones():
