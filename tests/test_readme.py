@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import importlib.util
 import json
 import os
 import re
@@ -40,11 +39,11 @@ def commands(page):
     return [line for line in lines if line]
 
 
-def is_complete(text):
-    """Whether a block imports anything, and all that it imports is here."""
+def imported(text):
+    """The packages that a block imports."""
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = [node.module if isinstance(node, ast.ImportFrom) else node.names[0].name for node in nodes]
-    return bool(names) and all(importlib.util.find_spec(name.split(".")[0]) for name in names)
+    return {name.split(".")[0] for name in names}
 
 
 def run(command, **options):
@@ -54,8 +53,9 @@ def run(command, **options):
 
 
 ADD = "docs/how-to/add-a-task.md"
+OF_READERS = {"django", "fastapi", "reports"}  # what readers have, and a checkout has not
 PYTHON = [(page, i) for page in PAGES if page != "CONTRIBUTING.md" for i in range(len(blocks(page, "python")))]
-HERE = [(page, i) for page, i in PYTHON if is_complete(blocks(page, "python")[i])]
+HERE = [(page, i) for page, i in PYTHON if (names := imported(blocks(page, "python")[i])) and not names & OF_READERS]
 
 
 @pytest.mark.parametrize("page, i", HERE)
@@ -67,9 +67,8 @@ def test_python_block_runs_as_pasted(stack, page, i):
             assert expected.rstrip(",") in printed
 
 
-def test_blocks_that_are_not_run_by_themselves_are_known():
-    left = [page for page, i in PYTHON if (page, i) not in HERE]
-    assert left == [ADD, *["docs/how-to/use-in-django-fastapi-celery.md"] * 2]
+def test_blocks_that_are_not_run_by_themselves_are_parts_of_a_readers_program():
+    assert {page.rpartition("/")[0] for page, i in PYTHON if (page, i) not in HERE} == {"docs/how-to"}
 
 
 @pytest.mark.parametrize("page, i", PYTHON)
@@ -100,7 +99,7 @@ def test_shell_commands_run_or_exist(stack, page):
             for path in re.findall(r"ARGS=(\S+)", command):
                 assert (ROOT / path).exists()
         elif words[0] == "pip":
-            assert command == "pip install ."  # test_library_works_where_it_was_installed_as_written
+            assert re.fullmatch(r'pip install (\.|"\.\[\w+\]")', command)  # as tried below: the package is on no index
         else:
             assert words[0] == ".venv/bin/python"
             run([sys.executable, *words[1:]], cwd=ROOT, env=stack.env)
@@ -213,12 +212,6 @@ def test_every_public_name_is_in_the_reference():
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", PAGES[page]):
         assert (ROOT / page).parent.joinpath(target).exists(), target
-
-
-def test_every_page_is_on_the_front_page():
-    for path in DOCS.rglob("*.md"):
-        if "_build" not in path.parts and path.name != "index.md":
-            assert f"]({path.relative_to(DOCS)})" in PAGES["docs/index.md"]
 
 
 @pytest.mark.parametrize("folder", ["interlock", "tasks", "workers", "deploy", "examples", "bench", "tests", "docs"])
