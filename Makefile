@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ENGINE ?= .engine
 
-.PHONY: demo up status test test-long test-compose bench bench-counter lesson picture screenshots lint install install-dev clean
+.PHONY: demo up status test test-long test-compose bench bench-counter lesson picture screenshots docs lint install install-dev clean
 
 install:
 	@$(PYTHON) deploy/install.py $(VENV) requirements.txt
@@ -48,7 +48,7 @@ bench-counter: install
 lesson: install
 	@$(BIN)/python -m bench.lesson $(ARGS)
 
-# The pictures of the committed figures, and the table of docs/lesson.md.
+# The pictures of the committed figures, and the table of docs/explanation/lesson.md.
 picture: install
 	@$(BIN)/python -m bench.counter.picture && $(BIN)/python -m bench.lesson.picture
 
@@ -56,8 +56,12 @@ picture: install
 screenshots: install-dev
 	@$(BIN)/python -m pytest tests/workers/test_flower.py --screenshots docs/pictures
 
+# The pages of docs/, in docs/_build/index.html. A warning, such as a link that leads nowhere, is an error.
+docs: install-dev
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+
 lint: install-dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) $(VENV).lock $(ENGINE) bench/.venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV).lock $(ENGINE) bench/.venv docs/_build build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -149,6 +149,7 @@ def blocking(
     method.without_result = False  # type: ignore[attr-defined]
     returns = signature.return_annotation.__args__[-1]  # of the generator
     method.__signature__ = signature.replace(return_annotation=returns)  # type: ignore[attr-defined]
+    method.__annotations__ = {**procedure.__annotations__, "return": returns}
     return method
 
 

@@ -252,8 +252,9 @@ class Lock(_BaseLock):
             if another does. None: strict, until three sections have followed one another, 50 ms apart at most, or two
             within a round trip, if that takes more than 4 ms; then for 16 round trips, 10 to 250 ms. A lease of less
             than a second: strict. What that means for order, for the dead, and for what is written under it:
-            docs/guarantees.md. What is written is committed before interlock's own signals, the end of a task, and all
-            that multiprocessing and billiard send; before telling others in another way, call `interlock.flush()`.
+            docs/explanation/guarantees.md. What is written is committed before interlock's own signals, the end of a
+            task, and all that multiprocessing and billiard send; before telling others in another way, call
+            `interlock.flush()`.
 
     Costs one round trip to acquire and one to release; the hand-over to a waiter is half a trip to Redis and half a
     trip on. While it lingers: none.

@@ -1,4 +1,4 @@
-"""Show the lesson's tables, on the terminal and in docs/lesson.md, from the figures as they are saved.
+"""Show the lesson's tables, on the terminal and in docs/explanation/lesson.md, from the figures as they are saved.
 
 .venv/bin/python -m bench.lesson.picture      the page's table and the picture, from bench/results/lesson.json
 """
@@ -14,7 +14,7 @@ from rich.table import Table
 from bench.harness import running
 
 RESULTS = running.RESULTS / "lesson.json"
-PAGE = running.ROOT / "docs" / "lesson.md"
+PAGE = running.ROOT / "docs" / "explanation" / "lesson.md"
 BEGIN, END = "<!-- figures: written by `make lesson ARGS=--save` -->", "<!-- end of figures -->"
 COLUMNS = ("", "at once", "CPU-bound, s", "speed-up", "waiting, s", "speed-up", "processes", "memory, MB", "RSS, MB")
 

@@ -1,6 +1,6 @@
 """Draw the lesson in three panels: speed-ups of CPU-bound work and of waiting, and the memory that each pool takes.
 
-    .venv/bin/python -m bench.lesson.picture    the picture, and the tables of docs/lesson.md, from the saved figures
+    .venv/bin/python -m bench.lesson.picture    the picture, and the tables of docs/explanation/lesson.md, from the saved figures
 
 The picture has no background, and its colours follow the page's: dark text on light, light text on dark.
 """
@@ -14,7 +14,7 @@ from bench.harness.drawing import STYLE, text
 from bench.lesson import page
 from bench.lesson.page import Row
 
-PICTURE = page.PAGE.parent / "pictures" / "lesson.svg"
+PICTURE = page.PAGE.parent.parent / "pictures" / "lesson.svg"
 WIDTH, EDGE, GAP = 800, 16, 30  # px
 TOP, DEEP, BOTTOM = 104, 190, 40  # px
 SHADES = """

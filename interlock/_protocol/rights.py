@@ -92,5 +92,5 @@ def refusal(server: redis.Redis, where: str, lacking: list[str]) -> str:
     user = server.connection_pool.connection_kwargs.get("username") or "default"
     return (
         f"{where} does not let the user {user!r} do what interlock does: grant it with "
-        f"`ACL SETUSER {user} {' '.join(lacking)}` (docs/rights.md has all that is needed)"
+        f"`ACL SETUSER {user} {' '.join(lacking)}` (docs/reference/rights.md has all that is needed)"
     )

@@ -1,6 +1,7 @@
 """docker-compose.yml on a real engine: `make test-compose` starts one of its own and runs this file there.
 
-The commands are those of the README, in a copy of the checkout, so that nobody's .env or containers are touched.
+The commands are those of docs/how-to/run-in-compose.md, in a copy of the checkout, so that nobody's .env or
+containers are touched.
 """
 
 import base64
@@ -24,9 +25,10 @@ from workers.children import ROOT
 SECRETS = {"REDIS_PASSWORD": "r4nd0mRedis", "FLOWER_PASSWORD": "r4nd0mFlower"}
 QUICK = {"INTERLOCK_TASK_SECONDS_MAX": "8"}  # so that a vanished worker's tasks come back after sixteen seconds
 README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "run-in-compose.md").read_text()
 MAKE_ENV, UP, SCALE, DOWN, READ_ENV = (
     line.split(" #")[0].strip()
-    for line in README.splitlines()
+    for line in PAGE.splitlines()
     if line.startswith(("cp .env", "docker compose", "set -a"))
 )
 FROM_THE_HOST = f"{READ_ENV}; {sys.executable}"
@@ -209,7 +211,7 @@ def test_containers_run_without_privileges(compose, service):
 
 def test_python_blocks_of_the_readme_run_from_the_host(compose):
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 2
     for text in blocks:
         (compose.folder / "pasted.py").write_text(text)
         compose.shell(f"{FROM_THE_HOST} -c 'exec(open(\"pasted.py\").read())'")

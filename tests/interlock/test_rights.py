@@ -81,7 +81,7 @@ def test_right_that_is_missing_is_told_at_first_use(server, as_user, rules, righ
     assert time.monotonic() - began < 4.0  # a listener that hears nothing would take 5
     text = str(caught.value)
     assert f"`ACL SETUSER somebody {right}`" in text
-    assert "docs/rights.md" in text
+    assert "docs/reference/rights.md" in text
     assert "secret" not in text
     assert "\n" not in text
     assert not server.keys()
