@@ -14,6 +14,7 @@ from servers import VARIABLE, server_binary
 import interlock
 from workers import redis_server
 
+pytest_plugins = ["pytester"]  # runs pytest in a test
 SERVER = {}
 FOLDER = "INTERLOCK_TEST_FOLDER"  # where tests run side by side: in here, each of the processes has a folder of its own
 collect_ignore = (

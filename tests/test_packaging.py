@@ -19,6 +19,9 @@ def test_wheel_holds_interlock_alone_and_works_in_an_empty_environment(tmp_path)
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"interlock"}
     assert "interlock/py.typed" in names
     assert "interlock/_protocol/lua/lock_acquire.lua" in names
+    assert "interlock/testing.py" in names
+    assert "Provides-Extra: testing" in metadata
+    assert not [name for name in names if name.endswith("entry_points.txt")]  # pytest loads no plugin of ours by itself
     needs = [
         line for line in re.findall(r"^Requires-Dist: (.*)$", metadata, flags=re.MULTILINE) if "extra ==" not in line
     ]

@@ -9,6 +9,7 @@ import sys
 import hosts
 import pytest
 import redis
+from paths import PYTHONPATH
 from peers import wait_until
 from servers import server_binary
 
@@ -49,7 +50,7 @@ class TwoHosts:
             ]  # fmt: skip
             variables = {
                 "REDIS_URL": f"redis://{host.peer if host else '127.0.0.1'}:{port}/0",
-                "PYTHONPATH": str(ROOT / "tests"),
+                "PYTHONPATH": PYTHONPATH,
                 "INTERLOCK_LIVENESS_FILE": str(folder / f"{queue}.alive"),
             }
             self.children.append(Child(queue, command, folder / f"{queue}.log", variables))
@@ -76,7 +77,7 @@ class TwoHosts:
             f"import runpy, interlock, tasks, twins_tasks as twins\n{changes}\n"
             f"runpy.run_module('examples.{program}', run_name='__main__')\n"
         )
-        return ran({**self.env, "PYTHONPATH": str(ROOT / "tests")}, "-c", code)
+        return ran({**self.env, "PYTHONPATH": PYTHONPATH}, "-c", code)
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,17 @@ import threading
 import time
 import uuid
 from operator import attrgetter
-from pathlib import Path
 
 import pytest
 import redis
+from paths import PYTHONPATH, SUPPORT
 from peers import wait_until
 
 import interlock
 from interlock._session.process import _sessions, session
+from workers.children import ROOT
 
-PROGRAM = Path(__file__).parent.parent / "ending_program.py"
-ROOT = PROGRAM.parent.parent
+PROGRAM = SUPPORT / "ending_program.py"
 LEASE = 120.0  # seconds: nobody waits for that long here
 QUICK = [
     ("Process", "forkserver"), ("Pool", "forkserver"), ("ProcessPoolExecutor", "forkserver"),
@@ -40,7 +40,7 @@ def test_child_that_ends_in_order_loses_no_update_and_keeps_no_lock(way, start):
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, str(PROGRAM), way, start, name, str(LEASE)],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": PYTHONPATH}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     kept = [interlock.Lock(name=f"{name}-kept-{number}").acquire(blocking=False) for number in range(2)]

@@ -5,14 +5,14 @@ import os
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
+from paths import PYTHONPATH, SUPPORT
 
 import interlock
 from interlock._holding.mutex import bookkeeping
 
-PROGRAM = Path(__file__).with_name("interruptions.py")
+PROGRAM = SUPPORT / "interruptions.py"
 CALLS = ("acquire", "release", "set", "add", "permit", "put", "wait")
 OUTCOMES = {"acquired", "set", "added", "permits", "put", "refused", "signals", "litter"}
 THREADS = {"MainThread", "crowd", "interlock-heartbeat", "interlock-listener", "Dummy-"}
@@ -20,8 +20,7 @@ THREADS = {"MainThread", "crowd", "interlock-heartbeat", "interlock-listener", "
 
 def interrupted(program, argument="", twin="", within=240):
     """The program's end and what it counted; a watchdog ends one that hangs."""
-    folders = [str(PROGRAM.parent), str(PROGRAM.parents[1]), str(PROGRAM.parents[2])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "INTERRUPTIONS_WITHIN": str(within)}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH, "INTERRUPTIONS_WITHIN": str(within)}
     command = [sys.executable, str(PROGRAM), program, argument, twin]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=within + 60)
 

@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from paths import PYTHONPATH, SUPPORT
 
-PROGRAM = Path(__file__).parent.parent / "fork_program.py"
-ROOT = PROGRAM.parent.parent
+from workers.children import ROOT
+
+PROGRAM = SUPPORT / "fork_program.py"
 
 
 @pytest.mark.parametrize("way", ["os.fork", "os.fork, a thread waits", "multiprocessing"])
@@ -15,6 +16,6 @@ def test_parent_and_children_of_a_fork_all_get_their_results_at_the_same_time(st
     """As with gunicorn's `preload_app`; the children also get what the parent waits for."""
     done = subprocess.run(
         [sys.executable, str(PROGRAM), way, "3", "5"],
-        cwd=ROOT, env={**stack.env, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False,
+        cwd=ROOT, env={**stack.env, "PYTHONPATH": PYTHONPATH}, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""The pool for coroutines: a real worker on the test server, with tasks of tests/workers/coroutine_tasks.py."""
+"""The pool for coroutines: a real worker on the test server, with tasks of tests/support/coroutine_tasks.py."""
 
 import contextlib
 import os

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 from celery.result import AsyncResult
+from paths import PYTHONPATH
 from peers import wait_until
 from prefork_permit import keep
 from servers import server_binary
@@ -189,7 +190,7 @@ def test_package_of_settings_is_what_workers_load():
 def test_pool_process_that_ends_in_order_gives_back_its_permits(tmp_path, monkeypatch):
     """A permit may outlive the task that took it, but not its process."""
     slots = interlock.Semaphore(2, lease=3600.0)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
     with worker(tmp_path, include="prefork_permit") as process:
         assert keep.apply_async((slots,), queue="cpu").get(timeout=90) is True
         assert len(slots.statistics().holders) == 1

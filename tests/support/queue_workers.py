@@ -6,8 +6,8 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
+from paths import PYTHONPATH
 from peers import wait_until
 
 from workers.children import ROOT
@@ -17,7 +17,7 @@ POOLS = {"cpu": "prefork", "io": "threads", "aio": "custom"}
 
 @contextmanager
 def queue_worker(tmp_path, queue, *options, concurrency=4, include="awkward_tasks", **more):
-    """A worker of that queue, ready, with tasks of tests/workers; killed at the end."""
+    """A worker of that queue, ready, with tasks of tests/support; killed at the end."""
     alive = tmp_path / f"{queue}-{time.monotonic_ns()}.alive"
     log = alive.with_suffix(".log")
     env = {
@@ -25,7 +25,7 @@ def queue_worker(tmp_path, queue, *options, concurrency=4, include="awkward_task
         "INTERLOCK_LIVENESS_FILE": str(alive),
         "INTERLOCK_TASK_SECONDS_MAX": "30",
         "CELERY_CUSTOM_WORKER_POOL": "workers.coroutines:TaskPool",
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent / "workers"), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": PYTHONPATH,
         **more,
     }
     with log.open("w") as output:

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
+from paths import PYTHONPATH
 from peers import wait_until
 
 from workers.children import ROOT
@@ -24,7 +24,7 @@ def coroutine_worker(tmp_path, concurrency=1000, **more):
         "INTERLOCK_TASK_SECONDS_MAX": "5",
         "CELERY_CUSTOM_WORKER_POOL": "workers.coroutines:TaskPool",
         "INTERLOCK_BLOCKED_MS": "200",
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent / "workers"), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": PYTHONPATH,
         **more,
     }
     with log.open("w") as output:
