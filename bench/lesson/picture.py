@@ -1,6 +1,6 @@
 """Draw the lesson in three panels: speed-ups of CPU-bound work and of waiting, and the memory that each pool takes.
 
-    .venv/bin/python -m bench.lesson.picture    the picture, and the tables of docs/explanation/lesson.md, from the saved figures
+    .venv/bin/python -m bench.lesson.picture    the picture, and the tables of the page, from the saved figures
 
 The picture has no background, and its colours follow the page's: dark text on light, light text on dark.
 """

@@ -9,15 +9,17 @@ from contextlib import contextmanager
 
 import pytest
 import redis
+from guards import without
 from peers import wait_until
-from test_linger import nothing_lost_is_left_to_be_told  # noqa: F401  (used by itself)
-from test_turns import called, switching, without
+from switching import called, switching
 
 import interlock
 from interlock._holding.lingering_lock import LingeringLock
 from interlock._holding.local_values import LocalValue
 from interlock._holding.turns import Bias, Turns
 from interlock._session.process import session
+
+pytestmark = pytest.mark.usefixtures("nothing_lost_is_left_to_be_told")
 
 REST = "if self.bias_holder is bias and bias.inside is inside and bias.entered is entered:"
 GUARDS = {  # name: (class, method, what stands there, what the twin has)

@@ -13,11 +13,6 @@ from interlock._protocol import scripts
 from interlock._session.process import session
 
 
-@pytest.fixture
-def own():
-    return session(None)
-
-
 def test_acquire_sent_twice_gives_one_grant(own):
     resource = own.resource("Semaphore", "twice", 2)
     id = own.holdings.new_id()
