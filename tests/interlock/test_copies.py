@@ -9,15 +9,17 @@ from contextlib import contextmanager
 
 import pytest
 import redis
+from guards import without
 from peers import wait_until
-from test_linger import nothing_lost_is_left_to_be_told  # noqa: F401  (used by itself)
-from test_turns import called, switching, without
+from switching import called, switching
 
 import interlock
 from interlock._copies import Cell
 from interlock._session import session
 from interlock._station import Station
 from interlock._turns import Seat, Turns
+
+pytestmark = pytest.mark.usefixtures("nothing_lost_is_left_to_be_told")
 
 REST = "if self.keeper is seat and seat.inside is inside and seat.entered is entered:"
 GUARDS = {  # name: (class, method, what stands there, what the twin has)

@@ -13,11 +13,6 @@ from interlock import _scripts
 from interlock._session import session
 
 
-@pytest.fixture
-def own():
-    return session(None)
-
-
 def test_acquire_sent_twice_gives_one_grant(own):
     of = own.identity("Semaphore", "twice", 2)
     id = own.standing.new_id()

@@ -1,18 +1,17 @@
 """Threads of one process pass a lock that lingers among themselves: who keeps a seat, and who takes it away."""
 
-import inspect
 import os
 import random
 import signal
-import sys
-import textwrap
 import threading
 import time
 from contextlib import contextmanager, suppress
 
 import pytest
 import redis
+from guards import without
 from peers import wait_until
+from switching import called, switching
 
 import interlock
 from interlock import _turns
@@ -38,31 +37,6 @@ def broken(twin):
 
 
 @contextmanager
-def without(guards, twin):
-    """As `broken`, with other guards."""
-    with pytest.MonkeyPatch.context() as patch:
-        if twin is not None:
-            owner, method, guard, instead = guards[twin]
-            source = textwrap.dedent(inspect.getsource(getattr(owner, method)))
-            assert source.count(guard) == 1
-            names = dict(vars(sys.modules[owner.__module__]))
-            exec(source.replace(guard, instead), names)
-            patch.setattr(owner, method, names[method])
-        yield
-
-
-@contextmanager
-def switching():
-    """Threads change as often as they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-
-
-@contextmanager
 def switching_anywhere():
     """And also where today's interpreter does not let them: at what the handshake reads and writes."""
     with switching(), pytest.MonkeyPatch.context() as patch:
@@ -76,11 +50,6 @@ def switching_anywhere():
 
         patch.setattr(Turns, "_withdraw", withdraw_late)
         yield
-
-
-def called(slot):
-    """A slot that is read and written by calls in Python: at each, another thread may come."""
-    return property(lambda self: slot.__get__(self), lambda self, value: slot.__set__(self, value))
 
 
 class Crowd:
