@@ -20,6 +20,7 @@ NAMES = {"valkey-server": (7, 2), "redis-server": (6, 2)}  # and the oldest vers
 READY_WITHIN = 15.0  # seconds until a server answers, or has read more of its data
 LOOK_EVERY = 0.02  # seconds
 ANSWERS_WITHIN = 1.0  # seconds, on a network that is any good
+READING_ANSWERS_WITHIN = 5.0  # seconds: a server that reads its data answers now and then, on a busy machine rarely
 
 
 class StackError(Exception):
@@ -177,7 +178,7 @@ def wait_until_ready(child: Child, port: int, tell: Callable[[str], None] = lamb
     Raises StackError if it ends, does not answer, or reads no more for READY_WITHIN seconds.
     """
     progress = _Progress()
-    with redis.Redis(port=port, retry=Retry(NoBackoff(), 0), socket_timeout=ANSWERS_WITHIN) as client:
+    with redis.Redis(port=port, retry=Retry(NoBackoff(), 0), socket_timeout=READING_ANSWERS_WITHIN) as client:
         while child.running and not progress.stalled:
             try:
                 found = client.info("everything")

@@ -30,6 +30,17 @@ def counted(self, seconds):
     return self.request.id
 
 
+@app.task(bind=True, name=PREFIX + "held_up")
+def held_up(self):
+    """Note that a run has begun, and go on when the test says so."""
+    note("begun", self.request.id)
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        gone_on = client.blmove("go", "go", 60.0)
+    assert gone_on, "nobody said so within a minute"
+    note("done", self.request.id)
+    return self.request.id
+
+
 @app.task(bind=True, name=PREFIX + "counted_coroutine")
 async def counted_coroutine(self, seconds):
     """The same, for many at once."""

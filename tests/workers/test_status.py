@@ -63,9 +63,13 @@ def test_it_shows_workers_with_queue_pool_and_size(stack):
 def test_it_shows_what_runs_and_what_waits(stack, own):
     code = "from tasks import print_square; [print_square.delay(n, pause=9.0) for n in range(3)]"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=stack.env, check=True)
-    wait_until(lambda: own.llen("cpu") == 1, what="two tasks' start")
-    said = status(stack.env)
-    assert row(said.stdout, "cpu@", "prefork")[3] == "2"
+    wait_until(lambda: own.llen("cpu") == 1, what="two tasks' place in the worker")
+    shown = []
+    wait_until(
+        lambda: shown.append(status(stack.env)) or row(shown[-1].stdout, "cpu@", "prefork")[3] == "2",
+        what="two tasks' start",
+    )
+    said = shown[-1]
     assert "cpu: 1 waiting" in said.stdout
     assert row(said.stdout, "print_square", "num=0")[:3] == [
         "tasks.cpu_bound.print_square", "(num=0, pause=9.0)", row(said.stdout, "cpu@", "prefork")[0]

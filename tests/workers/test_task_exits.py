@@ -4,7 +4,7 @@ import threading
 from contextlib import contextmanager, suppress
 
 import pytest
-from awkward_tasks import ENDS, counted, ends, ends_coroutine
+from awkward_tasks import ENDS, counted, ends, ends_coroutine, held_up
 from peers import plain, wait_until
 from queue_workers import queue_worker
 
@@ -90,8 +90,10 @@ def test_slots_are_free_again_and_events_say_that_tasks_failed(worker):
         wait_until(lambda: failed >= expected, what="events of all")
         client.delete("begun")
         if worker.queue != "aio":  # a plain function has that pool to itself
-            more = [counted.apply_async((1.5,), queue=worker.queue) for _ in range(SLOTS)]
+            more = [held_up.apply_async(queue=worker.queue) for _ in range(SLOTS)]
             wait_until(lambda: client.llen("begun") == SLOTS, what="the start of both")
             assert client.llen("done") == 0, "both at once"
+            client.rpush("go", "on")
             for result in more:
                 result.get(timeout=30)
+            client.delete("go")

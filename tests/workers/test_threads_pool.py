@@ -3,7 +3,7 @@
 import uuid
 
 import pytest
-from awkward_tasks import WAITS, counted, limited, waits
+from awkward_tasks import WAITS, counted, held_up, limited, waits
 from celery.exceptions import TaskRevokedError
 from peers import plain, wait_until
 from queue_workers import queue_worker
@@ -39,11 +39,19 @@ def held(kind, name):
 
 def slots_are_free(client, worker):
     """As many tasks as there are slots run at once."""
-    client.delete("begun", "done")
-    results = [counted.apply_async((0.5,), queue="io") for _ in range(SLOTS)]
-    wait_until(lambda: client.llen("begun") == SLOTS, what="the start of both")
+    run_at_once(client, SLOTS)
+
+
+def run_at_once(client, n, more=0):
+    """N tasks run at once, and so many more wait for them."""
+    client.delete("begun", "done", "go")
+    results = [held_up.apply_async(queue="io") for _ in range(n + more)]
+    wait_until(lambda: client.llen("begun") >= n, what=f"the start of {n}")
+    assert (client.llen("begun"), client.llen("done")) == (n, 0)
+    client.rpush("go", "on")
     for result in results:
         result.get(timeout=90)
+    client.delete("begun", "done", "go")
 
 
 @pytest.mark.parametrize("kind", WAITS)
@@ -110,19 +118,10 @@ def test_pool_grows_and_shrinks(worker):
     with plain() as client:
         (answer,) = app.control.pool_grow(2, reply=True, timeout=5, **asked)
         assert "ok" in str(answer)
-        results = [counted.apply_async((4.0,), queue="io") for _ in range(SLOTS + 2)]
-        wait_until(lambda: client.llen("begun") == SLOTS + 2, what="the start of all four")
-        assert client.llen("done") == 0, "at once"
-        for result in results:
-            result.get(timeout=90)
+        run_at_once(client, SLOTS + 2)
         (answer,) = app.control.pool_shrink(2, reply=True, timeout=5, **asked)
         assert "ok" in str(answer)
-        client.delete("begun", "done")
-        results = [counted.apply_async((0.5,), queue="io") for _ in range(SLOTS + 1)]
-        wait_until(lambda: client.llen("begun") == SLOTS, what="the start of two")
-        wait_until(lambda: client.llen("done") >= 1, what="an end")
-        for result in results:
-            result.get(timeout=90)
+        run_at_once(client, SLOTS, more=1)
 
 
 def test_time_limits_that_do_not_apply_are_named(worker):
