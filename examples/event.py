@@ -11,8 +11,8 @@ from celery import group
 import interlock
 from examples._verdict import conclude
 from tasks import await_event, watch
-from tasks.clock import server_time
-from tasks.patience import comes_true, waited_in_vain
+from tasks.support.clock import server_time
+from tasks.support.patience import comes_true, waited_in_vain
 
 
 def main() -> int:

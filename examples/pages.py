@@ -11,7 +11,8 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from examples._verdict import conclude
-from tasks import clock, fetch_pages, watch
+from tasks import fetch_pages, watch
+from tasks.support import clock
 
 stays: list[tuple[float, float]] = []
 

@@ -10,7 +10,7 @@ from celery import group
 
 from examples._verdict import conclude
 from tasks import print_cube, print_square, watch
-from tasks.clock import most_at_once
+from tasks.support.clock import most_at_once
 
 
 def main() -> int:

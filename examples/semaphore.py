@@ -13,7 +13,7 @@ from celery import chord
 import interlock
 from examples._verdict import conclude
 from tasks import add_item, read_list, remove_item, watch
-from tasks.clock import most_at_once
+from tasks.support.clock import most_at_once
 
 
 def main() -> int:

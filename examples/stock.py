@@ -2,7 +2,7 @@
 
 Run:      make up, with INTERLOCK_MARIADB_URL=mysql://user:password@host:port/database; then: python -m examples.stock
 You see:  -1 left without a lock; 0 with it; -1 again when its holder is away past its lease, reads before and writes
-          after another; and 0 when the UPDATE's WHERE looks at the token (tasks/stock.py has the three statements).
+          after another; and 0 when the UPDATE's WHERE looks at the token (tasks/stock/ has the three statements).
 Caveat:   break_lock stands for a holder that is stopped past its lease; the tests stop and kill real workers.
 """
 

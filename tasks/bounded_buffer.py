@@ -8,10 +8,9 @@ import time
 from typing import Any
 
 from interlock import Array, Condition, Value
-from tasks import checks
-from tasks.app import app
-from tasks.output import place, say
-from tasks.patience import PATIENCE, waited_in_vain
+from tasks.celery_app import app, checks
+from tasks.support.output import place, say
+from tasks.support.patience import PATIENCE, waited_in_vain
 
 ITEMS_MAX = 10_000
 
@@ -42,7 +41,7 @@ def _check_consume(changed: Condition, slots: Array, put: Value, taken: Value, i
     checks.pause_seconds(pause)
 
 
-@app.task(check=_check_produce)
+@app.task(queue="io", check=_check_produce)
 def produce(changed: Condition, slots: Array, put: Value, taken: Value, first: int, items: int) -> dict[str, Any]:
     """Put so many numbers, from `first` on, each when there is room. Returns where, and the most that was ever in."""
     most = 0
@@ -58,7 +57,7 @@ def produce(changed: Condition, slots: Array, put: Value, taken: Value, first: i
     return {**place(), "most": most}
 
 
-@app.task(check=_check_consume)
+@app.task(queue="cpu", check=_check_consume)
 def consume(
     changed: Condition, slots: Array, put: Value, taken: Value, items: int, pause: float = 0.0
 ) -> dict[str, Any]:

@@ -7,10 +7,9 @@ import queue
 from typing import Any
 
 from interlock import Connection, Queue
-from tasks import checks
-from tasks.app import app
-from tasks.output import place, say
-from tasks.patience import PATIENCE, waited_in_vain
+from tasks.celery_app import app, checks
+from tasks.support.output import place, say
+from tasks.support.patience import PATIENCE, waited_in_vain
 
 ITEMS_MAX = 10_000
 
@@ -24,7 +23,7 @@ def _check_put(channel: Queue, items: int) -> None:
     checks.whole_number("items", items, 0, ITEMS_MAX)
 
 
-@app.task(check=_check_put)
+@app.task(queue="io", check=_check_put)
 def put_items(channel: Queue, items: int) -> dict[str, Any]:
     """Put the numbers from 0 on, so many, and None behind the last. Returns where that was."""
     try:
@@ -37,7 +36,7 @@ def put_items(channel: Queue, items: int) -> dict[str, Any]:
     return place()
 
 
-@app.task(check=_check_queue)
+@app.task(queue="cpu", check=_check_queue)
 def get_items(channel: Queue) -> dict[str, Any]:
     """Get items until None comes. Returns where that was, and what came."""
     got = []
@@ -57,7 +56,7 @@ def _check_send(writer: Connection, items: int) -> None:
     checks.whole_number("items", items, 0, ITEMS_MAX)
 
 
-@app.task(check=_check_send)
+@app.task(queue="io", check=_check_send)
 def send_items(writer: Connection, items: int) -> dict[str, Any]:
     """Send the numbers from 0 on, so many, and close the end. Returns where that was."""
     with writer:
@@ -73,7 +72,7 @@ def _check_receive(reader: Connection) -> None:
         raise ValueError("reader must be an end of a Pipe that receives, not the one that only sends")
 
 
-@app.task(check=_check_receive)
+@app.task(queue="cpu", check=_check_receive)
 def receive_items(reader: Connection) -> dict[str, Any]:
     """Receive until the other end is closed. Returns where that was, and what came."""
     got = []

@@ -4,16 +4,15 @@ import asyncio
 import time
 from typing import Any
 
-from tasks import checks
-from tasks.app import app
-from tasks.output import place
+from tasks.celery_app import app, checks
+from tasks.support.output import place
 
 
 def _check(seconds: float) -> None:
     checks.seconds("seconds", seconds)
 
 
-@app.task(check=_check, track_started=False)  # storing that it has started would cost more than waiting
+@app.task(queue="aio", check=_check, track_started=False)  # storing that it has started would cost more than waiting
 async def wait(seconds: float = 1.0) -> dict[str, Any]:
     """Wait. Returns where it ran, when it began (seconds since 1970, by that machine's clock), and how long it took."""
     began, since = time.time(), time.monotonic()

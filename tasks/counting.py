@@ -6,11 +6,10 @@ The tutorial's programs about race conditions, locks and `multiprocessing.Value`
 from typing import Any
 
 from interlock import Lock, RawValue, RLock, Value
-from tasks import checks
-from tasks.app import app
-from tasks.base import Task
-from tasks.message import id_of_call
-from tasks.output import place
+from tasks.celery_app import app, checks
+from tasks.celery_app.base import Task
+from tasks.celery_app.message import id_of_call
+from tasks.support.output import place
 
 DONE_SECONDS = 86_400.0  # how long it is remembered how much a task has done: longer than any message waits
 
@@ -41,13 +40,13 @@ def _update_unlocked(shared: RawValue, step: int, times: int) -> dict[str, Any]:
     return {**place(), "overwrote": overwrote}
 
 
-@app.task(check=_check_raw)
+@app.task(queue="cpu", check=_check_raw)
 def increment_unlocked(shared: RawValue, times: int = 100_000) -> dict[str, Any]:
     """Add 1 so many times without a lock, and count how often that overwrote another's update."""
     return _update_unlocked(shared, 1, times)
 
 
-@app.task(check=_check_raw)
+@app.task(queue="cpu", check=_check_raw)
 def decrement_unlocked(shared: RawValue, times: int = 100_000) -> dict[str, Any]:
     """Subtract 1 so many times without a lock, and count how often that overwrote another's update."""
     return _update_unlocked(shared, -1, times)
@@ -77,28 +76,28 @@ def update_exactly(shared: Value, lock: Lock | RLock, step: int, times: int, id:
             done.value += 1
 
 
-@app.task(bind=True, check=_check_locked)
+@app.task(bind=True, queue="cpu", check=_check_locked)
 def increment_with_lock(self: Task, shared: Value, lock: Lock, times: int = 1_000_000) -> dict[str, Any]:
     """Add 1 so many times, each under the lock; exactly so many, however often it is delivered."""
     update_exactly(shared, lock, 1, times, id_of_call(self, shared.name, times))
     return place()
 
 
-@app.task(bind=True, check=_check_locked)
+@app.task(bind=True, queue="cpu", check=_check_locked)
 def decrement_with_lock(self: Task, shared: Value, lock: Lock, times: int = 1_000_000) -> dict[str, Any]:
     """Subtract 1 so many times, each under the lock; exactly so many, however often it is delivered."""
     update_exactly(shared, lock, -1, times, id_of_call(self, shared.name, times))
     return place()
 
 
-@app.task(bind=True, check=_check_value)
+@app.task(bind=True, queue="cpu", check=_check_value)
 def increment_value(self: Task, shared: Value, times: int = 100_000) -> dict[str, Any]:
     """Add 1 so many times, each under the value's own lock; exactly so many, however often it is delivered."""
     update_exactly(shared, shared.get_lock(), 1, times, id_of_call(self, shared.name, times))
     return place()
 
 
-@app.task(bind=True, check=_check_value)
+@app.task(bind=True, queue="cpu", check=_check_value)
 def decrement_value(self: Task, shared: Value, times: int = 100_000) -> dict[str, Any]:
     """Subtract 1 so many times, each under the value's own lock; exactly so many, however often it is delivered."""
     update_exactly(shared, shared.get_lock(), -1, times, id_of_call(self, shared.name, times))

@@ -7,9 +7,8 @@ import base64
 import zlib
 from typing import Any
 
-from tasks import checks
-from tasks.app import app
-from tasks.output import place
+from tasks.celery_app import app, checks
+from tasks.support.output import place
 
 LEFT, SPAN = -2.2, 3.2  # of the complex plane
 PICTURE_MAX = 4096  # pixels, each way
@@ -36,7 +35,7 @@ def rounds(c: complex, limit: int) -> int:
     return limit
 
 
-@app.task(check=_check)
+@app.task(queue="cpu", check=_check)
 def draw_tile(x: int, y: int, side: int, width: int, height: int, limit: int = LIMIT_MAX) -> dict[str, Any]:
     """Count the rounds for each pixel of a tile.
 

@@ -3,12 +3,11 @@
 from typing import Any
 
 from interlock import Array
-from tasks import checks
-from tasks.app import app
-from tasks.base import Task
+from tasks.celery_app import app, checks
+from tasks.celery_app.base import Task
+from tasks.celery_app.message import id_of_call
 from tasks.counting import done_by
-from tasks.message import id_of_call
-from tasks.output import place
+from tasks.support.output import place
 
 DIGITS = 10
 SQUARES_MAX = 1_000_000
@@ -38,7 +37,7 @@ def count_exactly(histogram: Array, start: int, stop: int, id: str | None) -> No
             done.value += 1
 
 
-@app.task(bind=True, check=_check)
+@app.task(bind=True, queue="cpu", check=_check)
 def count_last_digits(self: Task, histogram: Array, start: int, stop: int) -> dict[str, Any]:
     """Count how often each digit is the last of a square, from start to before stop; however often it is delivered."""
     count_exactly(histogram, start, stop, id_of_call(self, histogram.name, start, stop))

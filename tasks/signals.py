@@ -5,11 +5,10 @@ import time
 from typing import Any
 
 from interlock import Barrier, Event
-from tasks import checks
-from tasks.app import app
-from tasks.clock import server_time
-from tasks.output import place, say
-from tasks.patience import PATIENCE, waited_in_vain
+from tasks.celery_app import app, checks
+from tasks.support.clock import server_time
+from tasks.support.output import place, say
+from tasks.support.patience import PATIENCE, waited_in_vain
 
 ROUNDS_MAX = 1_000
 
@@ -18,7 +17,7 @@ def _check_event(go: Event) -> None:
     checks.instance("go", go, Event)
 
 
-@app.task(check=_check_event)
+@app.task(queue="io", check=_check_event)
 def await_event(go: Event) -> dict[str, Any]:
     """Wait until the event is set. Returns where, and when (Redis time) the task began to wait and went on."""
     began = server_time()
@@ -35,7 +34,7 @@ def _check_rounds(line: Barrier, rounds: int, pause: float) -> None:
     checks.pause_seconds(pause)
 
 
-@app.task(check=_check_rounds)
+@app.task(queue="io", check=_check_rounds)
 def go_rounds(line: Barrier, rounds: int, pause: float = 0.0) -> dict[str, Any]:
     """Work for `pause` seconds a round, and wait for the others behind each.
 

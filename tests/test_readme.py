@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tasks import environment
+from tasks.celery_app import environment
 from workers.children import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from tasks.app import app
+    from tasks.celery_app import app
 except ValueError as error:  # a variable that is wrong: Celery would wrap this in a traceback
     sys.exit(f"error: {error}")
 

@@ -13,8 +13,8 @@ from celery.worker import consumer, state
 from kombu.exceptions import ContentDisallowed, DecodeError
 from redis import RedisError
 
-from tasks.app import app
-from tasks.outage import heals
+from tasks.celery_app import app
+from tasks.celery_app.outage import heals
 from workers import dead_letters
 from workers.owed import owe, settled
 from workers.transport import RefusedError

@@ -9,7 +9,7 @@ from typing import Any
 from celery.exceptions import SoftTimeLimitExceeded
 from greenlet import GreenletExit
 
-from tasks import exits
+from tasks.celery_app import exits
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import Any
 from celery.concurrency.base import BasePool
 
 from interlock._text import one_line
-from tasks import environment
+from tasks.celery_app import environment
 from workers.coroutine_job import CLEANUP_WITHIN, TIME_LIMIT, EndedError, Running
 from workers.event_loop import EventLoop
 from workers.execution import Resizable, failure

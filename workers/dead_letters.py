@@ -5,8 +5,7 @@ import socket
 import time
 from typing import Any
 
-from tasks import environment
-from tasks.app import app
+from tasks.celery_app import app, environment
 
 KEY = "dead-letters"  # behind INTERLOCK_PREFIX
 KEPT = 1000  # letters: the newest

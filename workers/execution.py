@@ -8,8 +8,8 @@ from celery.exceptions import BackendStoreError, Reject
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
-from tasks import exits
-from tasks.outage import heals
+from tasks.celery_app import exits
+from tasks.celery_app.outage import heals
 
 
 class Resizable:

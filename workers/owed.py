@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from tasks.app import app
-from tasks.outage import heals
+from tasks.celery_app import app
+from tasks.celery_app.outage import heals
 
 log = logging.getLogger(__name__)
 

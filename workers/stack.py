@@ -19,7 +19,7 @@ from typing import IO, Self
 import redis
 
 from interlock import address
-from tasks.environment import whole_number
+from tasks.celery_app.environment import whole_number
 from workers import redis_server
 from workers.children import ROOT, Child
 from workers.redis_server import StackError
@@ -27,7 +27,7 @@ from workers.stopping import uninterrupted
 
 SPACE_MIN = 256 * 1024  # bytes: with less, logs are cut and Redis refuses to write
 READY_WITHIN = 60.0  # seconds: a loaded machine imports Celery slowly
-GIVEN_BACK_WITHIN = 15.0  # seconds: longer than worker_soft_shutdown_timeout in tasks/settings.py
+GIVEN_BACK_WITHIN = 15.0  # seconds: longer than worker_soft_shutdown_timeout in tasks/celery_app/settings.py
 
 
 FIXED_PORTS = {"redis": ("INTERLOCK_REDIS_PORT", 6390), "flower": ("INTERLOCK_FLOWER_PORT", 5555)}  # of make up

@@ -15,8 +15,8 @@ import interlock
 from interlock import address
 from interlock._primitive import Statistics
 from interlock._text import one_line
-from tasks.app import app
-from tasks.settings import AIO, CPU, IO
+from tasks.celery_app import app
+from tasks.celery_app.settings import AIO, CPU, IO
 from workers import redis_server
 from workers.stack import flower_port
 

@@ -18,7 +18,7 @@ from typing import Any
 from celery.concurrency import thread
 
 import interlock
-from tasks import exits
+from tasks.celery_app import exits
 from workers.execution import Resizable, failure
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from typing import Any
 from celery import Celery, _state
 from greenlet import getcurrent, greenlet
 
-from tasks import awaiting
+from tasks.celery_app import awaiting
 from workers.coroutine_job import TERMINATED, Running
 from workers.event_loop import EventLoop, described
 

@@ -26,8 +26,8 @@ from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
-from tasks import exits
-from tasks.outage import refused_for_now
+from tasks.celery_app import exits
+from tasks.celery_app.outage import refused_for_now
 from workers import dead_letters
 from workers.owed import owe, owes
 

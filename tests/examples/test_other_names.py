@@ -209,8 +209,8 @@ def test_claim_that_does_not_hold_ends_with_1(two, twin):
 def test_event_for_which_not_all_can_wait_is_one_line(two):
     """Nobody takes a task of that queue now: a pool with fewer places than tasks looks the same."""
     changes = """
-import tasks.patience
-tasks.patience.PATIENCE = 1.0
+import tasks.support.patience
+tasks.support.patience.PATIENCE = 1.0
 program.await_event = twins.called_with(program.await_event, countdown=3)
 """
     said = two.twin("event", changes)

@@ -1,4 +1,4 @@
-"""Workers that die, and Redis that is away: the settings of tasks/settings.py at work."""
+"""Workers that die, and Redis that is away: the settings of tasks/celery_app/settings.py at work."""
 
 import os
 import signal

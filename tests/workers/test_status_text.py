@@ -7,7 +7,7 @@ from peers import wait_until
 from rich.console import Console
 
 import interlock
-from tasks.app import app
+from tasks.celery_app import app
 from workers import status
 
 NAMES = ["[/x]", "[bold]loud[/bold]", "two\nlines", "\x1b[31mred", "back\\slash\\", "[x"]

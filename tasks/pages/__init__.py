@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tasks import checks
-from tasks.app import app
+from tasks.celery_app import app, checks
 
 URLS_MAX = 100
 URL_MAX = 2_000  # characters
@@ -21,7 +20,7 @@ def _check(urls: Sequence[str]) -> None:
         raise ValueError(f"urls must have at most {URL_MAX:,} characters each, not {max(map(len, urls)):,}")
 
 
-@app.task(check=_check)
+@app.task(queue="aio", check=_check)
 async def fetch_pages(urls: Sequence[str]) -> list[dict[str, Any]]:
     """Fetch pages, several at once, and say what came of each.
 
@@ -40,7 +39,7 @@ async def fetch_pages(urls: Sequence[str]) -> list[dict[str, Any]]:
         tls, timeout, disconnected, redirects, too large, encoding, malformed, status (400 or more) or fault (ours).
         What is not known is None.
     """
-    from tasks.fetching import (
+    from tasks.pages.fetching import (
         fetcher,
     )  # here: with aiohttp, a producer's import of `tasks` would take half as long again
 

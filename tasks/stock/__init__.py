@@ -39,11 +39,11 @@ from typing import Any
 from pymysql.err import IntegrityError
 
 from interlock import LeaseLostError, Lock, aio
-from tasks import checks, mariadb
-from tasks.app import app
-from tasks.base import Task
-from tasks.message import id_of_call
-from tasks.output import place
+from tasks.celery_app import app, checks
+from tasks.celery_app.base import Task
+from tasks.celery_app.message import id_of_call
+from tasks.stock import mariadb
+from tasks.support.output import place
 
 STOCK_MAX = 1_000_000
 ENTRIES_MAX = 10  # of one sale, each after a lost lease
@@ -159,25 +159,25 @@ async def _run(task: Task, item: str, pause: float, lock: Lock | None = None, **
     return {**place(), "order": order, "number": number}
 
 
-@app.task(bind=True, check=_check_sale, autoretry_for=AWAY)
+@app.task(bind=True, queue="aio", check=_check_sale, autoretry_for=AWAY)
 async def sell_unlocked(self: Task, item: str, pause: float = 0.1) -> dict[str, Any]:
     """Sell one of an item without a lock: read, wait so many seconds, write. Returns its number, or None."""
     return await _run(self, item, pause)
 
 
-@app.task(bind=True, check=_check_locked_sale, autoretry_for=AWAY)
+@app.task(bind=True, queue="aio", check=_check_locked_sale, autoretry_for=AWAY)
 async def sell_with_lock(self: Task, item: str, lock: Lock, pause: float = 0.1) -> dict[str, Any]:
     """Sell one of an item under its lock: right unless a holder is stopped past its lease. Returns as sell_unlocked."""
     return await _run(self, item, pause, lock)
 
 
-@app.task(bind=True, check=_check_locked_sale, autoretry_for=AWAY)
+@app.task(bind=True, queue="aio", check=_check_locked_sale, autoretry_for=AWAY)
 async def sell_fenced(self: Task, item: str, lock: Lock, pause: float = 0.1) -> dict[str, Any]:
     """Sell one of an item under its lock, whose token the table checks: always right. Returns as sell_unlocked."""
     return await _run(self, item, pause, lock, fenced=True)
 
 
-@app.task(check=_check_stock, autoretry_for=AWAY)
+@app.task(queue="aio", check=_check_stock, autoretry_for=AWAY)
 async def put_on_sale(item: str, stock: int) -> None:
     """Offer so many of an item. Does nothing if there is such an item already."""
     async with mariadb.connection() as connection, connection.cursor() as cursor:
@@ -185,7 +185,7 @@ async def put_on_sale(item: str, stock: int) -> None:
         await cursor.execute(offer, (item, stock))
 
 
-@app.task(check=_check_item, autoretry_for=AWAY)
+@app.task(queue="aio", check=_check_item, autoretry_for=AWAY)
 async def read_stock(item: str) -> dict[str, Any]:
     """What is left of an item, and the numbers that were sold, in order: a number that comes twice was sold twice."""
     async with mariadb.connection() as connection, connection.cursor() as cursor:

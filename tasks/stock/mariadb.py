@@ -14,7 +14,8 @@ from pymysql.err import InterfaceError, OperationalError
 
 from interlock import address
 from interlock._text import one_line
-from tasks import environment, schema
+from tasks.celery_app import environment
+from tasks.stock import schema
 
 CONNECTIONS_MAX = 10  # of a process: a server allows all its clients 151, unless it is told otherwise
 ANSWERED_WITHIN = 20.0  # seconds for all that is asked in one `connection()`, its opening included (the driver's own

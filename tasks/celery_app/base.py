@@ -12,9 +12,9 @@ from kombu.exceptions import OperationalError
 import interlock
 from interlock import address
 from interlock._session import commit
-from tasks import awaiting, canvas, checks, exits, message
-from tasks.description import description
-from tasks.outage import heals
+from tasks.celery_app import awaiting, canvas, checks, exits, message
+from tasks.celery_app.description import description
+from tasks.celery_app.outage import heals
 
 
 class Task(celery.Task):  # type: ignore[misc]
@@ -24,17 +24,23 @@ class Task(celery.Task):  # type: ignore[misc]
     ValueError. It runs when a signature is made, when the task, or a group that it is in, is enqueued, and in the
     worker, for messages made elsewhere.
 
+    `@app.task(queue="io")` says which queue it belongs on: `cpu`, `io` or `aio`.
+
     It may be written as `async def`. The worker for queue `aio` runs a thousand such at once; on any other pool each
     has an event loop of its own. Called directly, it returns its coroutine, to be awaited.
     """
 
     abstract = True
     check: ClassVar[Callable[..., None] | None] = None
+    declared_queue: ClassVar[str | None] = None  # not `queue`: Celery warns of that attribute, and Celery 6 ignores it
     max_retries = 3  # runs after a first one whose worker was lost; then the task fails
     default_retry_delay = 1  # seconds until such a run; Celery's default is three minutes
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if "queue" in vars(cls):
+            cls.declared_queue = vars(cls)["queue"]
+            del cls.queue
         if "run" in vars(cls):
             cls.run = awaiting.with_awaited_body(vars(cls)["run"])
 
@@ -144,7 +150,7 @@ class Task(celery.Task):  # type: ignore[misc]
 
         Before its result is stored, locks that it leaves behind are released, and what it wrote under locks that linger
         is committed: if that fails, the task fails. (Celery's signal `task_postrun` comes too late, and hides errors.)
-        What would end more than the task, as `sys.exit()` does, fails it: see `tasks.exits`.
+        What would end more than the task, as `sys.exit()` does, fails it: see `tasks.celery_app.exits`.
         """
         request = self.request
         if request.called_directly:

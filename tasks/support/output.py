@@ -16,8 +16,8 @@ from weakref import WeakKeyDictionary
 from celery.result import AsyncResult, GroupResult, ResultSet
 
 from interlock._text import one_line
-from tasks import message
-from tasks.results import PatientConsumer
+from tasks.celery_app import message
+from tasks.celery_app.results import PatientConsumer
 
 PRINTED = "PRINTED"  # the state that carries lines; Flower, which goes by events, does not see it
 BROUGHT_ALONG = 20  # lines a message

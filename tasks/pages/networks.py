@@ -8,9 +8,9 @@ to be connected to: a name that resolves elsewhere the second time, or a redirec
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+from tasks.celery_app.environment import Network
 
 ASSIGNED = ipaddress.IPv6Network("2000::/3")  # all IPv6 addresses that are of the public internet
 BY_RELAY = ipaddress.IPv6Network("2002::/16")  # 6to4: leads to the IPv4 address within; given up by RFC 7526
@@ -21,11 +21,6 @@ class RefusedAddressError(OSError):
 
     def __str__(self) -> str:
         return "neither public nor in INTERLOCK_FETCH_NETWORKS"
-
-
-def parsed(text: str) -> tuple[Network, ...]:
-    """Networks separated by commas, as in `127.0.0.0/8, fd00::/8`. Raises ValueError."""
-    return tuple(ipaddress.ip_network(each.strip()) for each in text.split(",") if each.strip())
 
 
 def allowed(host: str, networks: Sequence[Network]) -> bool:

@@ -1,14 +1,17 @@
 """What users set: environment variables, each checked at start, with an error that says what is allowed."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from interlock import address
-from tasks import networks
 
-PATIENCE = 0.8  # of the longest task's time: what a task has for all that it waits for, to end by itself
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+WAITING_SHARE = 0.8  # of the longest task's time: a task that waits no longer than this ends by itself in time
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,12 @@ class Environment:
     result_seconds: int
     """INTERLOCK_RESULT_SECONDS: how long results are kept."""
     mariadb_url: str | None
-    """INTERLOCK_MARIADB_URL: the MariaDB that tasks/stock.py sells out of; None: there is none."""
+    """INTERLOCK_MARIADB_URL: the MariaDB that tasks/stock/ sells out of; None: there is none."""
     blocked_ms: int
     """INTERLOCK_BLOCKED_MS: a coroutine that keeps its event loop for longer is named in the worker's log."""
     fetches_per_host: int
     """INTERLOCK_FETCHES_PER_HOST: how many pages are fetched at once from one host, over all machines."""
-    fetch_networks: tuple[networks.Network, ...]
+    fetch_networks: tuple[Network, ...]
     """INTERLOCK_FETCH_NETWORKS: networks that are not public and yet fetched from."""
 
 
@@ -50,11 +53,16 @@ def whole_number(variables: Mapping[str, str], name: str, default: int, low: int
     return int(text)
 
 
-def network_list(variables: Mapping[str, str], name: str) -> tuple[networks.Network, ...]:
+def networks(text: str) -> tuple[Network, ...]:
+    """Return the networks that a text names, separated by commas: `127.0.0.0/8, fd00::/8`. Raises ValueError."""
+    return tuple(ipaddress.ip_network(each.strip()) for each in text.split(",") if each.strip())
+
+
+def network_list(variables: Mapping[str, str], name: str) -> tuple[Network, ...]:
     """A variable that holds networks. Raises ValueError."""
     text = variables.get(name, "")
     try:
-        return networks.parsed(text)
+        return networks(text)
     except ValueError as error:
         raise ValueError(f"{name} must be networks such as 127.0.0.0/8,fd00::/8, not {text[:40]!r}: {error}") from None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from kombu import Queue
 
-from tasks.environment import Environment
+from tasks.celery_app.environment import Environment
 
 CPU, IO, AIO = "cpu", "io", "aio"
 ANSWERS_WITHIN = 3  # s: a producer that is left without an answer gives up after five times as long
@@ -31,7 +31,7 @@ def settings(environment: Environment) -> dict[str, Any]:
     return {
         # One Redis for all: the exactness of counters needs messages and values to live and die together.
         "broker_url": url,
-        "result_backend": f"tasks.results:Backend+{url.removeprefix('redis+')}",
+        "result_backend": f"tasks.celery_app.results:Backend+{url.removeprefix('redis+')}",
         # --- no task is lost with its worker ---
         "task_acks_late": True,  # acknowledged when done: a killed worker's tasks come back
         "task_reject_on_worker_lost": True,  # also when only the child of a pool was killed
@@ -84,33 +84,9 @@ def settings(environment: Environment) -> dict[str, Any]:
         ),  # explicit: a misspelt queue is an error, and Flower knows them at once
         "task_create_missing_queues": False,
         "task_default_queue": CPU,
-        "task_routes": {
-            "tasks.io_bound.*": {"queue": IO},
-            "tasks.shared_list.*": {"queue": IO},
-            "tasks.bounded_buffer.produce": {"queue": IO},  # and who consumes on CPU: in another process
-            "tasks.channels.put_items": {"queue": IO},
-            "tasks.channels.send_items": {"queue": IO},
-            "tasks.signals.*": {"queue": IO},
-            "tasks.stock.*": {"queue": AIO},
-            "tasks.coroutines.*": {"queue": AIO},
-            "tasks.pages.*": {"queue": AIO},
-        },
+        "task_routes": ("tasks.celery_app:route_as_declared",),  # each task names its own: @app.task(queue="io")
         # --- events, for Flower ---
         "worker_send_task_events": True,
         "task_send_sent_event": False,  # the worker's own events say enough, and publishing stays one round trip
         "timezone": "UTC",
-        "imports": (
-            "tasks.cpu_bound",
-            "tasks.io_bound",
-            "tasks.counting",
-            "tasks.shared_list",
-            "tasks.bounded_buffer",
-            "tasks.channels",
-            "tasks.shared_array",
-            "tasks.signals",
-            "tasks.coroutines",
-            "tasks.pages",
-            "tasks.stock",
-            "tasks.mandelbrot",
-        ),
     }

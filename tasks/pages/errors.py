@@ -8,7 +8,7 @@ from http import HTTPStatus
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
-from tasks.networks import RefusedAddressError
+from tasks.pages.networks import RefusedAddressError
 
 PASSING = {429, 502, 503, 504}  # statuses of a server that may answer better soon
 MESSAGE_MAX = 200  # characters

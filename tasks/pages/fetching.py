@@ -23,9 +23,11 @@ from yarl import URL
 
 from interlock import InterlockError, LeaseLostError
 from interlock.aio import Semaphore
-from tasks import environment, page_errors
-from tasks.networks import Network, sockets
-from tasks.page_errors import PageError
+from tasks.celery_app import environment
+from tasks.celery_app.environment import Network
+from tasks.pages import errors
+from tasks.pages.errors import PageError
+from tasks.pages.networks import sockets
 
 log = logging.getLogger(__name__)
 
@@ -108,13 +110,13 @@ class Fetcher:
         except (InterlockError, redis.RedisError):
             raise
         except Exception:  # one page spoils no other; it is a fault of ours, so it is told where faults are looked for
-            log.exception("could not fetch %s", page_errors.line(url))
+            log.exception("could not fetch %s", errors.line(url))
             error = PageError("fault", "an unforeseen error: the worker's log has it")
         told = error and {"kind": error.kind, "message": str(error)}
         return {"url": url, **answer, "seconds": time.monotonic() - began, "attempts": attempts, "error": told}
 
     def _attempts(self) -> tenacity.AsyncRetrying:
-        jitter = tenacity.wait_random_exponential(multiplier=self.limits.backoff, max=page_errors.RETRY_AFTER_MAX)
+        jitter = tenacity.wait_random_exponential(multiplier=self.limits.backoff, max=errors.RETRY_AFTER_MAX)
 
         def pause(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
@@ -146,13 +148,13 @@ class Fetcher:
         try:
             async with self.session.get(url, allow_redirects=False) as response:
                 kind = response.headers.get("Content-Type")
-                answer.update(final_url=str(url), status=response.status, content_type=kind and page_errors.line(kind))
+                answer.update(final_url=str(url), status=response.status, content_type=kind and errors.line(kind))
                 if response.status in MOVED and "Location" in response.headers:
                     return redirected(url, response.headers["Location"])
                 await self._read(response, answer)
-                error = page_errors.of_status(response)
+                error = errors.of_status(response)
         except (aiohttp.ClientError, OSError, UnicodeError) as raised:
-            raise page_errors.of(raised) from raised
+            raise errors.of(raised) from raised
         if error is not None:
             raise error
         return None
@@ -231,7 +233,7 @@ async def _opened() -> AsyncGenerator[Fetcher, None]:
     limits = Limits(
         allowed=env.fetch_networks,
         per_host=env.fetches_per_host,
-        task=environment.PATIENCE * env.task_seconds_max,
+        task=environment.WAITING_SHARE * env.task_seconds_max,
     )
     async with Fetcher(limits) as made:
         try:

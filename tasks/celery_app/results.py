@@ -18,8 +18,8 @@ from kombu.exceptions import EncodeError, OperationalError
 from redis import RedisError
 
 from interlock import address
-from tasks import forks
-from tasks.outage import ATTEMPT_EVERY, OUTAGE_MAX, heals, patiently
+from tasks.celery_app import forks
+from tasks.celery_app.outage import ATTEMPT_EVERY, OUTAGE_MAX, heals, patiently
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """The one clock that tasks on several machines share: that of Redis."""
 
-from tasks.app import app
-from tasks.outage import patiently
+from tasks.celery_app import app
+from tasks.celery_app.outage import patiently
 
 
 def server_time() -> float:

@@ -1,4 +1,4 @@
-"""The tables in MariaDB: plain SQL files in tasks/migrations/, each applied once, in the order of their names."""
+"""The tables in MariaDB: plain SQL files in tasks/stock/migrations/, each applied once, in the order of their names."""
 
 from pathlib import Path
 from typing import Any

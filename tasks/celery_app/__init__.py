@@ -1,13 +1,17 @@
-"""The Celery app: everything that enqueues or runs our tasks imports this one."""
+"""The Celery app, and the machinery of its tasks: producers and workers import this one.
+
+A module of tasks takes from here `app`, `checks`, and seldom more: `base.Task` as the type of a bound task's `self`,
+`message.id_of_call` for what must be done once.
+"""
 
 from typing import Any
 
 from celery import Celery
 
 import interlock
-from tasks import canvas, environment, forks
-from tasks.schedule import refuse_too_far
-from tasks.settings import settings
+from tasks.celery_app import canvas, environment, forks
+from tasks.celery_app.schedule import refuse_too_far
+from tasks.celery_app.settings import settings
 
 interlock.register_with_kombu()  # locks and values travel as arguments
 canvas.install()
@@ -40,7 +44,16 @@ def _refuse_half_characters(id: Any) -> None:
         ) from None
 
 
-app = App("interlock", task_cls="tasks.base:Task")
+def route_as_declared(name: str, *_: Any, **__: Any) -> dict[str, str] | None:
+    """Return where a task goes that names its queue, `@app.task(queue="io")`; None: to the default queue.
+
+    Celery calls this router for each task that it sends; for a map, with the name of the task that the map calls.
+    """
+    queue = getattr(app.tasks.get(name), "declared_queue", None)
+    return {"queue": queue} if queue else None
+
+
+app = App("interlock", task_cls="tasks.celery_app.base:Task")
 app.config_from_object(settings(environment.read()))
 app.set_default()
 forks.part_at_fork(app)

@@ -10,7 +10,7 @@ from typing import Any
 from celery import canvas
 from celery.exceptions import NotRegistered
 
-from tasks.schedule import refuse_too_far
+from tasks.celery_app.schedule import refuse_too_far
 
 
 def install() -> None:
