@@ -11,7 +11,7 @@ from bench.crew import CrewError
 from bench.locks import LOCKS
 from bench.proxy import proxy
 from bench.server import server
-from workers.redis_server import StackError
+from workers.local_stack.redis_server import StackError
 
 RESULTS = running.RESULTS / "locks.json"
 

@@ -18,7 +18,7 @@ from statistics import median
 import interlock
 from bench import counter_report, counter_turns, noise, running
 from bench.server import server
-from workers.redis_server import StackError
+from workers.local_stack.redis_server import StackError
 
 RESULTS = running.RESULTS / "counter.json"
 

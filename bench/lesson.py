@@ -25,8 +25,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench import lesson_page, lesson_picture, lesson_pools, noise, running
 from bench.server import server
-from workers.children import ROOT
-from workers.redis_server import StackError
+from workers.local_stack.children import ROOT
+from workers.local_stack.redis_server import StackError
 
 PICTURE = ROOT / "build" / "lesson.svg"  # of a run that is not saved
 GIL = "import sys, workers.celery; print(getattr(sys, '_is_gil_enabled', lambda: True)())"

@@ -16,8 +16,8 @@ from celery.exceptions import TimeoutError as NotInTimeError
 from bench import lesson_tasks  # noqa: F401  the app is to know its task
 from bench.lesson_pools import MANY, ONE, POOLS, Memory, Pool, memory, worker
 from tasks import app
-from workers.children import Child
-from workers.redis_server import StackError
+from workers.local_stack.children import Child
+from workers.local_stack.redis_server import StackError
 
 DONE_WITHIN = 120.0  # seconds for all pieces
 WARM = 0.1  # seconds that each piece waits before the clock runs: long enough for all of a pool to have one

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from workers import redis_server
+from workers.local_stack import redis_server
 
 SCRIPTS = ("cmdstat_eval", "cmdstat_evalsha", "cmdstat_fcall")
 MARK = "the cycles end here"

@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 
 def test_wheel_holds_interlock_alone_and_works_in_an_empty_environment(tmp_path):
@@ -49,6 +49,9 @@ def test_imports_go_one_way():
 ABOVE = {  # what a folder must not import
     "tasks/celery_app": r"tasks\.(?!celery_app\b)",
     "tasks/support": r"tasks\.(?!celery_app\b|support\b)",
+    "workers/extensions": r"workers\.(?!extensions\b)",
+    "workers/coroutines": r"workers\.(?!extensions\b|coroutines\b)",
+    "workers/local_stack": r"workers\.(?!local_stack\b)",
 }
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tasks.celery_app import environment
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)

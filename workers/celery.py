@@ -7,7 +7,7 @@ try:
 except ValueError as error:  # a variable that is wrong: Celery would wrap this in a traceback
     sys.exit(f"error: {error}")
 
-from workers import lifecycle, transport
+from workers.extensions import lifecycle, transport
 
 transport.install()
 lifecycle.install(app)

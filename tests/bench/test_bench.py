@@ -9,7 +9,7 @@ import pytest
 
 from bench import counter_turns, picture
 from bench.locks import LOCKS
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 NOTHING = """
 import dataclasses, sys

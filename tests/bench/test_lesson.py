@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import lesson, lesson_page, lesson_picture
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 TINY = """
 import sys

@@ -12,8 +12,8 @@ import redis
 from peers import wait_until
 from servers import server_binary
 
-from workers import redis_server
-from workers.children import ROOT, Child
+from workers.local_stack import redis_server
+from workers.local_stack.children import ROOT, Child
 
 
 def ran(env, *words):

@@ -19,8 +19,8 @@ from servers import server_binary
 import interlock
 from interlock._session import session
 from interlock._wire import CONNECTIONS_MAX, Wire
-from workers import redis_server
-from workers.children import Child
+from workers.local_stack import redis_server
+from workers.local_stack.children import Child
 
 
 def hand_over(url):

@@ -27,7 +27,7 @@ import interlock
 import interlock.aio
 from interlock import _client, _primitive
 from interlock.inspection import inspect
-from workers import redis_server
+from workers.local_stack import redis_server
 
 interlock.register_with_kombu()
 

@@ -17,8 +17,8 @@ from redis.retry import Retry
 
 import interlock
 from interlock import _refusals, aio
-from workers import redis_server
-from workers.children import Child
+from workers.local_stack import redis_server
+from workers.local_stack.children import Child
 
 
 class Server:

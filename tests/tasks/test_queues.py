@@ -9,7 +9,7 @@ import pytest
 
 from tasks import app, print_numbers, print_square, wait
 from tasks.celery_app.settings import AIO, CPU, IO
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 NEW_MODULE = """
 from tasks.celery_app import app

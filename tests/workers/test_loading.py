@@ -8,8 +8,8 @@ import redis
 from local_stack import up, variables
 from peers import wait_until
 
-from workers import redis_server
-from workers.redis_server import StackError
+from workers.local_stack import redis_server
+from workers.local_stack.redis_server import StackError
 
 KEYS = 20_000
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 import interlock
 from tasks.celery_app import app
-from workers import status
+from workers.local_stack import status
 
 NAMES = ["[/x]", "[bold]loud[/bold]", "two\nlines", "\x1b[31mred", "back\\slash\\", "[x"]
 

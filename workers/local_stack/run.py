@@ -7,10 +7,10 @@ import time
 import redis
 from kombu.exceptions import OperationalError
 
-from workers.children import ROOT, ended_with_parent
-from workers.redis_server import StackError
-from workers.status import unserved_queues
-from workers.stopping import uninterrupted
+from workers.local_stack.children import ROOT, ended_with_parent
+from workers.local_stack.redis_server import StackError
+from workers.local_stack.status import unserved_queues
+from workers.local_stack.stopping import uninterrupted
 
 LOOK_EVERY = 2.0  # seconds
 BACK_WITHIN = 30.0  # seconds: a container that is started again, or a worker whose Redis is back, takes less

@@ -12,12 +12,12 @@ import redis
 from kombu.exceptions import OperationalError
 
 from interlock import InterlockError, address
-from workers import stopping
-from workers.children import ROOT
-from workers.programs import PROGRAMS
-from workers.redis_server import StackError
-from workers.stack import Stack, fixed_ports
-from workers.stopping import Stopped
+from workers.local_stack import stopping
+from workers.local_stack.children import ROOT
+from workers.local_stack.programs import PROGRAMS
+from workers.local_stack.redis_server import StackError
+from workers.local_stack.stack import Stack, fixed_ports
+from workers.local_stack.stopping import Stopped
 
 # Errors of a folder that cannot be used, or is full.
 OF_FOLDERS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR}
@@ -89,7 +89,7 @@ def snippet(stack: Stack) -> tuple[str, str, str]:
 @cli.command()
 def demo() -> int:
     """Run every program of the tutorial, and show a table."""
-    from workers.demo import run_all
+    from workers.local_stack.demo import run_all
 
     return run_all()
 
@@ -102,7 +102,7 @@ def run(program: str, times: int | None) -> int:
 
     TIMES: how many updates each task makes, in the programs that count.
     """
-    from workers.run import run_program
+    from workers.local_stack.run import run_program
 
     if times is not None and not next(each.counting for each in PROGRAMS if each.name == program):
         counting = ", ".join(each.name for each in PROGRAMS if each.counting)
@@ -113,6 +113,6 @@ def run(program: str, times: int | None) -> int:
 @cli.command()
 def status() -> int:
     """Show workers, queues, and who holds and waits."""
-    from workers.status import show
+    from workers.local_stack.status import show
 
     return show()

@@ -17,10 +17,10 @@ from celery.concurrency.base import BasePool
 
 from interlock._text import one_line
 from tasks.celery_app import environment
-from workers.coroutine_job import CLEANUP_WITHIN, TIME_LIMIT, EndedError, Running
-from workers.event_loop import EventLoop
-from workers.execution import Resizable, failure
-from workers.tracer import Job, Tracer
+from workers.coroutines.event_loop import EventLoop
+from workers.coroutines.job import CLEANUP_WITHIN, TIME_LIMIT, EndedError, Running
+from workers.coroutines.tracer import Job, Tracer
+from workers.extensions.execution import Resizable, failure
 
 GARBAGE_AFTER = 10_000  # new objects; with the 700 of Python, a tenth of the time goes into looking through live ones
 

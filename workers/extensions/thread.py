@@ -19,7 +19,7 @@ from celery.concurrency import thread
 
 import interlock
 from tasks.celery_app import exits
-from workers.execution import Resizable, failure
+from workers.extensions.execution import Resizable, failure
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from interlock import address
-from workers.children import ROOT, Child
+from workers.local_stack.children import ROOT, Child
 
 NAMES = {"valkey-server": (7, 2), "redis-server": (6, 2)}  # and the oldest version that will do
 READY_WITHIN = 15.0  # seconds until a server answers, or has read more of its data

@@ -18,8 +18,8 @@ from celery import Celery, _state
 from greenlet import getcurrent, greenlet
 
 from tasks.celery_app import awaiting
-from workers.coroutine_job import TERMINATED, Running
-from workers.event_loop import EventLoop, described
+from workers.coroutines.event_loop import EventLoop, described
+from workers.coroutines.job import TERMINATED, Running
 
 log = logging.getLogger(__name__)
 

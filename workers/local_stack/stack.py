@@ -20,10 +20,10 @@ import redis
 
 from interlock import address
 from tasks.celery_app.environment import whole_number
-from workers import redis_server
-from workers.children import ROOT, Child
-from workers.redis_server import StackError
-from workers.stopping import uninterrupted
+from workers.local_stack import redis_server
+from workers.local_stack.children import ROOT, Child
+from workers.local_stack.redis_server import StackError
+from workers.local_stack.stopping import uninterrupted
 
 SPACE_MIN = 256 * 1024  # bytes: with less, logs are cut and Redis refuses to write
 READY_WITHIN = 60.0  # seconds: a loaded machine imports Celery slowly

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent  # of the checkout: children import tasks and workers from here
+ROOT = Path(__file__).parents[2]  # of the checkout: children import tasks and workers from here
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 

@@ -6,7 +6,7 @@ tasks (a channel whose closing failed is closed again when its address is forgot
 acknowledged any more: its channel is closed. A Redis that refuses (it is full, say) ends the worker; the message that
 it was about to take is lost.
 
-Here a channel whose connection was lost gives back only what has not begun (`workers.consumer` says what that is), and
+Here a channel whose connection was lost gives back only what has not begun (`consumer` says what that is), and
 acknowledges over another connection: in Redis any may. What Redis refuses for now counts as a lost connection, but for
 a message that it cannot note as received: that waits to be put back, and no other is taken meanwhile. What a worker had
 that vanishes comes back as ever.
@@ -28,8 +28,8 @@ from kombu.utils.json import loads
 
 from tasks.celery_app import exits
 from tasks.celery_app.outage import refused_for_now
-from workers import dead_letters
-from workers.owed import owe, owes
+from workers.extensions import dead_letters
+from workers.extensions.owed import owe, owes
 
 log = logging.getLogger(__name__)
 

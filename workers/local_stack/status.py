@@ -17,8 +17,8 @@ from interlock._primitive import Statistics
 from interlock._text import one_line
 from tasks.celery_app import app
 from tasks.celery_app.settings import AIO, CPU, IO
-from workers import redis_server
-from workers.stack import flower_port
+from workers.local_stack import redis_server
+from workers.local_stack.stack import flower_port
 
 ANSWER_WITHIN = 1.0  # seconds for workers to answer; those that are known are not waited for longer than they need
 SHOWN_MAX = 10  # running tasks, and locks in use

@@ -10,21 +10,25 @@ from typing import Any
 from celery import Celery, concurrency, signals
 
 import interlock
-from workers.batching import BatchedEvents
-from workers.liveness import Liveness
+from workers.extensions.batching import BatchedEvents
+from workers.extensions.liveness_file import Liveness
 
 FORMAT = "%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"
 
 
-POOLS = {"threads": "workers.thread:TaskPool", **dict.fromkeys(("prefork", "processes"), "workers.prefork:TaskPool")}
+POOLS = {
+    "threads": "workers.extensions.thread:TaskPool",
+    "prefork": "workers.extensions.prefork:TaskPool",
+    "processes": "workers.extensions.prefork:TaskPool",
+}
 """What `--pool` means: ours, where Celery's loses tasks."""
 
 
 def install(app: Celery) -> None:
     """Add the life cycle to the app: once, when this package is imported."""
     concurrency.ALIASES.update(POOLS)
-    app.conf.worker_consumer = "workers.consumer:Consumer"
-    app.events.dispatcher_cls = "workers.events:Dispatcher"
+    app.conf.worker_consumer = "workers.extensions.consumer:Consumer"
+    app.events.dispatcher_cls = "workers.extensions.events:Dispatcher"
     app.steps["worker"].add(Liveness)
     app.steps["consumer"].add(BatchedEvents)
     signals.setup_logging.connect(_set_up_logging)

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from workers.children import ROOT, ended_with_parent
-from workers.programs import PROGRAMS, Program
-from workers.redis_server import StackError
-from workers.stack import Stack, free_ports
-from workers.stopping import uninterrupted
+from workers.local_stack.children import ROOT, ended_with_parent
+from workers.local_stack.programs import PROGRAMS, Program
+from workers.local_stack.redis_server import StackError
+from workers.local_stack.stack import Stack, free_ports
+from workers.local_stack.stopping import uninterrupted
 
 ENDED_AFTER = 60.0  # seconds: a program that takes longer hangs
 RACE_SECONDS = 16.0  # for the race: its limit is 25, but the machine may slow down after the trial
@@ -75,7 +75,7 @@ def run_all() -> int:
 
 def _fitting_race(stack: Stack) -> int:
     """How many unlocked updates each task can make in RACE_SECONDS on this machine, at most the tutorial's 100,000."""
-    with _program(stack, "workers.trial") as process:
+    with _program(stack, "workers.local_stack.trial") as process:
         said = process.communicate()[0].strip()
     if process.returncode:
         raise StackError(

@@ -8,7 +8,7 @@ from billiard.einfo import ExceptionInfo
 from celery.concurrency import prefork
 from kombu.exceptions import EncodeError
 
-from workers.execution import traced
+from workers.extensions.execution import traced
 
 log = logging.getLogger(__name__)
 

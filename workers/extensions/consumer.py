@@ -15,9 +15,9 @@ from redis import RedisError
 
 from tasks.celery_app import app
 from tasks.celery_app.outage import heals
-from workers import dead_letters
-from workers.owed import owe, settled
-from workers.transport import RefusedError
+from workers.extensions import dead_letters
+from workers.extensions.owed import owe, settled
+from workers.extensions.transport import RefusedError
 
 log = logging.getLogger(__name__)
 
