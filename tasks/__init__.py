@@ -1,7 +1,7 @@
 """What can be enqueued: all that a producer imports, as in `from tasks import print_square`.
 
-Each module and package here holds tasks, but for two: `celery_app` is the app with its machinery, `support` what tasks
-call. A new module needs to be named nowhere: it is imported with this package, in producers and in workers alike.
+Each module and package here holds tasks, except two: `celery_app` is the app with its machinery, `support` is what
+tasks call. This package imports all of them, in producers and in workers alike: so nothing lists the modules.
 """
 
 import importlib

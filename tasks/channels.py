@@ -1,6 +1,6 @@
-"""Items that go from one task to another, anywhere: through a Queue, and through a Pipe.
+"""Items that go from one task to another, on any machine: through a Queue, and through a Pipe.
 
-Who puts or sends runs on queue `io`, who gets or receives on queue `cpu`: they are in different processes.
+The tasks that put or send run on queue `io`, those that get or receive on queue `cpu`: in different processes.
 """
 
 import queue
@@ -25,7 +25,7 @@ def _check_put(channel: Queue, items: int) -> None:
 
 @app.task(queue="io", check=_check_put)
 def put_items(channel: Queue, items: int) -> dict[str, Any]:
-    """Put the numbers from 0 on, so many, and None behind the last. Returns where that was."""
+    """Put `items` numbers, from 0 on, then None as the end. Returns where the task ran."""
     try:
         for item in range(items):
             channel.put(item, timeout=PATIENCE)
@@ -38,7 +38,7 @@ def put_items(channel: Queue, items: int) -> dict[str, Any]:
 
 @app.task(queue="cpu", check=_check_queue)
 def get_items(channel: Queue) -> dict[str, Any]:
-    """Get items until None comes. Returns where that was, and what came."""
+    """Get items until None comes. Returns where the task ran, and the items."""
     got = []
     try:
         while (item := channel.get(timeout=PATIENCE)) is not None:
@@ -58,7 +58,7 @@ def _check_send(writer: Connection, items: int) -> None:
 
 @app.task(queue="io", check=_check_send)
 def send_items(writer: Connection, items: int) -> dict[str, Any]:
-    """Send the numbers from 0 on, so many, and close the end. Returns where that was."""
+    """Send `items` numbers, from 0 on, and close this end of the pipe. Returns where the task ran."""
     with writer:
         for item in range(items):
             writer.send(item)
@@ -74,7 +74,7 @@ def _check_receive(reader: Connection) -> None:
 
 @app.task(queue="cpu", check=_check_receive)
 def receive_items(reader: Connection) -> dict[str, Any]:
-    """Receive until the other end is closed. Returns where that was, and what came."""
+    """Receive until the other end is closed. Returns where the task ran, and the items."""
     got = []
     try:
         while reader.poll(PATIENCE):

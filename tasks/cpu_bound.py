@@ -26,7 +26,7 @@ def _after_a_pause(pause: float) -> dict[str, Any]:
 
 @app.task(queue="cpu", check=_check)
 def print_square(num: int, pause: float = 0.0) -> dict[str, Any]:
-    """Print and return the square of a number, and where it was computed, after a pause in seconds."""
+    """Print and return the square of a number, after a pause in seconds, and return where the task ran."""
     ran = _after_a_pause(pause)
     say(f"Square: {num * num}")
     return {"square": num * num, **ran}
@@ -34,7 +34,7 @@ def print_square(num: int, pause: float = 0.0) -> dict[str, Any]:
 
 @app.task(queue="cpu", check=_check)
 def print_cube(num: int, pause: float = 0.0) -> dict[str, Any]:
-    """Print and return the cube of a number, and where it was computed, after a pause in seconds."""
+    """Print and return the cube of a number, after a pause in seconds, and return where the task ran."""
     ran = _after_a_pause(pause)
     say(f"Cube: {num * num * num}")
     return {"cube": num * num * num, **ran}
@@ -51,7 +51,7 @@ def _check_range(start: int, stop: int) -> None:
 def count_primes(start: int, stop: int) -> int:
     """Print and return how many primes p there are with start <= p < stop, by a sieve.
 
-    Its slices are filled by C code, but under the interpreter's lock: threads of one process sieve no faster than one.
+    C code fills the slices of the sieve, but under the interpreter's lock: threads do not sieve faster.
     """
     low = max(start, 2)
     sieve = bytearray([1]) * max(0, stop - low)
@@ -76,5 +76,5 @@ def _check_counts(counts: list[int]) -> None:
 
 @app.task(queue="cpu", check=_check_counts)
 def sum_counts(counts: list[int]) -> int:
-    """The body of a chord: the sum of what its tasks counted."""
+    """Return the sum of what the tasks of a chord counted: the body of that chord."""
     return sum(counts)

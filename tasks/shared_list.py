@@ -1,4 +1,4 @@
-"""Shared state: a list in Redis, changed by at most so many at once. Queue `io`. The tutorial's semaphore program."""
+"""Shared state: a list in Redis that at most N tasks change at once. Queue `io`. The tutorial's semaphore program."""
 
 import time
 from typing import Any
@@ -29,7 +29,7 @@ def _key(items: str) -> str:
 
 
 def _inside(pause: float, began: float) -> dict[str, Any]:
-    """What a task reports of its stay in the section: it makes its pause there, so that stays can overlap."""
+    """Pause inside the section, so that stays can overlap, and return where and when the task was inside."""
     time.sleep(pause)
     return {**place(), "began": began, "ended": server_time()}
 
@@ -57,5 +57,5 @@ def remove_item(items: str, slots: Semaphore, pause: float = 0.2) -> dict[str, A
 
 @app.task(queue="io")
 def read_list(stays: list[dict[str, Any]], items: str) -> dict[str, Any]:
-    """The body of a chord: what the list holds in the end, and the stays that its tasks reported."""
+    """Return what the list holds in the end, and the stays that a chord's tasks reported: that chord's body."""
     return {"items": [int(item) for item in app.backend.client.lrange(_key(items), 0, -1)], "stays": stays}

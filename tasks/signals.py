@@ -19,9 +19,9 @@ def _check_event(go: Event) -> None:
 
 @app.task(queue="io", check=_check_event)
 def await_event(go: Event) -> dict[str, Any]:
-    """Wait until the event is set. Returns where, and when (Redis time) the task began to wait and went on."""
+    """Wait until the event is set. Returns where the task ran, and when (Redis time) it began to wait and went on."""
     began = server_time()
-    if not go.wait(timeout=2 * PATIENCE):  # whoever sets it may have waited for others before
+    if not go.wait(timeout=2 * PATIENCE):  # the program that sets it may have waited for other tasks first
         raise TimeoutError(f"waited {2 * PATIENCE:g} s for the event {go.name!r}, and nobody set it")
     went_on = server_time()
     say("Went on.")
@@ -36,9 +36,9 @@ def _check_rounds(line: Barrier, rounds: int, pause: float) -> None:
 
 @app.task(queue="io", check=_check_rounds)
 def go_rounds(line: Barrier, rounds: int, pause: float = 0.0) -> dict[str, Any]:
-    """Work for `pause` seconds a round, and wait for the others behind each.
+    """Work for `pause` seconds a round, and wait for the other parties after each round.
 
-    Returns where, and when (Redis time) each round began and its work ended.
+    Returns where the task ran, and when (Redis time) each round began and its work ended.
     """
     took = []
     for number in range(1, rounds + 1):

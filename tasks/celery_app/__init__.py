@@ -1,7 +1,7 @@
-"""The Celery app, and the machinery of its tasks: producers and workers import this one.
+"""The Celery app and the machinery of its tasks. Producers and workers import this app.
 
-A module of tasks takes from here `app`, `checks`, and seldom more: `base.Task` as the type of a bound task's `self`,
-`message.id_of_call` for what must be done once.
+A module of tasks imports `app` and `checks` from here, and seldom more: `base.Task` is the type of a bound task's
+`self`, and `message.id_of_call` helps a task do something only once.
 """
 
 from typing import Any
@@ -18,15 +18,15 @@ canvas.install()
 
 
 class App(Celery):  # type: ignore[misc]
-    """Celery's app, which sends no message that would be delivered twice."""
+    """Celery's app, except that it refuses to send a message that Redis would deliver twice."""
 
     def send_task(self, name: str, *args: Any, **options: Any) -> Any:
-        """As Celery's: all ways to enqueue a task lead here.
+        """Send a task, as Celery does: all ways to enqueue one lead here.
 
         Raises:
-            TypeError: a countdown that is no number, an eta that is no time.
+            TypeError: the countdown is no number, or the eta is no time.
             ValueError: either lies further ahead than the longest run of a task, INTERLOCK_TASK_SECONDS_MAX; or the id
-                is no text that Redis could keep.
+                is no text that Redis can store.
         """
         given = {**dict(zip(("args", "kwargs", "countdown", "eta", "task_id"), args, strict=False)), **options}
         refuse_too_far(given, self.conf.task_time_limit)  # the visibility timeout is twice that

@@ -1,4 +1,4 @@
-"""The base of all tasks: arguments are checked where they enter, and what a task leaves locked is released."""
+"""The base of all tasks: it checks arguments where they enter, and releases what a task leaves locked."""
 
 import inspect
 from collections import OrderedDict
@@ -20,21 +20,21 @@ from tasks.celery_app.outage import heals
 class Task(celery.Task):  # type: ignore[misc]
     """A task whose arguments are checked in the producer, before anything is enqueued.
 
-    `@app.task(check=...)` names a function with the task's own parameters, or some of them, that raises TypeError or
-    ValueError. It runs when a signature is made, when the task, or a group that it is in, is enqueued, and in the
-    worker, for messages made elsewhere.
+    `@app.task(check=...)` names a function with some or all of the task's parameters, which raises TypeError or
+    ValueError. It runs when a signature is made, when the task or a group with it is enqueued, and again in the worker,
+    for messages made elsewhere.
 
     `@app.task(queue="io")` says which queue it belongs on: `cpu`, `io` or `aio`.
 
-    It may be written as `async def`. The worker for queue `aio` runs a thousand such at once; on any other pool each
-    has an event loop of its own. Called directly, it returns its coroutine, to be awaited.
+    A task may be written as `async def`. The worker for queue `aio` runs a thousand of them at once; on any other pool
+    each has an event loop of its own. A call of such a task as a function returns its coroutine.
     """
 
     abstract = True
     check: ClassVar[Callable[..., None] | None] = None
     declared_queue: ClassVar[str | None] = None  # not `queue`: Celery warns of that attribute, and Celery 6 ignores it
-    max_retries = 3  # runs after a first one whose worker was lost; then the task fails
-    default_retry_delay = 1  # seconds until such a run; Celery's default is three minutes
+    max_retries = 3  # runs after the first, if a worker is lost; then the task fails
+    default_retry_delay = 1  # seconds before such a run; Celery's default is three minutes
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -45,13 +45,13 @@ class Task(celery.Task):  # type: ignore[misc]
             cls.run = awaiting.with_awaited_body(vars(cls)["run"])
 
     def checked(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
-        """The arguments by name, as they were given. Raises TypeError or ValueError if they are wrong."""
+        """Return the given arguments by name. Raises TypeError or ValueError if they are wrong."""
         signature = inspect.signature(self.run)
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{self.name}{signature}: {error}") from None
-        check = type(self).check or canvas.CHECKS.get(self.name)  # from the class: not bound to the task
+        check = type(self).check or canvas.CHECKS.get(self.name)  # read from the class: so it is not bound to the task
         if check is not None:
             complete = inspect.BoundArguments(signature, OrderedDict(bound.arguments))
             complete.apply_defaults()
@@ -60,13 +60,13 @@ class Task(celery.Task):  # type: ignore[misc]
         return bound
 
     def signature(self, args: Any = None, *starargs: Any, **starkwargs: Any) -> Any:
-        """As Celery's. What no further argument could make right is an error now, so that a group enqueues no member.
+        """Make a signature, as Celery does, and refuse one that no further argument could make right.
 
-        A signature may be completed later: a chain, a link or `delay` adds arguments in front or by name. The complete
-        one is checked when it is enqueued.
+        So a group with such a signature enqueues no member. A signature may be completed later: a chain, a link or
+        `delay` adds arguments in front or by name. The complete one is checked when it is enqueued.
 
         Raises:
-            TypeError, ValueError: an argument is wrong or one too many; in an immutable signature, also one is missing.
+            TypeError, ValueError: an argument is wrong or one too many; in an immutable signature, or one is missing.
         """
         made = super().signature(args, *starargs, **starkwargs)
         try:
@@ -77,19 +77,19 @@ class Task(celery.Task):  # type: ignore[misc]
         return made
 
     def _hopeless(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-        """Whether the arguments are wrong whatever is added in front of them. One that is named may be given anew."""
+        """Whether the arguments are wrong, whatever is added in front. A named argument may still be replaced."""
         signature = inspect.signature(self.run)
         for added in range(len(signature.parameters) + 1):
             try:
                 bound = signature.bind_partial(*[checks.LATER] * added, *args, **dict.fromkeys(kwargs, checks.LATER))
-            except TypeError:  # too many: still more do not help
+            except TypeError:  # too many arguments: more would not help
                 return True
             if self._may_be_right(bound):
                 return False
         return True
 
     def _may_be_right(self, bound: inspect.BoundArguments) -> bool:
-        """Whether the check lets the arguments through that are there. One that does not know LATER cannot tell."""
+        """Whether the check accepts the arguments so far; also true if the check does not know LATER."""
         check = type(self).check
         if check is None:
             return True
@@ -101,18 +101,18 @@ class Task(celery.Task):  # type: ignore[misc]
     subtask = signature
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
-        """As Celery's, with the arguments checked before anything is enqueued.
+        """Enqueue the task, as Celery does, after a check of its arguments.
 
         Raises:
             TypeError: an argument is missing or of the wrong type.
             ValueError: an argument is out of its range.
             kombu.exceptions.EncodeError: an argument cannot be sent, such as a lock whose `client=` goes elsewhere.
-            kombu.exceptions.OperationalError: Redis does not answer; heard of in about a second.
+            kombu.exceptions.OperationalError: Redis does not answer; raised within about a second.
             interlock.UnreachableError: what the caller wrote under a lock that lingers could not be committed.
         """
         call = self.checked(args or (), kwargs or {})
-        commit()  # what the producer wrote under locks that linger is there when the task runs
-        options = {"argsrepr": description(call), "kwargsrepr": "{}", **options}  # what Flower and logs show
+        commit()  # so the task sees what the producer wrote under locks that linger
+        options = {"argsrepr": description(call), "kwargsrepr": "{}", **options}  # shown in Flower and in logs
         try:
             return super().apply_async(args, kwargs, **options)
         except OperationalError as error:
@@ -120,12 +120,12 @@ class Task(celery.Task):  # type: ignore[misc]
             raise OperationalError(address.unreachable(address.masked(address.url()), reason)) from error
 
     def retry(self, *args: Any, **options: Any) -> Any:
-        """As Celery's, with the reason if no retry can be sent.
+        """Retry the task, as Celery does, and fail with the reason if no retry can be sent.
 
         Raises:
-            Exception: no such retry could ever be sent, because of a wrong argument, a queue that does not exist or a
-                time too far ahead, say: the task fails with that. Celery's would drop the message without a result.
-            celery.exceptions.Reject: Redis does not take the retry now; the message goes back to its queue.
+            Exception: no such retry could ever be sent, for example because of a wrong argument, an unknown queue or a
+                time too far ahead. The task fails with this error; Celery would drop the message without a result.
+            celery.exceptions.Reject: Redis does not take the retry now. The message goes back to its queue.
         """
         try:
             return super().retry(*args, **options)
@@ -135,9 +135,10 @@ class Task(celery.Task):  # type: ignore[misc]
             raise Reject(rejected.reason, requeue=True) from rejected.reason
 
     def signature_from_request(self, *args: Any, **options: Any) -> Any:
-        """As Celery's. A run after a lost worker, which alone names no `eta`, begins as soon as it must.
+        """Make the signature of a retry, as Celery does, with a countdown that we do not refuse.
 
-        Celery waits for `default_retry_delay`. If that were refused, it would run the task again at once, uncounted.
+        A retry after a lost worker, and no other, comes without an `eta`: Celery waits for `default_retry_delay`. If we
+        refused that countdown, Celery would run the task again at once, without counting the run.
         """
         if "eta" not in options and options.get("countdown"):
             options["countdown"] = min(options["countdown"], self.app.conf.task_time_limit)
@@ -148,15 +149,16 @@ class Task(celery.Task):  # type: ignore[misc]
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body.
 
-        Before its result is stored, locks that it leaves behind are released, and what it wrote under locks that linger
-        is committed: if that fails, the task fails. (Celery's signal `task_postrun` comes too late, and hides errors.)
-        What would end more than the task, as `sys.exit()` does, fails it: see `tasks.celery_app.exits`.
+        Before Celery stores the result, this releases the locks that the body left behind, and commits what it wrote
+        under locks that linger. If the commit fails, the task fails. (Celery's signal `task_postrun` comes too late,
+        and hides errors.) An exception that would end more than the task, as `sys.exit()` raises, fails the task: see
+        `tasks.celery_app.exits`.
         """
         request = self.request
         if request.called_directly:
             self.checked(args, kwargs)
             return super().__call__(*args, **kwargs)
-        if message.runs_for(request):  # its body calls it again, as a function
+        if message.runs_for(request):  # the task's body calls the task again, as a function
             self.push_request(id=None, called_directly=True)
             try:
                 return self(*args, **kwargs)
@@ -183,6 +185,6 @@ class Task(celery.Task):  # type: ignore[misc]
 def _refuses(check: Callable[..., None], arguments: Mapping[str, Any]) -> bool:
     try:
         check(**arguments)
-    except Exception:  # whatever it is: a check may do anything with what it does not know
+    except Exception:  # of any kind: a check may do anything with a LATER that it does not know
         return True
     return False

@@ -1,6 +1,6 @@
-"""What Celery makes of several calls, checked whole: a group before its first member is sent, a map before any item.
+"""Checks of several calls as a whole: of a group before its first member is sent, of a map before its first item.
 
-Celery sends the members of a group one by one, so a wrong one would be found when others are on their way.
+Celery sends the members of a group one by one: it would find a wrong member after it has sent others.
 """
 
 import functools
@@ -14,7 +14,7 @@ from tasks.celery_app.schedule import refuse_too_far
 
 
 def install() -> None:
-    """Have `celery.group` check its members, wherever it is sent from: once, when the app is made."""
+    """Have `celery.group` check its members wherever it is sent from. The app calls this once."""
     send = canvas.group.apply_async
 
     @functools.wraps(send)
@@ -26,7 +26,7 @@ def install() -> None:
 
 
 def _check(made: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Raise TypeError or ValueError if a signature sent with these is wrong. Of what follows it, times alone count."""
+    """Raise TypeError or ValueError if a signature is wrong; of those that follow it, check the times alone."""
     if isinstance(made, canvas.group | canvas._chain | canvas._chord):
         options = {**made.options, **options}
         if made.args and not isinstance(made, canvas.group) and not made.immutable:
@@ -47,7 +47,7 @@ def _check(made: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options: M
 
 
 def _task(made: Any) -> Any:
-    """The task of a signature, if it is known here and one of ours."""
+    """Return the task of a signature, or None if this process does not know it, or it is none of ours."""
     try:
         return made.type if hasattr(made.type, "checked") else None
     except NotRegistered:
@@ -82,4 +82,4 @@ CHECKS: Mapping[str, Callable[..., None]] = {
     "celery.starmap": _check_starmap,
     "celery.chunks": _check_starmap,
 }
-"""Of Celery's own tasks, by name, as `@app.task(check=...)` has them."""
+"""The checks of Celery's own tasks, by name, like those of `@app.task(check=...)`."""

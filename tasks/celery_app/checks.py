@@ -1,4 +1,4 @@
-"""Checks of arguments: what is wrong and what is allowed, in one line."""
+"""Checks of arguments. Each error says in one line what is wrong and what is allowed."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ PAUSE_MAX = 60.0  # seconds
 
 
 class Later:
-    """Stands for an argument that a chain, a link or `delay` adds to a signature later: every check lets it through."""
+    """Stands for an argument that a chain, a link or `delay` adds to a signature later. Every check accepts it."""
 
 
 LATER: Any = Later()

@@ -1,4 +1,4 @@
-"""What a task is called with, for people: `counter=Value acf721d2…, times=2000`, in Flower, in logs and in `status`."""
+"""The arguments of a call as people see them in Flower, logs and `status`: `counter=Value acf721d2…, times=2000`."""
 
 import inspect
 import reprlib
@@ -6,12 +6,12 @@ from typing import Any
 
 from interlock._text import one_line
 
-DESCRIPTION_MAX = 2000  # characters: a value is cut to 60, and a call has few
-NAME_MAX = 20  # characters: names that people give are shorter, those that are made up are not
+DESCRIPTION_MAX = 2000  # characters: each value is cut to 60, and a call has few values
+NAME_MAX = 20  # characters: people give shorter names, generated names are longer
 
 
 class _Brief(reprlib.Repr):
-    """Values cut to what fits on a line; a primitive is its kind and its name."""
+    """Cuts each value so that it fits on a line, and shows a primitive as its kind and its name."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class _Brief(reprlib.Repr):
 
 
 def description(call: inspect.BoundArguments) -> str:
-    """The arguments of a call on one line, each with its parameter's name."""
+    """Return the arguments of a call on one line, each with its parameter's name."""
     brief = _Brief()
     words = ", ".join(f"{name}={brief.repr(value)}" for name, value in call.arguments.items())
     return one_line(f"({words})", DESCRIPTION_MAX)

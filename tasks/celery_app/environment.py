@@ -1,4 +1,4 @@
-"""What users set: environment variables, each checked at start, with an error that says what is allowed."""
+"""The environment variables that users set. Each is checked at start; an error says what is allowed."""
 
 import ipaddress
 import os
@@ -19,22 +19,22 @@ class Environment:
     """The variables as they are set, or their defaults."""
 
     redis_url: str
-    """REDIS_URL: where Redis is, for the broker, results and primitives alike."""
+    """REDIS_URL: where Redis is: the broker, the results and the primitives use the same one."""
     prefix: str
-    """INTERLOCK_PREFIX: what all keys begin with, so that several stacks share a Redis."""
+    """INTERLOCK_PREFIX: the prefix of all keys, so that several stacks can share a Redis."""
     task_seconds_max: int
-    """INTERLOCK_TASK_SECONDS_MAX: a CPU-bound task, or a coroutine, that runs longer is ended; threads must end
-    earlier. After twice as long, a task whose worker vanished is given to another."""
+    """INTERLOCK_TASK_SECONDS_MAX: a worker ends a CPU-bound task or a coroutine that runs longer; a task on threads
+    must end earlier by itself. After twice as long, another worker gets the tasks of one that vanished."""
     result_seconds: int
-    """INTERLOCK_RESULT_SECONDS: how long results are kept."""
+    """INTERLOCK_RESULT_SECONDS: how long Redis keeps results."""
     mariadb_url: str | None
-    """INTERLOCK_MARIADB_URL: the MariaDB that tasks/stock/ sells out of; None: there is none."""
+    """INTERLOCK_MARIADB_URL: the MariaDB that tasks/stock/ uses; None: there is none."""
     blocked_ms: int
-    """INTERLOCK_BLOCKED_MS: a coroutine that keeps its event loop for longer is named in the worker's log."""
+    """INTERLOCK_BLOCKED_MS: the worker's log names a coroutine that blocks its event loop for longer."""
     fetches_per_host: int
-    """INTERLOCK_FETCHES_PER_HOST: how many pages are fetched at once from one host, over all machines."""
+    """INTERLOCK_FETCHES_PER_HOST: how many pages all machines together fetch at once from one host."""
     fetch_networks: tuple[Network, ...]
-    """INTERLOCK_FETCH_NETWORKS: networks that are not public and yet fetched from."""
+    """INTERLOCK_FETCH_NETWORKS: networks that pages may be fetched from although they are not public."""
 
 
 MARIADB_FORM = "mysql://user:password@host:port/database, with characters as @ and / in it written as %40 and %2F"
@@ -46,7 +46,7 @@ MARIADB_URL = re.compile(
 
 
 def whole_number(variables: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
-    """A variable that holds a whole number from low to high. Raises ValueError."""
+    """Return a variable that holds a whole number from low to high. Raises ValueError if it holds anything else."""
     text = variables.get(name) or str(default)
     if not (re.fullmatch("[0-9]{1,9}", text) and low <= int(text) <= high):
         raise ValueError(f"{name} must be a whole number from {low} to {high}, not {text[:20]!r}")
@@ -59,7 +59,7 @@ def networks(text: str) -> tuple[Network, ...]:
 
 
 def network_list(variables: Mapping[str, str], name: str) -> tuple[Network, ...]:
-    """A variable that holds networks. Raises ValueError."""
+    """Return a variable that holds networks. Raises ValueError if it holds anything else."""
     text = variables.get(name, "")
     try:
         return networks(text)
@@ -68,7 +68,7 @@ def network_list(variables: Mapping[str, str], name: str) -> tuple[Network, ...]
 
 
 def mariadb_url(variables: Mapping[str, str] = os.environ) -> str | None:
-    """INTERLOCK_MARIADB_URL, if it is set. Raises ValueError, which does not tell the password, if it is wrong."""
+    """Return INTERLOCK_MARIADB_URL, None if it is not set. Raises ValueError, without the password, if it is wrong."""
     text = variables.get("INTERLOCK_MARIADB_URL") or None
     if text is not None and not ((parts := MARIADB_URL.fullmatch(text)) and int(parts["port"] or 3306) < 65_536):
         raise ValueError(f"INTERLOCK_MARIADB_URL must be {MARIADB_FORM}; what it is set to is something else")
@@ -76,7 +76,7 @@ def mariadb_url(variables: Mapping[str, str] = os.environ) -> str | None:
 
 
 def read(variables: Mapping[str, str] = os.environ) -> Environment:
-    """The environment, checked. Raises ValueError for the first variable that is wrong."""
+    """Return the environment, checked. Raises ValueError for the first variable that is wrong."""
     return Environment(
         redis_url=address.url(),
         prefix=address.prefix(),

@@ -1,7 +1,7 @@
-"""What a task raises to end its process, or by accident: the task fails with it, on every pool alike.
+"""Exceptions that would end a process: a task that raises one fails, on every pool alike.
 
-`sys.exit()` in a task means the task. Celery's pools each do something else with it: processes end and the task runs
-four times, threads leave it unsettled for ever.
+`sys.exit()` in a task ends the task. Celery's pools differ here: a process of the prefork pool ends, and the task runs
+four times; the pool of threads never settles the task.
 """
 
 import asyncio
@@ -12,17 +12,17 @@ from kombu.utils.encoding import safe_repr
 
 from interlock import WaitEndedError
 
-CLEANUPS_MAX = 20  # nested blocks that each raise while they clean up
+CLEANUPS_MAX = 20  # nested blocks that each raise an exception while they clean up
 
 meant: set[type[BaseException]] = {WorkerShutdown, WorkerTerminate}
-"""What ends a worker, or a task from outside, and must arrive there. A pool adds what it raises itself."""
+"""Exceptions that end a worker, or a task from outside, and so must pass. A pool adds those that it raises itself."""
 
 
 def contained(error: BaseException) -> Exception | None:
-    """The error that a task fails with in place of one that would end more than the task; None: it goes on its way."""
-    if isinstance(error, MemoryError):  # Celery would end the worker, because of one large list
+    """Return the error that a task fails with instead of one that would end more than the task; None: let it pass."""
+    if isinstance(error, MemoryError):  # Celery would end the worker, for example because of one large list
         return _error(safe_repr(error), "and its process goes on")
-    if isinstance(error, (Exception, *meant)) or terminate_handler_fired():  # our process was told to end
+    if isinstance(error, (Exception, *meant)) or terminate_handler_fired():  # someone told our process to end
         return None
     if isinstance(error, asyncio.CancelledError):
         return _error("CancelledError", "though nobody had cancelled it")
@@ -30,7 +30,7 @@ def contained(error: BaseException) -> Exception | None:
 
 
 def ending_of(error: BaseException) -> WaitEndedError | None:
-    """That the task was ended where it waited, though its cleaning up raised something else since then."""
+    """Return the WaitEndedError that ended the task, even if its clean-up raised another error after it; else None."""
     seen: BaseException | None = error
     for _ in range(CLEANUPS_MAX):
         if seen is None or isinstance(seen, WaitEndedError):

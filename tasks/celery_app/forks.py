@@ -1,9 +1,9 @@
-"""What a producer must not share with a child that it forks: the sockets by which it sends tasks and hears of results.
+"""Forks of a producer: a child opens its own sockets to send tasks and receive results.
 
-Celery and kombu know of children of `multiprocessing` alone, and their results' consumer of none. With `os.fork`, which
-gunicorn's `preload_app` does, parent and children then read each other's results, and each waits for what another took.
-A child therefore begins anew, before any code of its own runs. It sends nothing over what was its parent's, and takes
-none of its locks: a thread that is no more may have them.
+Celery and kombu notice only children of `multiprocessing`, and their consumer of results notices none. After `os.fork`,
+which gunicorn's `preload_app` uses, parent and children would read each other's results, and each would wait for what
+another has taken. Therefore a child begins anew before its own code runs. It sends nothing over its parent's sockets,
+and takes none of its parent's locks, for a thread that the child does not have may hold them.
 """
 
 import os
@@ -16,10 +16,10 @@ from kombu import pools
 
 
 class Forked(Protocol):
-    """What has something that a child must not share."""
+    """An object with a socket or a lock that a child must not share with its parent."""
 
     def begin_anew(self) -> None:
-        """Called in the child: forget what is the parent's."""
+        """Forget what belongs to the parent. Called in the child."""
 
 
 forked: "weakref.WeakSet[Forked]" = weakref.WeakSet()
@@ -34,7 +34,7 @@ def part_at_fork(app: Celery) -> None:
 def _begin_anew() -> None:
     for group in pools._groups:
         for pool in group.values():
-            pool._resource, pool._dirty = LifoQueue(), set()  # multiprocessing will have it closed, in a moment
+            pool._resource, pool._dirty = LifoQueue(), set()  # multiprocessing closes the old ones
         group.clear()
     for app in list(_apps):
         app._pool = None

@@ -1,4 +1,4 @@
-"""Tasks wait through an outage of Redis, as whoever waits for their results does."""
+"""Outages of Redis: which errors pass, and how a task waits until Redis is back."""
 
 import time
 from collections.abc import Callable
@@ -11,17 +11,17 @@ from kombu.exceptions import OperationalError
 from interlock._refusals import word_of
 
 Answer = TypeVar("Answer")
-OUTAGE_MAX = 30.0  # seconds: a server that is started again reads its log in less
+OUTAGE_MAX = 30.0  # seconds: a server that restarts reads its log in less
 ATTEMPT_EVERY = 0.5  # seconds
 
 
 def refused_for_now(error: BaseException) -> bool:
-    """Whether Redis refused with a reason that passes: it is full, loads its data, has no replica, or is busy."""
+    """Whether Redis refused for a reason that passes: it is full, loads its data, has no replica, or is busy."""
     return word_of(error) is not None
 
 
 def heals(error: BaseException) -> bool:
-    """Whether the same call may succeed later: Redis is away, or refuses for now."""
+    """Whether the same call may succeed later, because Redis is away, or refuses for a reason that passes."""
     if isinstance(error, redis.AuthenticationError):
         return False
     if isinstance(error, BackendStoreError):
@@ -32,9 +32,9 @@ def heals(error: BaseException) -> bool:
 
 
 def patiently(ask: Callable[[], Answer]) -> Answer:
-    """What Redis answers, asked again while it is away. What is asked may be done twice, if its answer was lost.
+    """Return what Redis answers, and ask again while it is away. If an answer was lost, the call takes effect twice.
 
-    Raises what Redis or redis-py raised last, after OUTAGE_MAX seconds.
+    Raises the last error of Redis or redis-py, after OUTAGE_MAX seconds.
     """
     until = time.monotonic() + OUTAGE_MAX
     while True:

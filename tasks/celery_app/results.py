@@ -1,4 +1,4 @@
-"""Where results are kept: Celery's Redis backend, with producers that wait through an outage of Redis."""
+"""The result backend: Celery's, on Redis, with producers that wait through an outage of Redis."""
 
 import logging
 import sys
@@ -25,10 +25,10 @@ log = logging.getLogger(__name__)
 
 
 class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
-    """Receives results. Whoever waits for one waits through an outage, within the time-out of `get`.
+    """Receives results. A thread that waits for one waits through an outage, within the time-out of `get`.
 
-    Celery's own gives up after as many attempts as publishing makes, which are few here, so that a producer hears of an
-    outage in a second.
+    Celery's own consumer gives up after as many attempts as the settings allow for publishing. These are few, so that a
+    producer hears of an outage in a second.
     """
 
     _pubsub: Any = None
@@ -36,26 +36,27 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
     _away_since: float | None = None  # on time.monotonic(); None: connected
 
     def drain_events(self, timeout: float | None = None) -> None:
-        """Wait for one message, or for so many seconds.
+        """Wait for one message, for `timeout` seconds at most.
 
         Raises:
             kombu.exceptions.OperationalError: Redis has not answered for OUTAGE_MAX seconds.
         """
         try:
             if self._away_since is not None:
-                self._reconnect_pubsub()  # reads what has arrived meanwhile, and subscribes again
+                self._reconnect_pubsub()  # reads what arrived meanwhile, and subscribes again
                 self._away_since = None
                 log.warning("Redis answers again")
             super().drain_events(timeout)
-        except TimeoutError:  # nothing came
+        except TimeoutError:  # no message came
             raise
         except (OperationalError, *self._connection_errors) as error:
             self._wait(error.__cause__ or error, timeout)
 
     def read_what_has_come(self, on_message: Callable[[dict[str, Any]], None]) -> None:
-        """Hand on the messages that have arrived by now.
+        """Pass on the messages that have arrived by now.
 
-        `get` reads none of them if it finds the result stored already; what a task printed came before its result.
+        If `get` finds the result stored already, it reads no message, though the task's printed lines came before its
+        result.
         """
         before, self.on_message = self.on_message, on_message
         try:
@@ -63,7 +64,7 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
                 pubsub = self._pubsub
                 if self._away_since is not None or pubsub is None or pubsub.connection is None:
                     return
-                # Not get_message(): of a group, each member has two results here; its channel counts as left with one.
+                # Not get_message(): a member of a group sends two results, and that would unsubscribe after one.
                 while pubsub.connection.can_read() and (said := pubsub.parse_response(block=False)) is not None:
                     if (message := pubsub.handle_message(said)) and message["type"] == "message":
                         self.on_state_change(self._decode_result(message["data"]), message)
@@ -73,9 +74,9 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
             self.on_message = before
 
     def cancel_for(self, task_id: str) -> None:
-        """Receive no more of a task; without an answer of Redis, for a subscription goes with its connection.
+        """Unsubscribe from a task. If Redis does not answer, do nothing: the subscription ends with its connection.
 
-        Results ask for it when they are collected, perhaps while the process ends.
+        Celery's results call this when they are garbage-collected, perhaps while the process ends.
         """
         if sys.is_finalizing():
             return
@@ -86,7 +87,7 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
 
     @contextmanager
     def reconnect_on_error(self) -> Iterator[None]:
-        """As Celery's, with an error of one line: kombu.exceptions.OperationalError."""
+        """Reconnect, as Celery does, but raise kombu.exceptions.OperationalError with a text of one line."""
         try:
             with super().reconnect_on_error():
                 yield
@@ -97,10 +98,10 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
             raise OperationalError(address.unreachable(address.masked(address.url()), reason)) from reason
 
     def abandon(self) -> None:
-        """Close what a child has of its parent's socket. Nothing is sent, so the parent's subscriptions stay."""
+        """Close a child's copy of its parent's socket. This sends nothing, so the parent's subscriptions stay."""
         pubsub, self._pubsub = self._pubsub, None
         if pubsub is not None:
-            pubsub.subscribed_event = threading.Event()  # another thread may have had the old one's lock
+            pubsub.subscribed_event = threading.Event()  # another thread may hold the old one's lock
             with suppress(Exception):
                 pubsub.reset()
 
@@ -116,10 +117,11 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
 
 
 STORE = """
--- Keeps a task's state and publishes it; once a task has succeeded, a second run of it changes nothing.
--- KEYS: 1 the task's key, which is the channel too.
--- ARGV: 1 the state as JSON, 2 seconds until it expires (0: never), 3 what the JSON of a success begins with
--- The JSON is not parsed: Python writes what this parser refuses, half a surrogate pair or a deeply nested list.
+-- Stores a task's state and publishes it. Once a task has succeeded, a second run of it changes nothing.
+-- KEYS: 1 the task's key, which is also the channel.
+-- ARGV: 1 the state as JSON, 2 seconds until it expires (0: never), 3 the beginning of a success's JSON
+-- Returns 1, or 0 if the task had succeeded before.
+-- It does not parse the JSON: Python writes some that cjson refuses, half a surrogate pair or a deeply nested list.
 if redis.call('GETRANGE', KEYS[1], 0, #ARGV[3] - 1) == ARGV[3] then
     return 0
 end
@@ -134,12 +136,12 @@ return 1
 
 
 class Backend(redis.RedisBackend):  # type: ignore[misc]
-    """Celery's Redis backend, which stores a task's state in one round trip: Celery's takes two, and does not hold."""
+    """Celery's Redis backend, but it stores a state in one round trip (Celery needs two), and never over a success."""
 
     ResultConsumer: Any = PatientConsumer
 
     _script: Any = None
-    _success = ""  # what the JSON of a success begins with
+    _success = ""  # the beginning of a success's JSON
     result_consumer: Any
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -147,10 +149,10 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
         forks.forked.add(self)
 
     def begin_anew(self) -> None:
-        """In a child: receive results on a connection of its own, those that the parent waits for included."""
+        """Receive results on a connection of this child's own. Called in the child."""
         client, self._script = self.__dict__.pop("client", None), None
         if client is not None:
-            client.connection_pool._lock = threading.RLock()  # another thread may have had the old one
+            client.connection_pool._lock = threading.RLock()  # another thread may hold the old one
         self.result_consumer.abandon()
         self._pending_results, self._pending_messages = pending_results_t({}, {}), BufferMap(MESSAGE_BUFFER_MAX)
         self.result_consumer = self.ResultConsumer(
@@ -173,16 +175,16 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
         return result
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
-        """Whether storing may succeed later: Redis is away, or refuses for now, because it is full, say."""
+        """Whether storing may succeed later: Redis is away, or refuses for a reason that passes, being full, say."""
         return heals(exc)
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **options: Any) -> Any:
-        """As Celery's; it waits for a Redis that refuses for now."""
+        """Count a part of a chord, as Celery does, and wait while Redis refuses for a reason that passes."""
         counted = super().on_chord_part_return
         return patiently(lambda: counted(request, state, result, **options))
 
     def _encoded(self, meta: dict[str, Any]) -> Any:
-        """The state as text; without what the task was called with, if that is nested too deeply for one."""
+        """Return the state as text, without the task's arguments if they are nested too deeply for JSON."""
         try:
             return self.encode(meta)
         except EncodeError:

@@ -1,26 +1,26 @@
-"""How far ahead a task may be enqueued: Celery on Redis runs one twice that waits for too long."""
+"""How far ahead a task may be enqueued: Celery on Redis runs a task twice that waits for too long."""
 
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-PARTS = ("chain", "link", "link_error", "chord", "tasks", "header", "body")  # where a signature keeps others
+PARTS = ("chain", "link", "link_error", "chord", "tasks", "header", "body")  # where a signature holds other signatures
 
 
 def refuse_too_far(options: Mapping[str, Any], limit: float) -> None:
-    """Raise unless a task, and what is to follow it, is to begin soon enough.
+    """Raise an error if a task, or one that follows it, would begin too late.
 
-    A message that a worker keeps until its time comes counts as lost after the visibility timeout, and a second worker
-    gets it too. So waiting and running together must take less.
+    A worker keeps a message until the task's time comes. After the visibility timeout the message counts as lost, and a
+    second worker gets it too. So the wait and the run together must take less than that.
 
     Args:
-        options: of the task: `countdown`, `eta`, and the signatures of what follows, under Celery's names for them.
-        limit: seconds: the visibility timeout without the longest run of a task.
+        options: the task's `countdown` and `eta`, and the signatures that follow, under Celery's names for them.
+        limit: the visibility timeout minus the longest run of a task, in seconds.
 
     Raises:
-        TypeError: a countdown that is no number, an eta that is no time.
-        ValueError: one that is too far ahead.
+        TypeError: a countdown is no number, or an eta is no time.
+        ValueError: a countdown or an eta lies too far ahead.
     """
     _refuse(options.get("countdown"), options.get("eta"), limit)
     for part in _parts(options):
@@ -41,7 +41,7 @@ def _refuse(countdown: Any, eta: Any, limit: float) -> None:
         if isinstance(countdown, bool) or not isinstance(countdown, int | float) or math.isnan(countdown):
             raise TypeError(f"countdown must be a number of seconds, at most {limit:,.0f}, not {countdown!r}")
         seconds = countdown
-    if eta and not countdown:  # as Celery has it: a countdown of 0 is none
+    if eta and not countdown:  # for Celery, a countdown of 0 is none
         seconds = (_moment(eta) - datetime.now(UTC)).total_seconds()
     if seconds > limit:
         raise ValueError(
@@ -51,7 +51,7 @@ def _refuse(countdown: Any, eta: Any, limit: float) -> None:
 
 
 def _moment(eta: Any) -> datetime:
-    """The time that an eta names; without a time zone it is UTC, as the app's setting `timezone` says."""
+    """Return the time that an eta names. Without a time zone it is UTC, by the app's setting `timezone`."""
     try:
         moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -24,23 +24,23 @@ def _check(urls: Sequence[str]) -> None:
 async def fetch_pages(urls: Sequence[str]) -> list[dict[str, Any]]:
     """Fetch pages, several at once, and say what came of each.
 
-    Only http and https, by GET, from public addresses and those that INTERLOCK_FETCH_NETWORKS names; at most
-    INTERLOCK_FETCHES_PER_HOST at once from one host and port, over all machines. Redirects are followed. Up to three
-    attempts, with growing pauses, if a connection is refused or breaks, time is over, or the server answers 429, 502,
-    503 or 504; it may ask for a pause of up to half a minute by Retry-After.
+    The task sends GET requests by http and https, to public addresses and to those that INTERLOCK_FETCH_NETWORKS
+    names. All machines together make at most INTERLOCK_FETCHES_PER_HOST requests at once to one host and port. The task
+    follows redirects. It makes up to three attempts, with growing pauses, if a connection is refused or breaks, if an
+    answer takes too long, or if the server answers 429, 502, 503 or 504. The server may ask for a pause of up to half a
+    minute by Retry-After.
 
     Args:
-        urls: up to 100. A bad one is an entry of the result as the others.
+        urls: up to 100. A bad URL is an entry of the result like any other.
 
     Returns:
-        For each URL, in their order: `url`; `final_url`, where redirects led; `status`; `content_type`; `size` in bytes
-        and `sha256` of the body, after decompression; `seconds`, with all pauses; `attempts`; and `error`, None if the
-        page was fetched, else a `message` of one line and its `kind`: bad url, refused address, unknown host, connect,
-        tls, timeout, disconnected, redirects, too large, encoding, malformed, status (400 or more) or fault (ours).
-        What is not known is None.
+        A dictionary for each URL, in their order: `url`; `final_url`, where redirects led; `status`; `content_type`;
+        `size` in bytes and `sha256` of the body, after decompression; `seconds`, with all pauses; `attempts`; and
+        `error`, None if the page was fetched, else a `message` of one line and its `kind`: bad url, refused address,
+        unknown host, connect, tls, timeout, disconnected, redirects, too large, encoding, malformed, status (400 or
+        more) or fault (ours). An unknown value is None.
     """
-    from tasks.pages.fetching import (
-        fetcher,
-    )  # here: with aiohttp, a producer's import of `tasks` would take half as long again
+    # Not above: with aiohttp, a producer's import of `tasks` would take half as long again.
+    from tasks.pages.fetching import fetcher
 
     return await (await fetcher()).fetch(urls)

@@ -10,9 +10,9 @@ from aiohttp.http_exceptions import ContentEncodingError
 
 from tasks.pages.networks import RefusedAddressError
 
-PASSING = {429, 502, 503, 504}  # statuses of a server that may answer better soon
+PASSING = {429, 502, 503, 504}  # statuses of a server that may soon answer better
 MESSAGE_MAX = 200  # characters
-RETRY_AFTER_MAX = 30.0  # seconds: who asks for more is not asked again by this task
+RETRY_AFTER_MAX = 30.0  # seconds: this task does not ask a server again that wants a longer pause
 
 
 class PageError(Exception):
@@ -21,8 +21,8 @@ class PageError(Exception):
     Args:
         kind: a word or two for programs: see `tasks.pages.fetch_pages`.
         message: one line for people.
-        passing: whether another attempt may end better.
-        after: seconds that the server asks to wait before it; None: it says nothing.
+        passing: whether another attempt may succeed.
+        after: seconds that the server asks to wait before the next attempt; None: it does not ask.
     """
 
     def __init__(self, kind: str, message: str, *, passing: bool = False, after: float | None = None) -> None:
@@ -31,13 +31,13 @@ class PageError(Exception):
 
 
 def line(text: str) -> str:
-    """A text on one line, cut: parts of it may come from a server."""
+    """Return a text as one line, cut to MESSAGE_MAX characters: parts of it may come from a server."""
     whole = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return whole if len(whole) <= MESSAGE_MAX else f"{whole[: MESSAGE_MAX - 1]}…"
 
 
 def of(error: Exception) -> PageError:
-    """What an error of aiohttp means for the page. Raises it again if it is none that a server or a URL can cause."""
+    """Return what an error of aiohttp means for the page. Raises an error again that no server and no URL can cause."""
     match error:
         case TimeoutError():
             return PageError("timeout", str(error) or "no whole answer within the time allowed", passing=True)
@@ -55,7 +55,7 @@ def of(error: Exception) -> PageError:
             return PageError("encoding", f"the body cannot be decompressed: {cause.message}")
         case aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError():
             return PageError("disconnected", f"the server ended the connection: {error}", passing=True)
-        case aiohttp.InvalidURL() | UnicodeError():  # the latter from the codec of host names
+        case aiohttp.InvalidURL() | UnicodeError():  # UnicodeError: from the codec of host names
             return PageError("bad url", f"it names no host that there can be: {error}")
         case aiohttp.ClientResponseError():
             return PageError("malformed", f"the answer is not HTTP: {error.message}")
@@ -65,7 +65,7 @@ def of(error: Exception) -> PageError:
 
 
 def of_status(answer: aiohttp.ClientResponse) -> PageError | None:
-    """What a status says of the page; None if it is there."""
+    """Return the error that the status of an answer means, or None if the page was fetched."""
     status = answer.status
     if status < HTTPStatus.BAD_REQUEST:
         return None
@@ -77,7 +77,7 @@ def of_status(answer: aiohttp.ClientResponse) -> PageError | None:
 
 
 def retry_after(value: str) -> float | None:
-    """The seconds that a header Retry-After asks for, as a number or as a date; None if it says neither."""
+    """Return the seconds that a header Retry-After asks for, by a number or by a date; None if it holds neither."""
     if value.isascii() and value.isdigit():
         return float(value[:9])
     try:

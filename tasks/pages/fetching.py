@@ -1,7 +1,7 @@
-"""Pages by aiohttp: limits per host over all machines, retries, capped sizes, public addresses only.
+"""Pages by aiohttp: a limit per host over all machines, retries, capped sizes, public addresses only.
 
-One `Fetcher`, so one `ClientSession`, serves all tasks of a worker's event loop: connections are kept and used again.
-Its cookie jar keeps nothing, and neither proxies nor passwords are taken from the environment.
+One `Fetcher`, with one `ClientSession`, serves all tasks of a worker's event loop, so that they reuse connections. Its
+cookie jar keeps nothing, and it takes neither proxies nor passwords from the environment.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ Page: TypeAlias = dict[str, Any]
 
 MOVED = {301, 302, 303, 307, 308}
 PERMITS_KEPT = 3600.0  # seconds that Redis remembers a host's limit
-HOST = re.compile(r"[0-9A-Za-z._:-]{1,253}")  # a name, as DNS has them, or an address; without a zone
+HOST = re.compile(r"[0-9A-Za-z._:-]{1,253}")  # a DNS name, or an address without a zone
 NOTHING: Page = dict.fromkeys(("final_url", "status", "content_type", "size", "sha256"))
 
 
@@ -44,24 +44,24 @@ class Limits:
     """What a fetcher may do."""
 
     allowed: tuple[Network, ...] = ()  # networks, besides public addresses
-    per_host: int = 4  # requests at once to one host and port, over all workers of all machines
-    per_task: int = 20  # pages at once
-    connections: int = 200  # at once in this worker: well below the usual 1,024 open files
+    per_host: int = 4  # requests at once to one host and port, by all workers of all machines together
+    per_task: int = 20  # pages that one task fetches at once
+    connections: int = 200  # open at once in this worker: well below the usual 1,024 open files
     size: int = 10 * 2**20  # bytes of a body, after decompression
     connect: float = 5.0  # seconds
     request: float = 20.0  # seconds from the request to the last byte of its answer
-    task: float = 240.0  # seconds for all pages of a task: a worker ends it a little later
+    task: float = 240.0  # seconds for all pages of a task: a worker ends the task a little later
     attempts: int = 3
-    backoff: float = 0.5  # seconds, at most, before the second attempt; then twice, four times as long
+    backoff: float = 0.5  # seconds, at most, before the second attempt; then twice and four times as long
     redirects: int = 10
 
 
 class Fetcher:
-    """Fetches pages with one `ClientSession`. Use it in an `async with`, on one event loop."""
+    """Fetches pages with one `ClientSession`. Use a fetcher in an `async with`, on one event loop."""
 
     def __init__(self, limits: Limits, resolver: AbstractResolver | None = None) -> None:
         self.limits = limits
-        self._connections = asyncio.Semaphore(limits.connections)  # aiohttp's own would count as time of the server
+        self._connections = asyncio.Semaphore(limits.connections)  # aiohttp's own counts waits as the server's time
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, socket_factory=sockets(limits.allowed), resolver=resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -78,23 +78,23 @@ class Fetcher:
         await self.session.close()
 
     async def fetch(self, urls: Sequence[str]) -> list[Page]:
-        """All pages, in the order of their URLs, as `tasks.pages.fetch_pages` says.
+        """Return all pages, in the order of their URLs, as `tasks.pages.fetch_pages` describes them.
 
         Raises:
-            interlock.InterlockError: the limits per host cannot be kept, for Redis does not answer.
+            interlock.InterlockError: the fetcher cannot keep the limit per host, for Redis does not answer.
         """
         until = asyncio.get_running_loop().time() + self.limits.task
         gate = asyncio.Semaphore(self.limits.per_task)
         pages = [asyncio.create_task(self._page(url, gate, until)) for url in urls]
         try:
             return await asyncio.gather(*pages)
-        finally:  # revoked, or one has raised: the others end before this does
+        finally:  # the task is revoked, or one page raised: the other pages end before this returns
             for page in pages:
                 page.cancel()
             await asyncio.gather(*pages, return_exceptions=True)
 
     async def _page(self, url: str, gate: asyncio.Semaphore, until: float) -> Page:
-        """One page, or why there is none."""
+        """Return one page, or why there is none."""
         began, attempts, answer, error = time.monotonic(), 0, dict(NOTHING), None
         try:
             first = checked(url)
@@ -109,7 +109,7 @@ class Fetcher:
             error = raised
         except (InterlockError, redis.RedisError):
             raise
-        except Exception:  # one page spoils no other; it is a fault of ours, so it is told where faults are looked for
+        except Exception:  # a fault of ours: it goes to the log, and spoils no other page
             log.exception("could not fetch %s", errors.line(url))
             error = PageError("fault", "an unforeseen error: the worker's log has it")
         told = error and {"kind": error.kind, "message": str(error)}
@@ -130,7 +130,7 @@ class Fetcher:
         )
 
     async def _follow(self, url: URL, answer: Page) -> None:
-        """Request after request until one leads no further; each hop has the limit of its own host."""
+        """Follow redirects to the page. Each request counts against the limit of its own host."""
         visited = [url]
         while True:
             async with self._permit(url), self._connections:
@@ -144,7 +144,7 @@ class Fetcher:
             visited.append(url := target)
 
     async def _request(self, url: URL, answer: Page) -> URL | None:
-        """One GET. Where it leads, or None if it is the page, whose facts are put into `answer`."""
+        """Send one GET, and note the answer's facts. Returns where it redirects to, or None if it is the page."""
         try:
             async with self.session.get(url, allow_redirects=False) as response:
                 kind = response.headers.get("Content-Type")
@@ -160,7 +160,7 @@ class Fetcher:
         return None
 
     async def _read(self, response: aiohttp.ClientResponse, answer: Page) -> None:
-        """Read the body piece by piece, decompressed, and keep its size and digest alone."""
+        """Read the decompressed body piece by piece, and keep only its size and digest."""
         most, size, digest = self.limits.size, 0, hashlib.sha256()
         if (response.content_length or 0) > most:
             response.close()
@@ -168,14 +168,14 @@ class Fetcher:
         async for piece in response.content.iter_any():
             size += len(piece)
             if size > most:
-                response.close()  # it reads no further
+                response.close()  # the server's body is read no further
                 raise PageError("too large", f"more than the {most:,} bytes that are allowed")
             digest.update(piece)
         answer.update(size=size, sha256=digest.hexdigest())
 
     @asynccontextmanager
     async def _permit(self, url: URL) -> AsyncIterator[None]:
-        """One of the host's permits. Its count is part of the name: workers may be given another, one by one."""
+        """Hold one of the host's permits. The limit is part of its name: workers may get a new one one by one."""
         most = self.limits.per_host
         host = (url.raw_host or "").rstrip(".")
         permits = Semaphore(most, name=f"fetch {host}:{url.port}, {most} at once", ttl=PERMITS_KEPT)
@@ -185,12 +185,12 @@ class Fetcher:
         finally:
             try:
                 await permits.release()
-            except LeaseLostError as error:  # Redis was away for longer than a lease: there may have been one too many
+            except LeaseLostError as error:  # Redis was away for longer than a lease: one too many may have been in
                 log.warning("the limit of %s was not kept: %s", host, error)
 
 
 def checked(url: str | URL) -> URL:
-    """A URL that may be fetched, without its fragment. Raises PageError."""
+    """Return a URL that may be fetched, without its fragment. Raises PageError for any other."""
     try:
         made = URL(url).with_fragment(None)
         host, port = made.raw_host, made.port
@@ -208,7 +208,7 @@ def checked(url: str | URL) -> URL:
 
 
 def redirected(url: URL, location: str) -> URL:
-    """Where a redirect leads. Raises PageError."""
+    """Return the URL that a redirect leads to. Raises PageError if it may not be fetched."""
     try:
         return checked(url.join(URL(location)))
     except (ValueError, PageError) as error:
@@ -219,16 +219,16 @@ _open: dict[asyncio.AbstractEventLoop, tuple[AsyncGenerator[Fetcher, None], Fetc
 
 
 async def fetcher() -> Fetcher:
-    """The fetcher of this worker's event loop, made when the first task asks for it."""
+    """Return the fetcher of this worker's event loop. The first task to ask makes it."""
     loop = asyncio.get_running_loop()
     if loop not in _open:
         opened = _opened()
-        _open[loop] = opened, await opened.asend(None)  # which suspends nobody: no other opens it meanwhile
+        _open[loop] = opened, await opened.asend(None)  # asend() suspends nobody: no other task opens one
     return _open[loop][1]
 
 
 async def _opened() -> AsyncGenerator[Fetcher, None]:
-    """A fetcher, closed when the loop ends: who runs a loop ends all asynchronous generators then."""
+    """Yield a fetcher, and close it when the loop ends: asynchronous generators are closed then."""
     env = environment.read()
     limits = Limits(
         allowed=env.fetch_networks,

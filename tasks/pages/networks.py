@@ -1,8 +1,9 @@
-"""Which addresses pages may be fetched from: public ones, and those of the networks that a setting names.
+"""The addresses that pages may be fetched from: public ones, and those of the networks that a setting names.
 
-A fetcher that anybody may send anywhere reaches what only its machine can reach: services on loopback, the company's
-network, a cloud's metadata (169.254.169.254). The check is made where a socket is made, on the very address that it is
-to be connected to: a name that resolves elsewhere the second time, or a redirect, gets no further.
+A fetcher that follows any URL reaches what only its machine can reach: services on loopback, the company's network, a
+cloud's metadata (169.254.169.254). That attack is known as server-side request forgery. The fetcher checks each address
+when it makes the socket for that address. So neither a redirect nor a name that resolves elsewhere the second time (DNS
+rebinding) gets past the check.
 """
 
 import ipaddress
@@ -12,8 +13,8 @@ from typing import Any
 
 from tasks.celery_app.environment import Network
 
-ASSIGNED = ipaddress.IPv6Network("2000::/3")  # all IPv6 addresses that are of the public internet
-BY_RELAY = ipaddress.IPv6Network("2002::/16")  # 6to4: leads to the IPv4 address within; given up by RFC 7526
+ASSIGNED = ipaddress.IPv6Network("2000::/3")  # all IPv6 addresses of the public internet
+BY_RELAY = ipaddress.IPv6Network("2002::/16")  # 6to4, deprecated by RFC 7526: leads to the IPv4 address inside
 
 
 class RefusedAddressError(OSError):
@@ -24,10 +25,10 @@ class RefusedAddressError(OSError):
 
 
 def allowed(host: str, networks: Sequence[Network]) -> bool:
-    """Whether an IP address is public or in one of the networks. What is no IP address is not."""
+    """Whether a text is an IP address that is public or in one of the networks."""
     try:
         address = ipaddress.ip_address(host)
-    except ValueError:  # `127.1` or `2130706433`, which the operating system takes for one
+    except ValueError:  # `127.1` or `2130706433`, which the operating system takes for an address
         return False
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
@@ -39,7 +40,7 @@ def allowed(host: str, networks: Sequence[Network]) -> bool:
 
 
 def sockets(networks: Sequence[Network]) -> Callable[[tuple[Any, ...]], socket.socket]:
-    """What makes the sockets of a connector, each for one address. It raises RefusedAddressError."""
+    """Return the function that makes a connector's socket for one address, or raises RefusedAddressError."""
 
     def made(of: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, address = of

@@ -1,33 +1,34 @@
-"""Selling the last items, out of a MariaDB: fencing at a resource that knows nothing of our locks. Queue `aio`.
+"""Sales of the last items out of a MariaDB: fencing at a resource that knows nothing of our locks. Queue `aio`.
 
-A sale reads how many are left, decides, does something slow in between (here a pause; in a shop, a call to whoever
-takes the money), and writes. Three ways:
+A sale reads how many items are left, decides, does something slow (here it pauses; in a shop it calls the payment
+service), and writes. There are three ways:
 
-`sell_unlocked`: two read the same number and both sell it. The stock goes below zero.
+`sell_unlocked`: two tasks read the same number, and both sell that item. The stock goes below zero.
 
-`sell_with_lock`: one at a time, as long as the holder is heard. A holder that is stopped past its lease (a suspended
-machine, a container that is paused, a process that gets no memory) does not know it. The lock goes to the next one, as
-it must; then the first wakes up and writes what it had decided long ago: that item is sold twice. No lock can prevent
-that, and asking `lock.lost` before the write does not: it may be stopped between the question and the write. Only the
-one who stores the write can refuse it.
+`sell_with_lock`: one task sells at a time, as long as the holder renews its lease. A holder that is stopped past its
+lease (a suspended machine, a paused container, a process that gets no memory) does not notice. The lock goes to the
+next task, as it must. Then the first holder wakes up and writes what it decided long ago: that item is sold twice. No
+lock can prevent that. A look at `lock.lost` before the write does not help either, for the holder may be stopped
+between the look and the write. Only the database, which stores the write, can refuse it.
 
-`sell_fenced`: so the table refuses. Each grant of the lock has a higher token than all before; the item's row keeps
-the highest that it has seen, and nothing changes it under a lower one:
+`sell_fenced`: the table refuses. Each grant of the lock has a higher fencing token than all grants before. The item's
+row keeps the highest token that it has seen, and no statement with a lower token changes the row:
 
     enter   UPDATE items SET token = T WHERE id = I AND token <= T
     read    SELECT stock FROM items WHERE id = I
     write   UPDATE items SET stock = stock - 1, token = T WHERE id = I AND token <= T
 
-No row found: a later holder was here, so the lease was lost, and nothing is written. Don't leave out the first
-statement: who wakes up after the next one's read, and before its write, would else be let in, and sell what that one
-is about to sell. It makes the old holder's write fail from the moment on at which the new one looks.
+If an UPDATE finds no row, a later holder was here: the lease was lost, and the task writes nothing. Do not leave out
+the first statement. From the moment when the new holder enters, it makes the old holder's write fail. Without it, an
+old holder that wakes up after the new holder's read and before its write would sell the same item.
 
-The order and the change of the stock are one transaction. The order's key is the task's id, so that a task that is
-delivered again, or twice at once, sells once, in all three ways. What was done in between is not undone when the table
-refuses, and may be done again: pass the order's key on to that, too.
+One transaction stores the order and the change of the stock. The order's key is the task's id, so a task that is
+delivered again, or twice at once, sells one item, in all three ways. If the table refuses, the slow work before the
+write is not undone, and the task may do it again: pass the order's key on to that work, too.
 
-If all that is decided stands in one database, you need no lock of ours: `UPDATE ... WHERE stock > 0` does it, or
-`SELECT ... FOR UPDATE`, for as long as a transaction may stay open. Lock and token are for what reaches beyond it.
+If one database holds all that the task decides on, you need no lock of ours: `UPDATE ... WHERE stock > 0` is enough, or
+`SELECT ... FOR UPDATE`, for as long as a transaction may stay open. The lock and its token are for work that reaches
+beyond that database.
 """
 
 import asyncio
@@ -46,8 +47,8 @@ from tasks.stock import mariadb
 from tasks.support.output import place
 
 STOCK_MAX = 1_000_000
-ENTRIES_MAX = 10  # of one sale, each after a lost lease
-AWAY = (ConnectionError,)  # a MariaDB that is away is asked again, three times, a second apart
+ENTRIES_MAX = 10  # attempts of one sale, each but the first after a lost lease
+AWAY = (ConnectionError,)  # Celery runs the task again, three times, a second apart, if MariaDB is away
 
 SEE = "UPDATE items SET token = %s WHERE id = %s AND token <= %s"
 READ = "SELECT stock FROM items WHERE id = %s"
@@ -80,23 +81,23 @@ def _check_locked_sale(item: str, lock: Lock, pause: float) -> None:
 async def sell(
     item: str, order: str, meanwhile: Callable[[], Awaitable[None]], lock: Lock | None = None, *, fenced: bool = False
 ) -> int | None:
-    """Sell one of an item.
+    """Sell one piece of an item.
 
     Args:
-        item: its name.
-        order: the idempotency key: an order that is there already is not made again.
-        meanwhile: what is done between reading and writing.
-        lock: the one lock of this item, if it is taken.
-        fenced: whether its token is checked.
+        item: the item's name.
+        order: the idempotency key: an order with this key is made once.
+        meanwhile: the slow work between the read and the write.
+        lock: the lock of this item; None: sell without it.
+        fenced: whether the table checks the lock's token.
 
     Returns:
-        The number of what was sold: n of the n that were left; None: nothing was left.
+        The number of the piece that was sold: n, if n were left; None: no piece was left.
 
     Raises:
         LookupError: there is no such item.
-        interlock.LeaseLostError: lost its lease ten times.
+        interlock.LeaseLostError: the task lost its lease ten times.
         ConnectionError: MariaDB does not answer.
-        interlock.UnreachableError: Redis does not.
+        interlock.UnreachableError: Redis does not answer.
     """
     held = aio.Lock.of(lock) if lock is not None else None
     entries = 0
@@ -112,13 +113,13 @@ async def sell(
                     await meanwhile()
                     await _write(item, order, number, token)
                 return await _ordered(order)
-        except LeaseLostError:  # perhaps after the write: then the order is found
+        except LeaseLostError:  # perhaps after the write: then the next round finds the order
             if entries == ENTRIES_MAX:
                 raise
 
 
 async def _left(item: str, order: str, token: int | None) -> int:
-    """How many there are; the row refuses lower tokens from now on."""
+    """Return how many pieces are left. From now on the row refuses lower tokens."""
     async with mariadb.connection() as connection, connection.cursor() as cursor:
         seen = token is None or await cursor.execute(SEE, (token, item, token))
         await cursor.execute(READ, (item,))
@@ -131,7 +132,7 @@ async def _left(item: str, order: str, token: int | None) -> int:
 
 
 async def _write(item: str, order: str, number: int, token: int | None) -> None:
-    """The stock and the order, or neither. The stock first: a row that is locked to be changed is locked once."""
+    """Store the new stock and the order, or neither. The stock comes first, so that its row is locked once."""
     async with mariadb.connection() as connection:
         try:
             async with mariadb.transaction(connection) as cursor:
@@ -141,12 +142,12 @@ async def _write(item: str, order: str, number: int, token: int | None) -> None:
                     raise LeaseLostError(f"order {order}: a later holder has been at {item!r}, nothing was written")
                 await cursor.execute(ORDER, (order, item, number, token))
         except IntegrityError:
-            if not await _ordered(order):  # else another run of this task was first
+            if not await _ordered(order):  # an order that is there comes from another run of this task
                 raise
 
 
 async def _ordered(order: str) -> int | None:
-    """The number that the order has got, if there is such an order."""
+    """Return the number that the order got, or None if there is no such order."""
     async with mariadb.connection() as connection, connection.cursor() as cursor:
         await cursor.execute(ORDERED, (order,))
         found = await cursor.fetchone()
@@ -161,25 +162,25 @@ async def _run(task: Task, item: str, pause: float, lock: Lock | None = None, **
 
 @app.task(bind=True, queue="aio", check=_check_sale, autoretry_for=AWAY)
 async def sell_unlocked(self: Task, item: str, pause: float = 0.1) -> dict[str, Any]:
-    """Sell one of an item without a lock: read, wait so many seconds, write. Returns its number, or None."""
+    """Sell one piece without a lock: read, pause for some seconds, write. Returns the piece's number, or None."""
     return await _run(self, item, pause)
 
 
 @app.task(bind=True, queue="aio", check=_check_locked_sale, autoretry_for=AWAY)
 async def sell_with_lock(self: Task, item: str, lock: Lock, pause: float = 0.1) -> dict[str, Any]:
-    """Sell one of an item under its lock: right unless a holder is stopped past its lease. Returns as sell_unlocked."""
+    """Sell one piece under its lock: right unless a holder is stopped past its lease. Returns as sell_unlocked."""
     return await _run(self, item, pause, lock)
 
 
 @app.task(bind=True, queue="aio", check=_check_locked_sale, autoretry_for=AWAY)
 async def sell_fenced(self: Task, item: str, lock: Lock, pause: float = 0.1) -> dict[str, Any]:
-    """Sell one of an item under its lock, whose token the table checks: always right. Returns as sell_unlocked."""
+    """Sell one piece under the item's lock, whose token the table checks: always right. Returns as sell_unlocked."""
     return await _run(self, item, pause, lock, fenced=True)
 
 
 @app.task(queue="aio", check=_check_stock, autoretry_for=AWAY)
 async def put_on_sale(item: str, stock: int) -> None:
-    """Offer so many of an item. Does nothing if there is such an item already."""
+    """Offer `stock` pieces of an item. Does nothing if there is such an item already."""
     async with mariadb.connection() as connection, connection.cursor() as cursor:
         offer = "INSERT INTO items (id, stock) VALUES (%s, %s) ON DUPLICATE KEY UPDATE id = id"
         await cursor.execute(offer, (item, stock))
@@ -187,7 +188,7 @@ async def put_on_sale(item: str, stock: int) -> None:
 
 @app.task(queue="aio", check=_check_item, autoretry_for=AWAY)
 async def read_stock(item: str) -> dict[str, Any]:
-    """What is left of an item, and the numbers that were sold, in order: a number that comes twice was sold twice."""
+    """Return what is left of an item, and the numbers sold, in order: a number that comes twice was sold twice."""
     async with mariadb.connection() as connection, connection.cursor() as cursor:
         await cursor.execute(READ, (item,))
         found = await cursor.fetchone()

@@ -1,4 +1,4 @@
-"""MariaDB for coroutines: one pool of connections for each process and event loop, where INTERLOCK_MARIADB_URL says."""
+"""MariaDB for coroutines: a pool of connections for each event loop, to the server that INTERLOCK_MARIADB_URL names."""
 
 import asyncio
 import weakref
@@ -17,10 +17,10 @@ from interlock._text import one_line
 from tasks.celery_app import environment
 from tasks.stock import schema
 
-CONNECTIONS_MAX = 10  # of a process: a server allows all its clients 151, unless it is told otherwise
-ANSWERED_WITHIN = 20.0  # seconds for all that is asked in one `connection()`, its opening included (the driver's own
-# time-out ends with TCP's handshake: who accepts and then says nothing would be waited for)
-ROW_WITHIN = 15  # seconds that another's transaction may keep a row
+CONNECTIONS_MAX = 10  # of a process: by default a server allows 151, for all its clients together
+ANSWERED_WITHIN = 20.0  # seconds for all statements in one `connection()`, the opening included (the driver's own
+# time-out ends with TCP's handshake: it would wait for ever for a server that accepts and then says nothing)
+ROW_WITHIN = 15  # seconds that a statement waits for a row that another transaction has locked
 
 
 @dataclass
@@ -29,7 +29,7 @@ class _Database:
 
     url: str
     pool: Any
-    turns: asyncio.Semaphore  # as many as connections: who waits for one is not yet waiting for an answer
+    turns: asyncio.Semaphore  # one for each connection: a wait for it is not yet a wait for an answer
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     migrated: bool = False
 
@@ -40,13 +40,13 @@ _open: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Opened] = weakref.We
 
 @asynccontextmanager
 async def connection() -> AsyncIterator[Any]:
-    """A connection of this loop's pool. What is asked outside a `transaction` is committed by itself.
+    """Borrow a connection from this loop's pool. A statement outside a `transaction` commits by itself.
 
-    The tables are there: the first to come applies the migrations.
+    The tables exist: the first task to connect applies the migrations.
 
     Raises:
         ValueError: INTERLOCK_MARIADB_URL is not set, or wrong.
-        ConnectionError: the server does not answer, or refuses; in one line.
+        ConnectionError: the server does not answer, or refuses; the text is one line.
     """
     database = await _database()
     try:
@@ -65,9 +65,9 @@ async def connection() -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def transaction(connected: Any) -> AsyncIterator[Any]:
-    """A cursor whose statements are committed together, or none of them.
+    """Yield a cursor whose statements are committed together, or not at all.
 
-    On an error the connection is closed, and so rolled back by the server, whatever state it was in.
+    An error closes the connection, so the server rolls back, whatever state the connection was in.
     """
     try:
         await connected.begin()
@@ -98,12 +98,12 @@ async def _database() -> _Database:
         if url is None:
             raise ValueError(f"INTERLOCK_MARIADB_URL is not set: it must be {environment.MARIADB_FORM}")
         opened = _opened(loop, url)
-        _open[loop] = opened, await opened.asend(None)  # which suspends nobody: no other opens it meanwhile
+        _open[loop] = opened, await opened.asend(None)  # asend() suspends nobody: no other task opens one
     return _open[loop][1]
 
 
 async def _opened(loop: asyncio.AbstractEventLoop, url: str) -> AsyncGenerator[_Database, None]:
-    """A pool, closed when the loop ends: asyncio.run, and the worker, end all asynchronous generators then."""
+    """Yield a pool, and close it when the loop ends: asynchronous generators are closed then."""
     parts = environment.MARIADB_URL.fullmatch(url)
     assert parts is not None
     pool = await aiomysql.create_pool(
@@ -114,10 +114,10 @@ async def _opened(loop: asyncio.AbstractEventLoop, url: str) -> AsyncGenerator[_
         db=parts["database"],
         minsize=0,
         maxsize=CONNECTIONS_MAX,
-        pool_recycle=600,  # s without use: a server closes after eight hours, what is in between may sooner
+        pool_recycle=600,  # s without use: a server closes a connection after eight hours, a proxy perhaps sooner
         autocommit=True,
         charset="utf8mb4",
-        client_flag=CLIENT.FOUND_ROWS,  # an UPDATE counts the rows that its WHERE found, changed or not
+        client_flag=CLIENT.FOUND_ROWS,  # an UPDATE counts the rows that its WHERE matched, changed or not
         init_command=f"SET SESSION innodb_lock_wait_timeout = {ROW_WITHIN}, sql_notes = 0",
     )
     try:

@@ -1,4 +1,4 @@
-"""The tables in MariaDB: plain SQL files in tasks/stock/migrations/, each applied once, in the order of their names."""
+"""The tables in MariaDB: plain SQL files in `migrations/`, each applied once, in the order of their names."""
 
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,12 @@ OTHERS_WITHIN = 10  # seconds that another worker's migrations may take
 async def apply(connection: Any, folder: Path = FOLDER) -> list[str]:
     """Apply the files that the table `migrations` does not name yet. Returns their names.
 
-    One worker at a time does, under a lock of the database's own: all that is changed is in there, so its lock is
-    enough, and goes with its connection. A worker that dies between a file and its note applies the file again; so each
-    file must allow that. A connection on which this fails is closed.
+    One worker at a time does so, under a lock of the database. That lock is enough, for all changes are made in there,
+    and it ends with its connection. If a worker dies after it applied a file and before it noted the name, the next one
+    applies the file again; so each file must allow that. If this fails, it closes the connection.
 
     Raises:
-        pymysql.err.MySQLError: what the server says of a file.
+        pymysql.err.MySQLError: the server refused a file.
         TimeoutError: another worker still applies them.
     """
     try:
@@ -30,7 +30,7 @@ async def apply(connection: Any, folder: Path = FOLDER) -> list[str]:
             new = [path for path in sorted(folder.glob("*.sql")) if path.name not in known]
             for path in new:
                 await cursor.execute(path.read_text(encoding="utf-8"))
-                while await cursor.nextset():  # a file holds several statements: an error of a later one comes here
+                while await cursor.nextset():  # raises the error of the file's next statement
                     pass
                 await cursor.execute("INSERT INTO migrations (name) VALUES (%s)", (path.name,))
             await cursor.execute("DO RELEASE_LOCK(LEFT(CONCAT('migrations of ', DATABASE()), 64))")

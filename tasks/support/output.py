@@ -1,8 +1,8 @@
-"""What tasks print reaches the producer as it happens: `say` in a task, `watch` in the producer.
+"""The lines that tasks print, as the producer sees them at once: `say` in a task, `watch` in the producer.
 
-A line travels as a message of the task's result, through Redis, so a producer sees the lines of all its tasks in the
-order in which they arrived there. A message brings the lines before it along, for one may be lost or come twice while
-Redis is away.
+A line travels as a message of the task's result, through Redis. So a producer sees the lines of all its tasks in the
+order in which they reached Redis. While Redis is away, a message may be lost or come twice: therefore each message
+repeats the lines before it.
 """
 
 import os
@@ -19,8 +19,8 @@ from interlock._text import one_line
 from tasks.celery_app import message
 from tasks.celery_app.results import PatientConsumer
 
-PRINTED = "PRINTED"  # the state that carries lines; Flower, which goes by events, does not see it
-BROUGHT_ALONG = 20  # lines a message
+PRINTED = "PRINTED"  # the state that carries lines; Flower does not see it, for it reads events
+BROUGHT_ALONG = 20  # lines that a message repeats, its own included
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Line:
 
     @property
     def process(self) -> tuple[str, int]:
-        """The process, among all hosts."""
+        """The process, as no other on any host."""
         return self.host, self.pid
 
 
@@ -47,18 +47,18 @@ class Printed:
     texts: deque[str] = field(default_factory=lambda: deque(maxlen=BROUGHT_ALONG))
 
 
-_printed: WeakKeyDictionary[Any, Printed] = WeakKeyDictionary()  # by request, which stands for one run
+_printed: WeakKeyDictionary[Any, Printed] = WeakKeyDictionary()  # keyed by the request, of which each run has its own
 
 
 def place() -> dict[str, Any]:
-    """Where the caller runs: host and process id."""
+    """Return where the caller runs: host and process id."""
     return {"host": one_line(socket.gethostname()), "pid": os.getpid()}
 
 
 def say(text: str) -> None:
-    """Print a line, here and where the task was enqueued; each line, if there are ends of lines in it.
+    """Print a text line by line, here and where the task was enqueued.
 
-    Half of a surrogate pair, as in the names of some files, is shown escaped: no stream could print it.
+    Half of a surrogate pair, as in the names of some files, is escaped: no stream could print it.
     """
     for line in str(text).encode("utf-8", "backslashreplace").decode().splitlines() or [""]:
         print(line, flush=True)
@@ -67,7 +67,7 @@ def say(text: str) -> None:
 
 
 def _publish(line: str, running: message.Message) -> None:
-    """Send a line to where the task was enqueued that runs, or that has called the one that runs."""
+    """Send a line to the producer of the message that this process runs."""
     request = running.request
     printed = _printed.setdefault(request, Printed())
     printed.number += 1
@@ -81,15 +81,15 @@ def watch(result: AsyncResult | GroupResult | ResultSet, timeout: float = 600) -
     """Wait for results and print the lines of their tasks as they arrive.
 
     Args:
-        result: what `delay` returned: of a task, a group or a chord.
-        timeout: seconds, at most.
+        result: what `delay` returned, for a task, a group or a chord.
+        timeout: the longest wait, in seconds.
 
     Returns:
         The result, or the list of them, and the lines.
 
     Raises:
-        celery.exceptions.TimeoutError: not done in time.
-        Exception: what a task raised.
+        celery.exceptions.TimeoutError: the tasks have not ended in time.
+        Exception: whatever a task raised.
     """
     lines: list[Line] = []
     ours = _ids(result)
@@ -117,16 +117,16 @@ def watch(result: AsyncResult | GroupResult | ResultSet, timeout: float = 600) -
         return result.get(timeout=timeout, on_message=receive), lines
     finally:
         consumer = getattr(result.backend, "result_consumer", None)
-        if isinstance(consumer, PatientConsumer):  # and the task did not run here, eagerly
+        if isinstance(consumer, PatientConsumer):  # else the task ran here, eagerly
             consumer.read_what_has_come(receive)
 
 
 _others: deque[dict[str, Any]] = deque(maxlen=10_000)
-"""Messages of tasks that nobody watches yet: all results of a process arrive by one subscription."""
+"""Messages of tasks that this process does not watch yet: one subscription brings the results of all its tasks."""
 
 
 def _ids(result: Any) -> set[str]:
-    """The ids of a task, or of a group's or chord's tasks."""
+    """Return the id of a task, or the ids of the tasks of a group or chord."""
     parts = result.results if isinstance(result, ResultSet) else []
     own = set().union(*(_ids(part) for part in parts)) if parts else {result.id}
     parent = getattr(result, "parent", None)

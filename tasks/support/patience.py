@@ -1,13 +1,13 @@
-"""How long a task waits for another: it has a place in a pool meanwhile, which the other may need."""
+"""How long a task waits for another: while it waits, it occupies a slot of its pool, which the other may need."""
 
 import time
 from collections.abc import Callable
 
-PATIENCE = 10.0  # seconds: tasks that are enqueued together start within less, unless their workers have no place
+PATIENCE = 10.0  # seconds: tasks that are enqueued together start sooner, unless their workers have no free slot
 
 
 def comes_true(condition: Callable[[], bool]) -> bool:
-    """Poll a condition until it holds, for PATIENCE at most; whether it does."""
+    """Poll a condition until it holds, for PATIENCE seconds at most. Returns whether it holds."""
     until = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > until:
@@ -17,7 +17,7 @@ def comes_true(condition: Callable[[], bool]) -> bool:
 
 
 def waited_in_vain(what: str, *queues: str) -> TimeoutError:
-    """What is raised when nobody came: one line, for the user who enqueued it."""
+    """Return the error of a task that waited in vain: one line, for the user who enqueued it."""
     places = " and ".join(f"at queue {queue}" for queue in queues)
     variables = ", ".join(f"INTERLOCK_{queue.upper()}_CONCURRENCY" for queue in queues)
     return TimeoutError(
