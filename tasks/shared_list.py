@@ -9,7 +9,7 @@ from tasks.celery_app import app, checks
 from tasks.support.clock import server_time
 from tasks.support.output import place, say
 
-KEPT_SECONDS = 3600  # how long a list outlives its last change
+LIST_SECONDS = 3600  # how long a list outlives its last change
 
 
 def _check(items: str, slots: Semaphore, pause: float) -> None:
@@ -40,7 +40,7 @@ def add_item(items: str, slots: Semaphore, item: int, pause: float = 0.2) -> dic
     with slots:
         began = server_time()
         app.backend.client.rpush(_key(items), item)
-        app.backend.client.expire(_key(items), KEPT_SECONDS)
+        app.backend.client.expire(_key(items), LIST_SECONDS)
         say(f"Added item {item} to the shared resource.")
         return _inside(pause, began)
 

@@ -1,14 +1,14 @@
-"""The probe `python workers/liveness.py FILE`: is the worker alive, by the age of the file that it touches?
+"""The probe `python workers/liveness.py FILE`: it tells by the age of a file whether a worker is alive.
 
-It takes milliseconds, for it imports nothing of ours, and asks no broker: a worker must not be started again because
-Redis is away. `workers/extensions/liveness_file.py` touches the file.
+The probe takes milliseconds, for it imports neither Celery nor any module of ours. It does not ask Redis: a worker must
+not be restarted because Redis is away. `workers/extensions/liveness_file.py` touches the file.
 """
 
 import sys
 import time
 from pathlib import Path
 
-DEAD_AFTER = 20.0  # seconds: a machine under load may be late with three touches
+DEAD_AFTER = 20.0  # seconds: a worker on a loaded machine may miss three touches
 
 
 def alive(path: Path, now: float | None = None) -> bool:

@@ -64,7 +64,8 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
                 pubsub = self._pubsub
                 if self._away_since is not None or pubsub is None or pubsub.connection is None:
                     return
-                # Not get_message(): a member of a group sends two results, and that would unsubscribe after one.
+                # Not get_message(), which reads nothing once a channel counts as unsubscribed: a member of a group has
+                # two result objects here, and the first to be done unsubscribes.
                 while pubsub.connection.can_read() and (said := pubsub.parse_response(block=False)) is not None:
                     if (message := pubsub.handle_message(said)) and message["type"] == "message":
                         self.on_state_change(self._decode_result(message["data"]), message)

@@ -10,7 +10,7 @@ from kombu import Queue
 from tasks.celery_app.environment import Environment
 
 CPU, IO, AIO = "cpu", "io", "aio"
-ANSWERS_WITHIN = 3  # s without an answer; a producer gives up after five times as long
+SOCKET_TIMEOUT = 3  # s without an answer; a producer gives up after five times as long
 
 
 def as_celery_says(url: str) -> str:
@@ -47,8 +47,8 @@ def settings(environment: Environment) -> dict[str, Any]:
             "unacked_restore_interval": 5,  # s between sweeps for tasks of vanished workers: the default is ~100
             "unacked_restore_throttle": 1,
             "socket_keepalive": by_network,
-            "socket_connect_timeout": ANSWERS_WITHIN,
-            "socket_timeout": ANSWERS_WITHIN,  # without it, a producer waits for ever on a dead connection
+            "socket_connect_timeout": SOCKET_TIMEOUT,
+            "socket_timeout": SOCKET_TIMEOUT,  # without it, a producer waits for ever on a dead connection
             "health_check_interval": 10,  # s until a worker finds a half-open connection
             "sep": ":",
             "global_keyprefix": environment.prefix,
@@ -67,8 +67,8 @@ def settings(environment: Environment) -> dict[str, Any]:
         "result_backend_max_sleep_between_retries_ms": 1000,
         "redis_backend_health_check_interval": 30,  # s
         "redis_socket_keepalive": by_network,
-        "redis_socket_timeout": ANSWERS_WITHIN,
-        "redis_socket_connect_timeout": ANSWERS_WITHIN,
+        "redis_socket_timeout": SOCKET_TIMEOUT,
+        "redis_socket_connect_timeout": SOCKET_TIMEOUT,
         # --- results ---
         "result_expires": environment.result_seconds,
         "result_extended": True,  # stores name and arguments with the result

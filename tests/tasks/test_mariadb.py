@@ -1,4 +1,4 @@
-"""The pool, the migrations and the errors of tasks/mariadb.py, on a real server."""
+"""The pool, the migrations and the errors of tasks/stock/, on a real server."""
 
 import asyncio
 import socket

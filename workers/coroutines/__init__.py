@@ -2,9 +2,9 @@
 
     CELERY_CUSTOM_WORKER_POOL=workers.coroutines:TaskPool celery -A workers worker -Q aio --pool custom
 
-Three threads: Celery's own takes messages and acknowledges them; the tracer's stores results and sends events; the
-event loop's runs the coroutines. A task that is no coroutine runs in the tracer's thread, alone: other pools are for
-those.
+The pool has three threads. Celery's own thread takes messages and acknowledges them, the tracer's stores results and
+sends events, and the event loop's runs the coroutines. A task that is no coroutine runs in the tracer's thread and
+holds up all others: use another pool for such tasks.
 """
 
 import gc
@@ -22,7 +22,7 @@ from workers.coroutines.job import CLEANUP_WITHIN, TIME_LIMIT, EndedError, Runni
 from workers.coroutines.tracer import Job, Tracer
 from workers.extensions.execution import Resizable, failure
 
-GARBAGE_AFTER = 10_000  # new objects; with the 700 of Python, a tenth of the time goes into looking through live ones
+GARBAGE_AFTER = 10_000  # new objects; with Python's 700, the collector takes a tenth of the time
 
 
 class TaskPool(Resizable, BasePool):  # type: ignore[misc]
@@ -37,17 +37,17 @@ class TaskPool(Resizable, BasePool):  # type: ignore[misc]
         """Start the threads."""
         self._loop = EventLoop(environment.read().blocked_ms / 1000)
         self._tracer = Tracer(self.app, self._loop, self.limit)
-        gc.freeze()  # what was imported lives on: not looked through again and again beside thousands of tasks
+        gc.freeze()  # imported objects stay: the collector need not look at them again
         gc.set_threshold(GARBAGE_AFTER)
         self._loop.start()
         self._tracer.start()
 
     def on_stop(self) -> None:
-        """Wait until all that have begun have ended; what has not begun goes back to its queue."""
+        """Wait until all tasks that have begun have ended. The others go back to their queue."""
         self._close(None)
 
     def on_terminate(self) -> None:
-        """End all that have begun."""
+        """End all tasks that have begun."""
         if self._tracer is not None:
             self._tracer.terminate_all()
             self._close(2 * CLEANUP_WITHIN)
@@ -73,7 +73,7 @@ class TaskPool(Resizable, BasePool):  # type: ignore[misc]
         timeout: float | None = None,
         **_: Any,
     ) -> Job:
-        """Run a task when its turn comes, which begins with `accept_callback`; others are called at its end."""
+        """Run a task when its turn comes. Call `accept_callback` at its beginning, the others at its end."""
         assert self._tracer is not None
         soft, hard = soft_timeout or self.options.get("soft_timeout"), timeout or self.options.get("timeout")
 
@@ -81,13 +81,13 @@ class TaskPool(Resizable, BasePool):  # type: ignore[misc]
             try:
                 if accept_callback:
                     accept_callback(os.getpid(), time.monotonic())
-                if job.dropped:  # revoked before its turn, and announced as such just now
+                if job.dropped:  # revoked before its turn: accept_callback has just told Celery
                     return
                 outcome = target(*args, **(kwargs or {}))
             except EndedError:
                 if job.running.reason == TIME_LIMIT and timeout_callback:
                     timeout_callback(False, hard)
-            except BaseException as error:  # in Celery's own part
+            except BaseException as error:  # in Celery's own code
                 if error_callback:
                     error_callback(failure(error))
             else:

@@ -1,4 +1,4 @@
-"""One event loop in a thread of its own, and a watchdog that names the coroutine that keeps it from running."""
+"""An event loop in a thread of its own, and a watchdog that names a coroutine that blocks the loop."""
 
 import asyncio
 import logging
@@ -13,17 +13,17 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-LOOKS = 4  # the watchdog looks so often in the time after which it warns
+LOOKS = 4  # times that the watchdog looks in the time after which it warns
 
 described: ContextVar[str] = ContextVar("workers.described", default="")
-"""On whose behalf a coroutine runs, for people; what it starts inherits it."""
+"""The task that a coroutine belongs to, for people. Coroutines that it starts inherit this."""
 
 
 class EventLoop:
-    """Runs coroutines until it is stopped. Whatever they raise, it goes on."""
+    """Runs coroutines until it is stopped, whatever they raise."""
 
     def __init__(self, blocked_after: float) -> None:
-        """Make one; a coroutine that keeps it for so many seconds is warned of."""
+        """Make an event loop that warns of a coroutine that blocks it for `blocked_after` seconds."""
         self.blocked_after = blocked_after
         self._stopping = threading.Event()
         self._answered = threading.Event()
@@ -33,16 +33,16 @@ class EventLoop:
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the two threads."""
         self._thread.start()
         self._watchdog.start()
 
     def call(self, step: Callable[[], None]) -> None:
-        """Let it do something, soon; from any thread."""
+        """Have the loop call a function soon. Any thread may call this."""
         self.loop.call_soon_threadsafe(step)
 
     def stop(self, patience: float) -> None:
-        """Cancel what still runs, and wait so many seconds for its end."""
+        """Cancel the coroutines that still run, and wait `patience` seconds at most for their end."""
         self._stopping.set()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(patience)
@@ -52,7 +52,7 @@ class EventLoop:
             while not self._stopping.is_set():
                 try:
                     self.loop.run_forever()
-                except (SystemExit, KeyboardInterrupt) as error:  # of a coroutine that another started
+                except (SystemExit, KeyboardInterrupt) as error:  # from a coroutine that another one started
                     log.error("a coroutine raised %r, which ends a process: the worker goes on", error)
 
     # --- the watchdog ---
@@ -84,7 +84,7 @@ def _made() -> asyncio.AbstractEventLoop:
 def _named(
     loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any] | Generator[Any, None, Any], **options: Any
 ) -> asyncio.Task[Any]:
-    """A task with the name of the one on whose behalf it runs: the watchdog says it."""
+    """Return an asyncio task with the name of the Celery task that it belongs to, for the watchdog."""
     task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
     context = options.get("context")
     if name := described.get() if context is None else context.get(described, ""):
@@ -93,7 +93,7 @@ def _named(
 
 
 def _where(frame: FrameType) -> str:
-    """The line that runs, and how it was come to from the event loop."""
+    """Return the line that runs, and the calls that lead to it from the event loop."""
     calls = traceback.extract_stack(frame)
     first = max((n + 1 for n, call in enumerate(calls) if call.filename == asyncio.events.__file__), default=0)
     return " > ".join(f"{call.filename}:{call.lineno} in {call.name}" for call in calls[first:] if call.name != "_step")

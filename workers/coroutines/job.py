@@ -1,4 +1,4 @@
-"""One task's coroutine on the event loop: its time limits, its end from outside, what its body raises."""
+"""A task's coroutine on the event loop: its time limits, its end from outside, the errors of its body."""
 
 import asyncio
 import logging
@@ -13,35 +13,35 @@ from tasks.celery_app import exits
 
 log = logging.getLogger(__name__)
 
-CLEANUP_WITHIN = 5.0  # seconds: a cancelled coroutine that has not ended then is left behind
+CLEANUP_WITHIN = 5.0  # seconds: the pool abandons a cancelled coroutine that has not ended by then
 TIME_LIMIT = "its time limit is over"
 TERMINATED = "it was revoked, or its worker stops"
 
 
 class EndedError(BaseException):
-    """Raised in the tracer, for a coroutine that was ended from outside: no result is stored, and nobody retries."""
+    """Raised in the tracer if a coroutine was ended from outside: then Celery stores no result and does not retry."""
 
 
 exits.meant.update((EndedError, GreenletExit))
 
 
 class Running:
-    """A coroutine on its way to its end; all of it in the thread of the event loop."""
+    """A coroutine that runs. All its methods run in the thread of the event loop."""
 
     def __init__(
         self, name: str, soft: float | None, hard: float | None, tell_soft: Callable[[], None] = lambda: None
     ) -> None:
-        """Name it for people; its time limits in seconds; whom to tell that the soft one is over."""
+        """Note a name for people, the time limits in seconds, and what to call when the soft limit is over."""
         self.name, self._tell_soft = name, tell_soft
         self.soft, self.hard = soft, hard
-        self.reason = ""  # why it is ended from outside
+        self.reason = ""  # why it was ended from outside
         self.settled = False
         self.result: Any = None
         self.error: BaseException | None = None
         self._timers: list[asyncio.TimerHandle] = []
 
     def begin(self, coroutine: Coroutine[Any, Any, Any], context: Context, tell_settled: Callable[[], None]) -> None:
-        """Start it; whom to tell, once, that it has ended or is waited for no longer."""
+        """Start the coroutine. Call `tell_settled` once, when it has ended or has been abandoned."""
         loop = asyncio.get_running_loop()
         self._tell_settled = tell_settled
         self._body = _Body(coroutine)
@@ -53,7 +53,7 @@ class Running:
             self._timers.append(loop.call_later(self.hard, self.end, TIME_LIMIT))
 
     def end(self, reason: str) -> None:
-        """Cancel it, and settle without it if it does not end."""
+        """Cancel the coroutine, and abandon it if it does not end."""
         if self.settled or self.reason:
             return
         self.reason = reason
@@ -87,32 +87,32 @@ class Running:
 
 
 class _Body(Coroutine[Any, Any, Any]):
-    """A coroutine into which an exception can be raised from outside, and that ends no event loop."""
+    """A coroutine that others can raise an exception in, and that ends no event loop."""
 
     def __init__(self, inner: Coroutine[Any, Any, Any]) -> None:
         self._inner = inner
         self._due: tuple[BaseException, asyncio.Task[Any]] | None = None
 
     def raise_inside(self, error: BaseException, task: asyncio.Task[Any]) -> None:
-        """Raise it where the coroutine waits: its task is cancelled, and the cancellation replaced."""
+        """Raise an error where the coroutine waits: cancel its task, and replace the cancellation by the error."""
         self._due = error, task
         task.cancel()
 
     def send(self, value: Any) -> Any:
-        """As a coroutine's."""
-        if self._due is not None:  # what it waited for has swallowed the cancellation
+        """Resume the coroutine."""
+        if self._due is not None:  # the awaited object has swallowed the cancellation
             return self.throw(asyncio.CancelledError())
         return self._guarded(self._inner.send, value)
 
     def throw(self, error: Any, *_: Any) -> Any:
-        """As a coroutine's; a cancellation that stands for another exception is replaced by it."""
+        """Raise an error in the coroutine, or, for a cancellation by `raise_inside`, the error given there."""
         if self._due is not None and isinstance(error, asyncio.CancelledError):
             (error, task), self._due = self._due, None
             task.uncancel()
         return self._guarded(self._inner.throw, error)
 
     def close(self) -> None:
-        """As a coroutine's."""
+        """Close the coroutine."""
         self._inner.close()
 
     def __await__(self) -> Any:

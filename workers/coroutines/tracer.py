@@ -1,8 +1,8 @@
-"""A thread in which Celery's tracer runs once for each task, thousands at once: in a greenlet each.
+"""A thread in which Celery's tracer runs once for each task, thousands at once, each in a greenlet.
 
-The tracer is synchronous: it calls the task, stores the result, sends events. Where a task is a coroutine, its greenlet
-hands that to the event loop, in another thread, and rests until it has ended. So no task keeps a thread while it waits,
-and storing results does not hold up the event loop.
+The tracer is synchronous: it calls the task, stores the result, sends events. If a task is a coroutine, its greenlet
+passes the coroutine to the event loop, in another thread, and switches away until the coroutine has ended. So no task
+holds a thread while it waits, and the event loop does not wait while the tracer stores results.
 """
 
 import functools
@@ -27,25 +27,25 @@ _tracing: ContextVar[greenlet | None] = ContextVar("workers.tracing", default=No
 
 
 class Job:
-    """A task that the pool was given. Celery's `Request` keeps it, and ends it by `terminate`."""
+    """A task that the pool was given. Celery's `Request` keeps the job, and ends it by `terminate`."""
 
     def __init__(self, tracer: "Tracer", running: Running, work: Callable[["Job"], None]) -> None:
         self.tracer, self.running, self.work = tracer, running, work
-        self.dropped = False  # it was ended before its turn came
-        self.greenlet: greenlet | None = None  # in which it rests
+        self.dropped = False  # it was revoked before its turn came
+        self.greenlet: greenlet | None = None  # the greenlet that runs its tracer
 
     def terminate(self, _signal: int | None = None) -> None:
-        """End it, from any thread."""
+        """End the job. Any thread may call this."""
         self.tracer.terminate(self)
 
 
 class Tracer:
-    """The thread, and the tasks in it: so many at once, the others wait their turn."""
+    """The thread and its tasks: at most `limit` at once, the others wait for their turn."""
 
     def __init__(self, app: Celery, loop: EventLoop, limit: int) -> None:
         self._loop, self._limit = loop, limit
         self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._waiting: deque[Job] = deque()  # this and the next two belong to the thread
+        self._waiting: deque[Job] = deque()  # the thread alone uses this and the next two
         self._begun: set[Job] = set()
         self._drained: threading.Event | None = None
         self._thread = threading.Thread(target=self._serve, name="tracer", daemon=True)
@@ -53,27 +53,27 @@ class Tracer:
             stack.__ident_func__ = _whose  # `self.request` and `current_task`, also inside a coroutine
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def submit(self, job: Job) -> None:
-        """Run it when its turn comes."""
+        """Run a job when its turn comes."""
         self._inbox.put(lambda: self._enter(job))
 
     def terminate(self, job: Job) -> None:
-        """End it, whether it has begun or not."""
+        """End a job, whether it has begun or not."""
         self._inbox.put(lambda: self._terminate(job))
 
     def terminate_all(self) -> None:
-        """End all that have begun."""
+        """End all jobs that have begun."""
         self._inbox.put(self._terminate_all)
 
     def resize(self, limit: int) -> None:
-        """So many at once from now on."""
+        """Run at most `limit` jobs at once from now on."""
         self._inbox.put(lambda: self._resize(limit))
 
     def drain(self, patience: float | None = None) -> None:
-        """Begin no more, and wait until all that have begun have ended, or for so many seconds."""
+        """Begin no more jobs, and wait until the others have ended, for `patience` seconds at most."""
         drained = threading.Event()
         self._inbox.put(lambda: self._drain(drained))
         drained.wait(patience)
@@ -85,7 +85,7 @@ class Tracer:
 
     @property
     def running(self) -> int:
-        """How many have begun and not ended."""
+        """The number of jobs that have begun and not ended."""
         return len(self._begun)
 
     # --- in the thread ---
@@ -101,7 +101,7 @@ class Tracer:
 
     def _begin_waiting(self) -> None:
         if self._drained is not None:
-            self._waiting.clear()  # their messages go back to the queue
+            self._waiting.clear()  # the messages of these jobs go back to the queue
         while self._waiting and len(self._begun) < self._limit:
             self._begin(self._waiting.popleft())
 
@@ -111,13 +111,13 @@ class Tracer:
         job.greenlet.switch(job)
 
     def _run(self, job: Job) -> None:
-        """What the greenlet does; its context variables are its own."""
+        """Run a job in its greenlet, which has context variables of its own."""
         _tracing.set(job.greenlet)
         described.set(job.running.name)
         awaiting.driver.set(functools.partial(self._await, job))
         try:
             job.work(job)
-        except BaseException:  # a callback of Celery's failed: others go on
+        except BaseException:  # a callback of Celery's failed: the other jobs go on
             log.exception("%s could not be ended in order", job.running.name)
         finally:
             job.greenlet = None
@@ -125,10 +125,10 @@ class Tracer:
             self._inbox.put(self._ended)
 
     def _await(self, job: Job, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Rest until the coroutine has ended; what it returned or raised."""
+        """Switch away until the coroutine has ended, then return or raise what it did."""
         running, rests = job.running, job.greenlet
         assert rests is not None
-        context = copy_context()  # of the greenlet: on whose behalf the coroutine acts
+        context = copy_context()  # the greenlet's, so that the coroutine acts for the same task
         self._loop.call(lambda: running.begin(coroutine, context, lambda: self._inbox.put(rests.switch)))
         self._hub.switch()
         if running.error is not None:
@@ -146,7 +146,7 @@ class Tracer:
         elif job in self._waiting:
             self._waiting.remove(job)
             job.dropped = True
-            self._begin(job)  # to be announced as begun, which Celery waits for
+            self._begin(job)  # Celery waits until it hears that the job has begun
 
     def _terminate_all(self) -> None:
         for job in self._begun:
@@ -162,5 +162,5 @@ class Tracer:
 
 
 def _whose() -> Any:
-    """Whose `current_task` and request are looked at: those of the task that the running coroutine belongs to."""
+    """Return the key of `current_task` and the request: that of the task that the running coroutine belongs to."""
     return _tracing.get() or getcurrent()

@@ -1,15 +1,15 @@
-"""Events of tasks go out ten times a second, together: publishing each at once takes a fifth of a worker's time."""
+"""Batches of events: a worker publishes ten times a second, for a message for each event takes a fifth of its time."""
 
 from typing import Any
 
 from celery import bootsteps
 
-EVERY = 0.1  # seconds: Flower's pages are read again less often
-AT_MOST = 500  # events in one message
+SEND_EVERY = 0.1  # seconds: Flower's pages reload less often
+EVENTS_MAX = 500  # events in one message
 
 
 class BatchedEvents(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Has a worker collect its events for a moment. Celery sends what there is each time its loop turns."""
+    """Collects a worker's events for a moment. Celery publishes them each time that its loop turns."""
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
@@ -18,21 +18,21 @@ class BatchedEvents(bootsteps.StartStopStep):  # type: ignore[misc]
             consumer.on_send_event_buffered = self.later
 
     def start(self, consumer: Any) -> None:
-        """After each connection to Redis."""
+        """Begin anew, after each connection to Redis."""
         self.due = False
         if consumer.event_dispatcher:
-            consumer.event_dispatcher.buffer_limit = AT_MOST
+            consumer.event_dispatcher.buffer_limit = EVENTS_MAX
 
     def later(self) -> None:
-        """There is an event to be sent; from any thread."""
+        """Send the collected events soon. Any thread may call this."""
         if not self.due:
             self.due = True
             self.consumer.hub.call_soon(self._plan)
 
     def _plan(self) -> None:
         if self.consumer.blueprint.state == bootsteps.RUN:
-            self.consumer.hub.call_later(EVERY, self._send)
-        else:  # the worker stops: no timer fires any more
+            self.consumer.hub.call_later(SEND_EVERY, self._send)
+        else:  # the worker stops, and no timer fires any more
             self._send()
 
     def _send(self) -> None:

@@ -1,4 +1,4 @@
-"""Celery's consumer: what a worker does with its connection and with the messages that arrive."""
+"""Celery's consumer, extended: what a worker does with its connection and with the messages that arrive."""
 
 import logging
 import math
@@ -16,36 +16,36 @@ from redis import RedisError
 from tasks.celery_app import app
 from tasks.celery_app.outage import heals
 from workers.extensions import dead_letters
-from workers.extensions.owed import owe, settled
+from workers.extensions.deferred import defer, wait_until_done
 from workers.extensions.transport import RefusedError
 
 log = logging.getLogger(__name__)
 
 
 class Consumer(consumer.Consumer):  # type: ignore[misc]
-    """Takes messages. When its connection breaks, what runs goes on and is not given back."""
+    """Takes messages. When its connection breaks, tasks that run go on, and their messages are not given back."""
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Give back what has not begun: the rest goes on, and is acknowledged at its end.
+        """Give back the tasks that have not begun. The others go on, and are acknowledged at their end.
 
-        All channels of the connection are closed, whichever of its sockets broke, and each would give back all it has.
+        Celery closes all channels of the connection, whichever socket broke, and each would give back all its messages.
         """
         for channel in self.connection.transport.channels:
             channel.do_restore = False
         for request in {*state.reserved_requests, *state.scheduled_requests}:
             if request._apply_result is None and not request.acknowledged:  # no pool has it
-                owe(partial(_give_back, request.message.delivery_tag))
+                defer(partial(_give_back, request.message.delivery_tag))
         super().on_connection_error_after_connected(exc)
 
     def shutdown(self) -> None:
-        """Close the connection; wait for what is owed to Redis."""
+        """Close the connection, and wait until the deferred commands have reached Redis."""
         super().shutdown()
-        settled()
+        wait_until_done()
 
-    # --- messages that cannot be run ---
+    # --- messages that no worker can run ---
 
     def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
-        """As Celery's; what a message causes fails its task, and the worker goes on."""
+        """Return Celery's handler, but an error that a message causes fails its task, and the worker goes on."""
         receive = super().create_task_handler(*arguments, **options)
 
         def on_task_received(message: Any) -> None:
@@ -67,28 +67,28 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
         return on_task_received
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Its body is no JSON, or of another kind."""
+        """Refuse a message whose body is no JSON, or of another kind."""
         self.refuse(message, exc)
 
     def on_unknown_message(self, body: Any, message: Any) -> None:  # noqa: ARG002  as Celery calls it
-        """It names no task."""
+        """Refuse a message that names no task."""
         error = InvalidTaskError("the message names no task: it needs the headers task and id")
         self.refuse(message, error)
         signals.task_rejected.send(sender=self, message=message, exc=None)
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
-        """What it says of its task is wrong."""
+        """Refuse a message with a wrong header or body."""
         self.refuse(message, exc)
         signals.task_rejected.send(sender=self, message=message, exc=exc)
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
-        """This worker does not know its task."""
+        """Refuse a message whose task this worker does not know."""
         id, name = _named(message)
         self.refuse(message, NotRegistered(name))
         signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=id)
 
     def refuse(self, message: Any, error: Exception) -> None:
-        """Fail a task that cannot be run for what its message is, keep the message as a dead letter, and drop it."""
+        """Fail the task of a message that no worker can run, and move the message to the dead letters."""
         id, name = _named(message)
         known = isinstance(error, DecodeError | InvalidTaskError | NotRegistered | ContentDisallowed)
         log.error("the message of task %s[%s] cannot be run: %r", name, id, error, exc_info=None if known else error)
@@ -101,14 +101,14 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
 
 
 def _named(message: Any) -> tuple[str | None, str | None]:
-    """The id and the name of its task, as far as it says them."""
+    """Return the id and the name of a message's task, each None if the message does not say it."""
     headers = message.headers if isinstance(message.headers, dict) else {}
     id, name = headers.get("id"), headers.get("task")
     return (id if isinstance(id, str) else None), (name if isinstance(name, str) else None)
 
 
 def _look_at_headers(headers: dict[str, Any]) -> None:
-    """Raise InvalidTaskError for what Celery would stumble over later, in the middle of its own work."""
+    """Raise InvalidTaskError for a header on which Celery would fail later, in the middle of its own work."""
     for name in ("id", "task"):
         if not (isinstance(headers.get(name), str) and headers[name]):
             raise InvalidTaskError(f"the header {name} must be a text, not {headers.get(name)!r:.60}")

@@ -1,4 +1,4 @@
-"""Messages that no worker can run, each with the reason: a list in Redis, `dead-letters`, that people look at."""
+"""Dead letters: messages that no worker can run, each with the reason, in the list `dead-letters` in Redis."""
 
 import json
 import socket
@@ -7,14 +7,14 @@ from typing import Any
 
 from tasks.celery_app import app, environment
 
-KEY = "dead-letters"  # behind INTERLOCK_PREFIX
-KEPT = 1000  # letters: the newest
-KEPT_SECONDS = 7 * 86_400  # after the newest
-TEXT_MAX = 10_000  # characters of a message
+KEY = "dead-letters"  # after INTERLOCK_PREFIX
+KEPT = 1000  # letters, the newest ones
+KEPT_SECONDS = 7 * 86_400  # since the newest letter
+TEXT_MAX = 10_000  # characters of a message or a reason
 
 
 def letter(reason: BaseException, message: Any, id: str | None = None, name: str | None = None) -> str:
-    """What is kept of a message: why it could not be run, what it was, where and when that was."""
+    """Return the dead letter for a message: the reason, the message, where and when it was refused."""
     text = message if isinstance(message, str) else repr(message)
     return json.dumps(
         {
@@ -29,7 +29,7 @@ def letter(reason: BaseException, message: Any, id: str | None = None, name: str
 
 
 def keep(text: str) -> None:
-    """Keep a letter; the oldest beyond KEPT goes."""
+    """Store a letter, and drop the oldest beyond KEPT."""
     key = environment.read().prefix + KEY
     with app.backend.client.pipeline() as pipe:
         pipe.lpush(key, text).ltrim(key, 0, KEPT - 1).expire(key, KEPT_SECONDS).execute()

@@ -1,4 +1,4 @@
-"""The events that a worker sends of its tasks, fit to be shown: Flower answers 500 for half of a surrogate pair."""
+"""A worker's events as text that can be shown: Flower answers 500 for half of a surrogate pair."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from celery.events.dispatcher import EventDispatcher
 
 
 class Dispatcher(EventDispatcher):  # type: ignore[misc]
-    """Sends events whose texts any page and any stream can hold.
+    """Sends events with texts that any page and any stream can hold.
 
-    A result, an error or an argument may be the name of a file that is not UTF-8, which Python writes as halves of
-    surrogate pairs. Events are for people: they show it escaped, as `say` does. The result itself stays as it is.
+    A result, an error or an argument may be a file's name that is not UTF-8: Python writes it with halves of surrogate
+    pairs. Events are for people, so they escape the halves, as `say` does. The result itself stays as it is.
     """
 
     def send(self, type: str, **fields: Any) -> Any:
-        """As Celery's."""
+        """Send an event, as Celery does, with printable texts."""
         return super().send(type, **{name: _printable(value) for name, value in fields.items()})
 
 

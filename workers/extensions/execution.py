@@ -1,4 +1,4 @@
-"""What pools have in common: whatever a run raises is a failure that is reported, and ends no pool."""
+"""What the pools share: an error of any kind in a run is reported as a failure, and ends no pool."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,19 +13,19 @@ from tasks.celery_app.outage import heals
 
 
 class Resizable:
-    """What pools of one process answer to Celery when it is asked to change their size, or to end a task."""
+    """The commands to grow, to shrink and to end a task, for pools that are one process."""
 
     limit: int
 
     def terminate_job(self, pid: int, signal: int | None = None) -> None:
-        """Nothing: all tasks have one process id. Celery calls the job's `terminate` next."""
+        """Do nothing, for all tasks share one process id. Celery calls the job's `terminate` next."""
 
     def grow(self, n: int = 1) -> None:
-        """Run so many more at once."""
+        """Run `n` more tasks at once."""
         self._resize(self.limit + n)
 
     def shrink(self, n: int = 1) -> None:
-        """Run so many fewer at once, as soon as others have ended: no more tasks begin until then."""
+        """Run `n` fewer tasks at once. No task begins until enough others have ended."""
         self._resize(max(1, self.limit - n))
 
     def _resize(self, limit: int) -> None:
@@ -33,7 +33,7 @@ class Resizable:
 
 
 def traced(trace: Callable[..., Any], *arguments: Any) -> Any:
-    """Run the tracer in a process of a pool. Outside a task's body, too, `sys.exit` means the task."""
+    """Run the tracer in a process of a pool. Also outside a task's body, `sys.exit` ends only the task."""
     try:
         return trace(*arguments)
     except BaseException as error:
@@ -44,7 +44,7 @@ def traced(trace: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def failure(error: BaseException) -> ExceptionInfo:
-    """What a pool reports of a task whose run raised this; called while the error is handled."""
+    """Return what a pool reports for a run that raised this error. Call it while the error is handled."""
     try:
         raise _instead(error) or error
     except BaseException:
@@ -52,7 +52,7 @@ def failure(error: BaseException) -> ExceptionInfo:
 
 
 def _instead(error: BaseException) -> Exception | None:
-    """What is reported in place of an error. A task whose state Redis did not take for long is given back, not lost."""
+    """Return the error to report instead, or None. If Redis did not store a state for long, the task is given back."""
     if isinstance(error, RedisError | BackendStoreError | OperationalError) and heals(error):
         given_back: Exception = Reject(f"its state could not be stored: {error}", requeue=True)
         return given_back

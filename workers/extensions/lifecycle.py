@@ -1,7 +1,7 @@
 """What a worker does when it starts, forks and stops.
 
-Forks need nothing here: a child of the prefork pool begins a session of its own with its first primitive. Its end does:
-such a child leaves by `os._exit`, so what it holds is given back by Celery's signal.
+A fork needs nothing here: a child of the prefork pool begins a session of its own with its first primitive. The child's
+end needs a handler: the child leaves by `os._exit`, so it gives back what it holds when Celery sends its signal.
 """
 
 import logging
@@ -21,11 +21,11 @@ POOLS = {
     "prefork": "workers.extensions.prefork:TaskPool",
     "processes": "workers.extensions.prefork:TaskPool",
 }
-"""What `--pool` means: ours, where Celery's loses tasks."""
+"""The pools that `--pool` names: ours, where Celery's loses tasks."""
 
 
 def install(app: Celery) -> None:
-    """Add the life cycle to the app: once, when this package is imported."""
+    """Add the life cycle to the app. `workers.celery` calls this once."""
     concurrency.ALIASES.update(POOLS)
     app.conf.worker_consumer = "workers.extensions.consumer:Consumer"
     app.events.dispatcher_cls = "workers.extensions.events:Dispatcher"
@@ -40,6 +40,6 @@ def _give_back(**_: Any) -> None:
 
 
 def _set_up_logging(loglevel: int = logging.INFO, logfile: str | None = None, **_: Any) -> None:
-    """One format for all, to standard error or to the file that --logfile names."""
+    """Log in one format, to standard error or to the file that --logfile names."""
     logging.basicConfig(level=loglevel, format=FORMAT, filename=logfile, force=True)
     logging.captureWarnings(True)

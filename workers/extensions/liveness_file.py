@@ -1,7 +1,7 @@
 """The file that a worker touches while it is alive, for the probe `python workers/liveness.py FILE`.
 
-A worker touches the file that INTERLOCK_LIVENESS_FILE names as soon as it takes tasks, every five seconds, from a
-thread of its own, and removes it when it stops.
+As soon as a worker takes tasks, a thread of it touches the file that INTERLOCK_LIVENESS_FILE names, every five seconds.
+The worker removes the file when it stops.
 """
 
 import logging
@@ -20,7 +20,7 @@ TOUCH_EVERY = 5.0  # seconds: the probe waits for 20
 
 
 class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Touches the file from the moment when the worker takes tasks until it stops."""
+    """Touches the file from the moment when the worker takes tasks until the worker stops."""
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
@@ -32,7 +32,7 @@ class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
         self.thread: threading.Thread | None = None
 
     def start(self, _: Any) -> None:
-        """Begin when the worker is ready."""
+        """Touch the file from the moment when the worker is ready."""
         signals.worker_ready.connect(self._begin, weak=False)
 
     def stop(self, _: Any) -> None:
@@ -53,5 +53,5 @@ class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
         while not self.stopped.wait(TOUCH_EVERY):
             try:
                 self.path.touch()
-            except OSError as error:  # a full disk, say: the next touch may succeed before the probe minds
+            except OSError as error:  # a full disk, say: the next touch may succeed in time for the probe
                 log.warning("could not touch %s: %s", self.path, error)

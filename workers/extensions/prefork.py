@@ -1,4 +1,4 @@
-"""Celery's pool of processes, in which what ends a task does not end its process, nor the worker."""
+"""Celery's pool of processes, except that an error that ends a task ends neither its process nor the worker."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -17,14 +17,14 @@ class TaskPool(prefork.TaskPool):  # type: ignore[misc]
     """The pool."""
 
     def apply_async(self, target: Callable[..., Any], args: Sequence[Any] = (), **options: Any) -> Any:
-        """Run a task in a process when one is free. One whose message no pipe takes has failed."""
+        """Run a task in the next free process. A task whose message no pipe takes fails."""
         try:
             return super().apply_async(traced, (target, *args), **options)
         except Exception as error:
             return self._failed(options.get("correlation_id"), error)
 
     def _failed(self, id: str | None, error: Exception) -> Any:
-        """End the job that was made of the task, as if its process had said so."""
+        """End the job of a task as if its process had reported this error."""
         job = next((each for each in list(self._pool._cache.values()) if each.correlation_id == id), None)
         if job is None or id is None:
             raise error
@@ -34,5 +34,5 @@ class TaskPool(prefork.TaskPool):  # type: ignore[misc]
             raise EncodeError(said) from error
         except EncodeError:
             job._set(None, (False, ExceptionInfo()))
-        self._pool._putlock.release()  # its slot
+        self._pool._putlock.release()  # the job's slot
         return job

@@ -1,11 +1,11 @@
-"""Celery's pool of threads, in which whatever a task raises settles the task, and a revoked one waits no longer.
+"""Celery's pool of threads, except that any error settles the task that raised it, and a revoked task stops waiting.
 
-Celery's own forgets a task whose run raises outside its body, or raises what is no `Exception`: it is never settled,
-and its slot is gone. It answers `revoke(terminate=True)` and a change of its size with a traceback, and says nothing of
-time limits.
+Celery's own pool forgets a task whose run raises an error outside its body, or one that is no `Exception`: the task is
+never settled, and its slot is lost. It answers `revoke(terminate=True)` and a change of its size with a traceback, and
+ignores time limits without a word.
 
-No thread can be ended. A task that is revoked ends where it waits in one of interlock's primitives, at once or when it
-comes to one; what it does between goes on. Time limits do not apply.
+No thread can be ended. A revoked task ends where it waits in one of interlock's primitives, at once or when it comes to
+one. Until then it goes on. Time limits do not apply.
 """
 
 import logging
@@ -27,19 +27,19 @@ exits.meant.add(interlock.WaitEndedError)
 
 
 class Job(thread.ApplyResult):  # type: ignore[misc]
-    """A task that the pool was given. Celery's `Request` keeps it, and ends it by `terminate`."""
+    """A task that the pool was given. Celery's `Request` keeps the job, and ends it by `terminate`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.ended = False
-        self.ending: Any = None  # of the thread that runs it
+        self.ending: Any = None  # from `interlock.endable()`, of the thread that runs the task
 
     def submitted(self, future: Future[None]) -> None:
-        """It stands in line for a thread."""
+        """Note the future of this job, which waits for a thread."""
         super().__init__(future)
 
     def terminate(self, _signal: int | None = None) -> None:
-        """End it, from any thread."""
+        """End the job. Any thread may call this."""
         self.ended = True
         if self.ending is not None:
             self.ending.end()
@@ -55,11 +55,11 @@ class TaskPool(Resizable, thread.TaskPool):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._jobs: set[Job] = set()  # Celery keeps weak references alone
+        self._jobs: set[Job] = set()  # Celery keeps only weak references
         self._limits_told: set[str] = set()  # names of tasks
 
     def on_start(self) -> None:
-        """Say what does not apply here."""
+        """Warn of time limits, which do not apply to threads."""
         limits = {name: self.options.get(name) for name in ("timeout", "soft_timeout")}
         if any(limits.values()):
             log.warning(
@@ -79,7 +79,7 @@ class TaskPool(Resizable, thread.TaskPool):  # type: ignore[misc]
         timeout: float | None = None,
         **_: Any,
     ) -> Job:
-        """Run a task when a thread is free; `accept_callback` is called at its beginning, others at its end."""
+        """Run a task in the next free thread. Call `accept_callback` at its beginning, the others at its end."""
         job = Job(f"{args[0]}[{args[1]}]")
         self._tell_limits(args[0], soft_timeout, timeout)
 
@@ -87,7 +87,7 @@ class TaskPool(Resizable, thread.TaskPool):  # type: ignore[misc]
             try:
                 with interlock.endable() as job.ending:
                     accept_callback(os.getpid(), time.monotonic())
-                    if job.ended:  # revoked before its turn, and announced as such just now
+                    if job.ended:  # revoked before it began: accept_callback has just told Celery
                         return
                     outcome = target(*args, **(kwargs or {}))
             except BaseException as error:
@@ -105,7 +105,7 @@ class TaskPool(Resizable, thread.TaskPool):  # type: ignore[misc]
         return job
 
     def _tell_limits(self, name: str, soft: float | None, hard: float | None) -> None:
-        """Say it once of a task whose limits are its own."""
+        """Warn once of each task that has a time limit of its own."""
         usual = self.app.conf.task_soft_time_limit, self.app.conf.task_time_limit
         if (soft or hard) and (soft, hard) != usual and name not in self._limits_told:
             self._limits_told.add(name)
@@ -113,4 +113,4 @@ class TaskPool(Resizable, thread.TaskPool):  # type: ignore[misc]
 
     def _resize(self, limit: int) -> None:
         self.limit = limit
-        self.executor._max_workers = max(limit, len(self.executor._threads))  # its threads stay; they have no work
+        self.executor._max_workers = max(limit, len(self.executor._threads))  # its threads stay, without work

@@ -1,15 +1,15 @@
-"""kombu's Redis transport, with workers that outlive an outage of Redis without running a task twice.
+"""kombu's Redis transport, except that a worker outlives an outage of Redis and runs no task twice.
 
-With kombu 5.7.0 a worker whose connection breaks gives its running tasks back to their queue as soon as it can, and so
-they run twice; or it ends with an AttributeError, when another connection breaks before the one on which it waits for
-tasks (a channel whose closing failed is closed again when its address is forgotten). And what was running cannot be
-acknowledged any more: its channel is closed. A Redis that refuses (it is full, say) ends the worker; the message that
-it was about to take is lost.
+With kombu 5.7.0, a worker whose connection breaks gives its running tasks back to their queue as soon as it can: so
+they run twice. Or it ends with an AttributeError, if another connection breaks before the one on which it waits for
+tasks (kombu closes a channel whose closing failed once more when it forgets the channel's address). And the worker
+cannot acknowledge the tasks that ran, for their channel is closed. If Redis refuses a command, because it is full, say,
+the worker ends, and the message that it was about to take is lost.
 
-Here a channel whose connection was lost gives back only what has not begun (`consumer` says what that is), and
-acknowledges over another connection: in Redis any may. What Redis refuses for now counts as a lost connection, but for
-a message that it cannot note as received: that waits to be put back, and no other is taken meanwhile. What a worker had
-that vanishes comes back as ever.
+Here, a channel that has lost its connection gives back only the tasks that have not begun (`consumer` knows them). It
+acknowledges the others over another connection: Redis lets any connection do so. A refusal for a reason that passes
+counts as a lost connection, with one exception. A message that Redis has no room to note as received waits to be put
+back, and the worker takes no other meanwhile. The tasks of a worker that vanishes come back as with kombu.
 """
 
 import logging
@@ -29,7 +29,7 @@ from kombu.utils.json import loads
 from tasks.celery_app import exits
 from tasks.celery_app.outage import refused_for_now
 from workers.extensions import dead_letters
-from workers.extensions.owed import owe, owes
+from workers.extensions.deferred import any_deferred, defer
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +41,12 @@ def install() -> None:
 
 
 class RefusedError(redis.exceptions.ConnectionError):
-    """Redis refuses for now: as good as away."""
+    """Redis refuses for a reason that passes: it counts as away."""
 
 
 @contextmanager
 def refusals_as_losses() -> Iterator[None]:
-    """Raise RefusedError where Redis refuses for now: a worker connects again until it is served."""
+    """Raise RefusedError where Redis refuses for a reason that passes: a worker then reconnects until served."""
     try:
         yield
     except redis.exceptions.ResponseError as error:
@@ -56,25 +56,25 @@ def refusals_as_losses() -> Iterator[None]:
 
 
 class HeldBackError(Exception):
-    """A message that Redis had no room to note as received waits to be put back."""
+    """Redis has no room to note a message as received, so the message waits to be put back."""
 
 
 class UnreadableError(Exception):
-    """What lay in a queue is no message."""
+    """An item of a queue is no message."""
 
 
 class Message(virtual.Message):  # type: ignore[misc]
-    """A message; what is wrong with it is an error of its own kind, and ends nothing."""
+    """A message. If it is malformed, it raises UnreadableError or DecodeError, which do not end the worker."""
 
     def __init__(self, payload: Any, channel: Any = None, **options: Any) -> None:
         try:
             super().__init__(payload, channel=channel, **options)
-            self.delivery_info["exchange"], self.delivery_info["routing_key"]  # a channel needs both
+            self.delivery_info["exchange"], self.delivery_info["routing_key"]  # a channel needs both entries
         except Exception as error:
             raise UnreadableError(f"this is no message of a task: {error!r:.200}") from error
 
     def _decode(self) -> Any:
-        """As kombu's: the body. An argument's constructor may raise anything."""
+        """Decode the body, as kombu does. An argument's constructor may raise an error of any kind."""
         try:
             return super()._decode()
         except BaseException as error:
@@ -85,28 +85,28 @@ class Message(virtual.Message):  # type: ignore[misc]
 
 
 class QoS(kombu_redis.QoS):  # type: ignore[misc]
-    """The messages that a channel has and has not acknowledged. What cannot be noted as such is not lost."""
+    """The messages that a channel has taken and not acknowledged. One that cannot be noted here is not lost."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Note a message that was taken off its queue. If that fails, it goes back."""
+        """Note a message that was taken off its queue. If that fails, put it back."""
         try:
             with refusals_as_losses():
                 super().append(message, delivery_tag)
         except self.channel.connection_errors as error:
             payload, where = message._raw, message.delivery_info
-            owe(lambda channel: channel.put_back(delivery_tag, payload, where["exchange"], where["routing_key"]))
-            if isinstance(error, RefusedError):  # the connection is as good as before
+            defer(lambda channel: channel.put_back(delivery_tag, payload, where["exchange"], where["routing_key"]))
+            if isinstance(error, RefusedError):  # the connection itself is sound
                 raise HeldBackError from error
             raise
-        except Exception as error:  # such as headers that are nested too deeply
+        except Exception as error:  # for example, its headers are nested too deeply
             raise UnreadableError(f"this message cannot be noted: {error!r:.200}") from error
 
     def can_consume(self) -> bool:
-        """As kombu's, and Redis is owed nothing: a message that it cannot note as received is in this process alone."""
-        return not owes() and bool(super().can_consume())
+        """Whether the channel may take a message: not while one waits to be put back, which no other place holds."""
+        return not any_deferred() and bool(super().can_consume())
 
     def restore_visible(self, *arguments: Any, **options: Any) -> None:
-        """As kombu's: messages of vanished workers go back, a little later if Redis refuses now."""
+        """Put the messages of vanished workers back, as kombu does, or a little later if Redis refuses now."""
         try:
             super().restore_visible(*arguments, **options)
         except RefusedError as error:
@@ -114,7 +114,7 @@ class QoS(kombu_redis.QoS):  # type: ignore[misc]
 
 
 class Channel(kombu_redis.Channel):  # type: ignore[misc]
-    """A channel whose messages can be acknowledged after it has lost its connection."""
+    """A channel that can acknowledge its messages after it has lost its connection."""
 
     QoS = QoS
     Message = Message
@@ -125,7 +125,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             super().__init__(*arguments, **options)
 
     def _create_client(self, asynchronous: bool = False) -> Any:
-        """As kombu's, which makes a client for each command; that takes longer than the command."""
+        """Return a client, and reuse it: kombu makes one for each command, which takes longer than the command."""
         if asynchronous:
             return super()._create_client(asynchronous)
         pool = self.pool
@@ -135,19 +135,19 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
-        """As kombu's: a client."""
+        """Yield a client, as kombu does."""
         with refusals_as_losses(), super().conn_or_acquire(client) as found:
             yield found
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
-        """As kombu's. A worker that comes back to a full Redis goes without: its queues are bound already."""
+        """Bind a queue, as kombu does. A worker that reconnects to a full Redis need not: its queues are bound."""
         try:
             super()._queue_bind(exchange, routing_key, pattern, queue)
         except RefusedError as error:
             log.warning("queue %s could not be bound anew: %s", queue, error)
 
     def _brpop_read(self, **options: Any) -> bool:
-        """As kombu's; what is no message becomes a dead letter."""
+        """Read an item of a queue, as kombu does. An item that is no message becomes a dead letter."""
         try:
             try:
                 with refusals_as_losses():
@@ -177,7 +177,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         except UnreadableError as error:
             log.error("what lay in queue %s cannot be run: %s", queue, error)
             letter = dead_letters.letter(error, repr(item))
-            owe(lambda _: dead_letters.keep(letter))
+            defer(lambda _: dead_letters.keep(letter))
 
     def _receive_one(self, client: Any) -> Any:
         try:
@@ -196,31 +196,31 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             super()._brpop_start(timeout)
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:  # noqa: ARG002  as kombu calls it
-        """Acknowledge a message; over another connection, soon, if this channel's was lost."""
+        """Acknowledge a message. If this channel has lost its connection, another connection does so soon."""
         self._settle(delivery_tag, lambda channel: channel.qos.ack(delivery_tag))
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Give a message back, or drop it; over another connection, soon, if this channel's was lost."""
+        """Give a message back, or drop it. If this channel has lost its connection, another connection does so soon."""
         self._settle(delivery_tag, lambda channel: channel.qos.reject(delivery_tag, requeue=requeue))
 
-    def _settle(self, delivery_tag: str, debt: Callable[[Any], None]) -> None:
+    def _settle(self, delivery_tag: str, action: Callable[[Any], None]) -> None:
         if not self.closed:
             try:
                 with refusals_as_losses():
-                    debt(self)
+                    action(self)
                 return
             except self.connection_errors:
                 pass
-        self.settle_later(delivery_tag, debt)
+        self.settle_later(delivery_tag, action)
 
-    def settle_later(self, delivery_tag: str, debt: Callable[[Any], None]) -> None:
-        """Have a message acknowledged soon by what is owed; this channel counts it no longer, nor gives it back."""
+    def settle_later(self, delivery_tag: str, action: Callable[[Any], None]) -> None:
+        """Defer an action that settles a message. This channel forgets the message, and does not give it back."""
         if not self.closed:
             virtual.QoS.ack(self.qos, delivery_tag)
-        owe(debt)
+        defer(action)
 
     def put_back(self, delivery_tag: str, payload: Any, exchange: str, routing_key: str) -> None:
-        """Put a message that was taken off its queue there again, and only there."""
+        """Put a message back on the queue that it was taken off, and remove it from everywhere else."""
 
         def restore(pipe: Any) -> None:
             pipe.multi()
@@ -232,6 +232,6 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
 
 
 class Transport(kombu_redis.Transport):  # type: ignore[misc]
-    """Redis, with such channels."""
+    """kombu's Redis transport with these channels."""
 
     Channel = Channel

@@ -1,4 +1,4 @@
-"""Child processes that are ended as one, and leave nothing behind."""
+"""Child processes that end together and leave nothing behind."""
 
 import ctypes
 import os
@@ -9,26 +9,26 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]  # of the checkout: children import tasks and workers from here
+ROOT = Path(__file__).parents[2]  # the checkout: children import tasks and workers from here
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def ended_with_parent() -> Callable[[], None] | None:
-    """What a child calls first, on Linux: if its parent is killed, it is told to stop."""
+    """Return what a child calls first, on Linux: then the system tells it to stop if its parent is killed."""
     if not sys.platform.startswith("linux"):
         return None
     prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
 
     def ask() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it was killed just now
+        if os.getppid() != parent:  # the parent was killed just now
             os._exit(1)
 
     return ask
 
 
 class Child:
-    """One child process, the first of a process group of its own; what it prints goes to a file."""
+    """A child process, the leader of a process group. Its output goes to a file."""
 
     def __init__(self, name: str, command: Sequence[str], log: Path, variables: Mapping[str, str]) -> None:
         self.name = name
@@ -41,22 +41,22 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches the parent alone, which ends its children in order
-                preexec_fn=ended_with_parent(),  # one system call, nothing that takes a lock
+                start_new_session=True,  # Ctrl-C reaches only the parent, which ends its children in order
+                preexec_fn=ended_with_parent(),  # one system call: it takes no lock
             )
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process has not ended."""
         return self.process.poll() is None
 
     def ask_to_stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Send it a signal, if it runs."""
+        """Send the process a signal, if it runs."""
         if self.running:
             self.process.send_signal(number)
 
     def stop(self, patience: float) -> None:
-        """Wait so many seconds for it to end, then kill what is left of its group."""
+        """Wait `patience` seconds at most for the process to end, then kill the rest of its group."""
         try:
             self.process.wait(patience)
         except subprocess.TimeoutExpired:
@@ -72,14 +72,14 @@ class Child:
             self.process.wait()
 
     def ending(self) -> str:
-        """How it ended: by which signal, or with which exit code and what line that says best why."""
+        """Return how the process ended: by which signal, or with which exit code and which line that explains it."""
         code = self.process.returncode
         if code is not None and code < 0:
             return f"{self.name} was ended by {signal.Signals(-code).name}"
         return f"{self.name} ended with exit code {code}: {self.last_words()}"
 
     def last_words(self) -> str:
-        """The last error that it printed, else its last line."""
+        """Return the last error that the process printed, else its last line."""
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip(" ^~")]
         errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
         return (errors or lines or ["it printed nothing"])[-1].strip()

@@ -19,12 +19,12 @@ from workers.local_stack.redis_server import StackError
 from workers.local_stack.stack import Stack, fixed_ports
 from workers.local_stack.stopping import Stopped
 
-# Errors of a folder that cannot be used, or is full.
+# Errors of a folder that is full or cannot be used.
 OF_FOLDERS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR}
 
 
 def main() -> None:
-    """Run the command line: one line for what users can cause, exit code 2 for wrong use, 1 for failures."""
+    """Run the command line. An error that users can cause is one line; exit code 2 means wrong use, 1 a failure."""
     try:
         stopping.install()
         code = _exit_code()
@@ -42,7 +42,7 @@ def _exit_code() -> int:
         return error.exit_code
     except (StackError, InterlockError, OperationalError, ValueError) as error:
         said = str(error)
-    except redis.RedisError as error:  # it went away in the middle
+    except redis.RedisError as error:  # Redis went away meanwhile
         said = address.unreachable(address.masked(address.url()), error)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
@@ -76,7 +76,7 @@ def up() -> None:
 
 
 def snippet(stack: Stack) -> tuple[str, str, str]:
-    """Three lines for a shell that enqueue a job into this stack; a password is not shown."""
+    """Return three shell lines that enqueue a job into this stack, without a password."""
     url, prefix = stack.variables["REDIS_URL"], stack.variables["INTERLOCK_PREFIX"]
     if address.masked(url) != url:
         second = ": ${REDIS_URL:?set it as in the terminal of make up}"

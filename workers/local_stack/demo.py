@@ -1,4 +1,4 @@
-"""`make demo`: every program of the tutorial, once, on a stack of its own; then one table."""
+"""`make demo`: runs each program of the tutorial once, on a stack of its own, then prints a table."""
 
 import json
 import os
@@ -21,23 +21,23 @@ from workers.local_stack.redis_server import StackError
 from workers.local_stack.stack import Stack, free_ports
 from workers.local_stack.stopping import uninterrupted
 
-ENDED_AFTER = 60.0  # seconds: a program that takes longer hangs
-RACE_SECONDS = 16.0  # for the race: its limit is 25, but the machine may slow down after the trial
+ENDED_AFTER = 60.0  # seconds: a program that takes longer counts as hanging
+RACE_SECONDS = 16.0  # for the race: the limit is 25, but the machine may slow down after the trial
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one program showed."""
+    """The outcome of one program."""
 
     program: Program
-    verdict: dict[str, object]  # as examples/_verdict.py writes it; empty if it did not get that far
+    verdict: dict[str, object]  # as examples/_verdict.py writes it; empty if the program failed before
     seconds: float
     code: int
     last_line: str
 
 
 def run_all() -> int:
-    """Start the stack, run the programs, print the table, stop everything. The exit code: 0 if all claims held."""
+    """Start the stack, run the programs, print the table, stop everything. Returns exit code 0 if all claims held."""
     console = Console(width=None if sys.stdout.isatty() else 150)
     began = time.monotonic()
     outcomes: list[Outcome] = []
@@ -74,7 +74,7 @@ def run_all() -> int:
 
 
 def _fitting_race(stack: Stack) -> int:
-    """How many unlocked updates each task can make in RACE_SECONDS on this machine, at most the tutorial's 100,000."""
+    """Return the unlocked updates that a task can make in RACE_SECONDS here, at most the tutorial's 100,000."""
     with _program(stack, "workers.local_stack.trial") as process:
         said = process.communicate()[0].strip()
     if process.returncode:
@@ -102,9 +102,9 @@ def _run(program: Program, stack: Stack, show: Callable[[str], None]) -> Outcome
 
 @contextmanager
 def _program(stack: Stack, *words: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
-    """A program that runs on the stack; killed when it hangs, when a part of the stack has ended, when we are stopped.
+    """Run a program on the stack, and kill it if it hangs, if a part of the stack ends, or if we are told to stop.
 
-    Raises StackError if a part has ended.
+    Raises StackError if a part of the stack has ended.
     """
     over = threading.Event()
     watcher = process = None
@@ -115,7 +115,7 @@ def _program(stack: Stack, *words: str, **variables: str) -> Iterator[subprocess
             while not over.wait(0.2) and time.monotonic() < until:
                 stack.check()
         except StackError:
-            pass  # it is raised below, by the thread that can tell the user
+            pass  # the main thread, which can tell the user, raises it below
         if not over.is_set():
             process.kill()
 

@@ -1,16 +1,16 @@
-"""The programs of the tutorial, in its order, then those beyond it, and what each shows on one machine."""
+"""The tutorial's programs in its order, then further ones, and what each shows on one machine."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Program:
-    """One example."""
+    """One program in examples/."""
 
     name: str
     tutorial: str  # what the tutorial shows on one machine
-    counting: bool = False  # takes the number of updates as its argument
-    timed: bool = False  # runs as many updates as the tutorial, unless that takes too long here
+    counting: bool = False  # whether it takes the number of updates as its argument
+    timed: bool = False  # whether it makes fewer updates than the tutorial if those would take too long here
 
 
 PROGRAMS = (
@@ -20,7 +20,7 @@ PROGRAMS = (
     Program("semaphore", "3 at most inside"),
     Program("processes", "Square: 100, Cube: 1000"),
     Program("shared_value", "0", counting=True),
-    # the tutorial names or leaves out these, and shows no program: what one sees with the standard library's
+    # the tutorial shows no program for these: the text says what the standard library's show
     Program("condition", "3 at most in the buffer"),
     Program("shared_queue", "0 to 9, in order"),
     Program("pipe", "0 to 9, in order"),

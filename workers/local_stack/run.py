@@ -1,4 +1,4 @@
-"""`python -m workers run PROGRAM`: one program of the tutorial on the stack that is up."""
+"""`python -m workers run PROGRAM`: runs one program of the tutorial on the stack that is up."""
 
 import subprocess
 import sys
@@ -12,12 +12,12 @@ from workers.local_stack.redis_server import StackError
 from workers.local_stack.status import unserved_queues
 from workers.local_stack.stopping import uninterrupted
 
-LOOK_EVERY = 2.0  # seconds
-BACK_WITHIN = 30.0  # seconds: a container that is started again, or a worker whose Redis is back, takes less
+CHECK_EVERY = 2.0  # seconds between two looks at the queues' workers
+BACK_WITHIN = 30.0  # seconds: a restarted container, or a worker whose Redis is back, takes less
 
 
 def run_program(name: str, *arguments: str) -> int:
-    """Run it; its exit code. Raises StackError if a queue has no worker, or has lost its last one for good."""
+    """Run a program, and return its exit code. Raises StackError if a queue has no worker, or loses its last."""
     _require_workers()
     process = None
     try:
@@ -44,16 +44,16 @@ def _require_workers() -> None:
 
 
 def _watched(process: subprocess.Popen[bytes]) -> int:
-    seen = time.monotonic()  # when each queue had a worker
+    seen = time.monotonic()  # the last moment when each queue had a worker
     while True:
         try:
-            return process.wait(LOOK_EVERY)
+            return process.wait(CHECK_EVERY)
         except subprocess.TimeoutExpired:
             pass
         try:
             missing, _ = unserved_queues()
         except (StackError, redis.RedisError, OperationalError):
-            missing = []  # Redis is away: the program says so itself, and waits for it
+            missing = []  # Redis is away: the program itself says so, and waits
         if not missing:
             seen = time.monotonic()
         elif time.monotonic() - seen > BACK_WITHIN:

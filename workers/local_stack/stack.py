@@ -1,4 +1,4 @@
-"""The local stack: Redis, three workers and Flower, as child processes that are ended as one."""
+"""The local stack: Redis, three workers and Flower, as child processes that end together."""
 
 import fcntl
 import json
@@ -25,29 +25,29 @@ from workers.local_stack.children import ROOT, Child
 from workers.local_stack.redis_server import StackError
 from workers.local_stack.stopping import uninterrupted
 
-SPACE_MIN = 256 * 1024  # bytes: with less, logs are cut and Redis refuses to write
+SPACE_MIN = 256 * 1024  # bytes: with less, logs are truncated and Redis refuses to write
 READY_WITHIN = 60.0  # seconds: a loaded machine imports Celery slowly
 GIVEN_BACK_WITHIN = 15.0  # seconds: longer than worker_soft_shutdown_timeout in tasks/celery_app/settings.py
 
 
-FIXED_PORTS = {"redis": ("INTERLOCK_REDIS_PORT", 6390), "flower": ("INTERLOCK_FLOWER_PORT", 5555)}  # of make up
+FIXED_PORTS = {"redis": ("INTERLOCK_REDIS_PORT", 6390), "flower": ("INTERLOCK_FLOWER_PORT", 5555)}  # of `make up`
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the stack listens, on the loopback address."""
+    """The ports of the stack, on the loopback address."""
 
     redis: int
     flower: int
 
 
 def flower_port(variables: Mapping[str, str] = os.environ) -> int:
-    """Where `make up` and compose serve Flower. Raises ValueError for a wrong variable."""
+    """Return the port of Flower for `make up` and compose. Raises ValueError for a wrong variable."""
     return whole_number(variables, *FIXED_PORTS["flower"], 1024, 65_535)
 
 
 def fixed_ports(variables: Mapping[str, str] = os.environ) -> Ports:
-    """The ports of `make up`, checked. Raises ValueError for a wrong variable, StackError for a port in use."""
+    """Return the ports of `make up`. Raises ValueError for a wrong variable, StackError for a port in use."""
     ports = {}
     for what, (variable, default) in FIXED_PORTS.items():
         port = ports[what] = whole_number(variables, variable, default, 1024, 65_535)
@@ -57,16 +57,16 @@ def fixed_ports(variables: Mapping[str, str] = os.environ) -> Ports:
 
 
 def free_ports() -> Ports:
-    """Ports that nobody uses now."""
+    """Return ports that no process uses now."""
     return Ports(redis_server.free_port(), redis_server.free_port())
 
 
 class Stack:
     """Redis (unless REDIS_URL names one), a worker for each queue, and Flower.
 
-    Use it in a `with`: it is up inside, and afterwards nothing is left, neither process nor file nor, with a `prefix`,
-    a key; but what Redis and Flower know is kept in the folder `data`, if there is one. `variables` is what others need
-    in their environment to find it.
+    Use a stack in a `with`: inside, it is up. Afterwards it leaves no process, no file and, with a `prefix`, no key.
+    But the folder `data`, if given, keeps what Redis and Flower know. Other programs need `variables` in their
+    environment to find the stack.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Stack:
         self.data = data
         self.tell = tell
         self._reached = False  # Redis has answered
-        self._claim: IO[str] | None = None  # on the folder that is kept
+        self._claim: IO[str] | None = None  # the lock on the folder `data`
         self.children: list[Child] = []
         self.folder = Path()
         self.variables = {
@@ -95,7 +95,7 @@ class Stack:
 
     @property
     def flower_url(self) -> str:
-        """Where Flower is."""
+        """The address of Flower."""
         return f"http://127.0.0.1:{self.ports.flower}"
 
     def __enter__(self) -> Self:
@@ -156,7 +156,7 @@ class Stack:
             raise StackError(f"INTERLOCK_FOLDER cannot be used: {error.strerror}: {error.filename}") from error
 
     def _kept(self, name: str) -> Path:
-        """A folder for what outlives the stack, if anything does."""
+        """Return a folder in `data`, or a temporary one if the stack keeps nothing."""
         folder = (self.data or self.folder) / name
         folder.mkdir(exist_ok=True)
         return folder
@@ -173,7 +173,7 @@ class Stack:
             **self.variables,
             "CELERY_CUSTOM_WORKER_POOL": "workers.coroutines:TaskPool",
             "INTERLOCK_LIVENESS_FILE": str(self._alive_file(name)),
-            "TMPDIR": str(self.folder),  # a pool that is killed leaves its folder there: it goes with ours
+            "TMPDIR": str(self.folder),  # a killed pool leaves its folder there: it goes with ours
         }
         return self._child(name, command, variables)
 
@@ -209,7 +209,7 @@ class Stack:
             time.sleep(0.05)
 
     def check(self) -> None:
-        """Raise StackError if a child has ended, or the disk is full: that ends them in many ways, without a word."""
+        """Raise StackError if a child has ended, or if the disk is full, which ends children without a message."""
         for variable, folder in {"TMPDIR": self.folder, "INTERLOCK_FOLDER": self.data or self.folder}.items():
             if shutil.disk_usage(folder).free < SPACE_MIN:
                 raise StackError(
@@ -220,7 +220,7 @@ class Stack:
                 raise StackError(child.ending())
 
     def close(self, patience: float = 5.0) -> None:
-        """End the children: those that use Redis first, at the same time, then Redis; then remove what is left."""
+        """End the users of Redis at the same time, then Redis, and then remove the files and keys that are left."""
         with uninterrupted():
             self._close(patience)
 
@@ -231,7 +231,7 @@ class Stack:
             child.ask_to_stop()
         wait_for(users, patience)
         if not self.own_keys and not started and any(child.running for child in users):
-            # the Redis outlives us: what still runs is given back to its queue, if its pool can do that
+            # Redis outlives us: a pool that can gives the tasks that still run back to their queue
             self.tell("waiting until running tasks are done or given back ...")
             for child in users:
                 child.ask_to_stop(signal.SIGQUIT)
@@ -250,7 +250,7 @@ class Stack:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _delete_keys(self) -> None:
-        """What this stack put into a Redis that is not its own, and nothing else."""
+        """Delete the keys with this stack's prefix from a Redis that is not its own."""
         prefix = self.variables["INTERLOCK_PREFIX"]
         try:
             with redis.Redis.from_url(self.variables["REDIS_URL"]) as client:
@@ -261,7 +261,7 @@ class Stack:
 
 
 def wait_for(children: list[Child], patience: float) -> None:
-    """Wait so many seconds for all of them to end."""
+    """Wait until all children have ended, for `patience` seconds at most."""
     until = time.monotonic() + patience
     while any(child.running for child in children) and time.monotonic() < until:
         time.sleep(0.02)

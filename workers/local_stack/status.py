@@ -1,4 +1,4 @@
-"""What runs, where, with which pool; how long the queues are; who holds and who waits: one screen, in a second."""
+"""One screen, in a second: the workers and their pools, running tasks, queue lengths, holders and waiters."""
 
 import time
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ from tasks.celery_app.settings import AIO, CPU, IO
 from workers.local_stack import redis_server
 from workers.local_stack.stack import flower_port
 
-ANSWER_WITHIN = 1.0  # seconds for workers to answer; those that are known are not waited for longer than they need
+WORKERS_ANSWER_WITHIN = 1.0  # seconds, at most: the wait ends when all known workers have answered
 SHOWN_MAX = 10  # running tasks, and locks in use
 
 
 def unserved_queues() -> tuple[list[str], set[str]]:
-    """The queues whose tasks no worker takes, and the workers that do not answer. Raises StackError without Redis."""
+    """Return the queues that no worker serves, and the workers that do not answer. Raises StackError without Redis."""
     redis_server.check(address.url())
     known = _known_workers(app.backend.client)
     queues = _ask("active_queues", known)
@@ -37,7 +37,7 @@ def _unserved(queues: Mapping[str, Any]) -> list[str]:
 
 
 def _known_workers(client: redis.Redis) -> set[str]:
-    """The workers that listen for questions, or did until they were killed a moment ago."""
+    """Return the workers that listen for questions, or did so until they were killed a moment ago."""
     members = client.smembers(f"{address.prefix()}_kombu.binding.celery.pidbox")
     texts = (member.decode(errors="replace") if isinstance(member, bytes) else member for member in members)
     queues = (text.split(":", 2)[2] for text in texts)  # kombu's routing key, pattern and queue: a name may hold colons
@@ -45,14 +45,14 @@ def _known_workers(client: redis.Redis) -> set[str]:
 
 
 def _ask(method: str, known: set[str], **options: Any) -> dict[str, Any]:
-    """What each worker answers; ends early when as many as are known have answered."""
+    """Return each worker's answer, as soon as all known workers have answered."""
     if not known:
         return {}
-    return getattr(app.control.inspect(timeout=ANSWER_WITHIN, limit=len(known)), method)(**options) or {}
+    return getattr(app.control.inspect(timeout=WORKERS_ANSWER_WITHIN, limit=len(known)), method)(**options) or {}
 
 
 def show() -> int:
-    """Print the screen; the exit code: 0 if each queue has a worker, else 1. Raises if Redis is away."""
+    """Print the screen, and return exit code 0 if each queue has a worker, else 1. Raises StackError without Redis."""
     redis_server.check(address.url())
     console = Console()
     client = app.backend.client
@@ -60,7 +60,7 @@ def show() -> int:
     with ThreadPoolExecutor() as at_once:
         asked = (
             at_once.submit(_ask, "stats", known),
-            at_once.submit(_ask, "active", known, safe=True),  # arguments as Flower shows them
+            at_once.submit(_ask, "active", known, safe=True),  # safe: arguments as Flower shows them
             at_once.submit(_ask, "active_queues", known),
         )
         stats, active, queues = (each.result() for each in asked)
@@ -85,7 +85,7 @@ def show() -> int:
 
 
 def _cell(*lines: str) -> Text:
-    """Text that others chose, as it is shown in a table: as many lines as are given, and no markup."""
+    """Return a table cell with texts that others chose: one line for each, without markup."""
     return Text("\n".join(map(one_line, lines)))
 
 

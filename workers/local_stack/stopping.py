@@ -1,4 +1,4 @@
-"""Signals that ask us to stop: one exception, raised where it may be."""
+"""Signals that ask this process to stop: they raise one exception, where that is safe."""
 
 import signal
 from collections.abc import Iterator
@@ -9,27 +9,27 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """A signal asked us to stop."""
+    """A signal asked this process to stop."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
 
 
-_asked: int | None = None  # the first such signal; later ones change nothing: they must not stop the cleaning up
+_asked: int | None = None  # the first such signal; later ones have no effect, so that the clean-up completes
 _raised = False
 _whole = 0  # how many `uninterrupted` blocks the main thread is in
 
 
 def install() -> None:
-    """From now on, the first of these signals raises Stopped in the main thread."""
+    """Have the first of these signals raise Stopped in the main thread."""
     for each in STOPPING:
-        if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN:  # ignored: nohup
+        if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(each, _stop)
 
 
 def uninstall() -> None:
-    """From now on, these signals end the process without a word: there is nothing left to clean up."""
+    """Have these signals end the process at once, for nothing is left to clean up."""
     for each in STOPPING:
         if signal.getsignal(each) == _stop:
             signal.signal(each, signal.SIG_DFL)
@@ -37,7 +37,7 @@ def uninstall() -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """What must be done whole: a signal that comes inside raises Stopped at the end. For the main thread."""
+    """Delay Stopped to the end of the block, if a signal comes inside. For the main thread."""
     global _whole
     _whole += 1
     try:

@@ -1,4 +1,4 @@
-"""How fast is this machine?  Prints unlocked updates a second, of each of two tasks at once."""
+"""A trial of this machine's speed: prints the unlocked updates a second of each of two tasks at once."""
 
 import time
 
