@@ -1,8 +1,8 @@
-"""Flower's settings, for the local stack and for compose: names of Flower's options (`celery flower --help`).
+"""Flower's settings, for the local stack and for compose: the names are Flower's options (`celery flower --help`).
 
-Flower has no plugin interface, so three of its pages are extended here: the page of the workers says each one's pool
-and concurrency, the page of the tasks is as live as the other and shows arguments whole, and `/metrics` asks for the
-login that all other pages ask for. Written for Flower 2.2, to which pyproject.toml keeps us.
+Flower has no plugin interface, so this file extends three of its pages. The page of workers shows each worker's pool
+and concurrency. The page of tasks updates itself, as the page of workers does, and shows arguments in full. `/metrics`
+asks for the login that all other pages ask for. Written for Flower 2.2, which pyproject.toml pins.
 """
 
 from typing import Any
@@ -13,11 +13,11 @@ from flower.views.tasks import TasksView
 from flower.views.workers import WorkersView
 from tornado.web import authenticated, url
 
-persistent = True  # a history that survives a restart; --db says where
-state_save_interval = 10_000  # ms: saved as it goes, for a Flower that is killed saves nothing more
-max_tasks = 10_000  # of about 7 KiB: memory stays bounded
-purge_offline_workers = 60  # s until a stopped worker leaves the page
-tasks_columns = "name,args,state,received,runtime,worker,uuid"  # the last leads to the task's own page
+persistent = True  # the history survives a restart; --db names its file
+state_save_interval = 10_000  # ms: Flower saves meanwhile, for it saves nothing when it is killed
+max_tasks = 10_000  # of about 7 KiB each: memory stays bounded
+purge_offline_workers = 60  # s until Flower removes a stopped worker from the page
+tasks_columns = "name,args,state,received,runtime,worker,uuid"  # uuid links to the task's own page
 
 POOLS = b"""<script>
 $('#workers-table').on('draw.dt', function () {
@@ -41,10 +41,10 @@ setInterval(() => document.hidden || $('#tasks-table').DataTable().ajax.reload(n
 
 
 class WorkersWithPools(WorkersView):  # type: ignore[misc]
-    """The page of the workers, with what each one's pool is."""
+    """The page of workers, with the pool of each."""
 
     def write(self, chunk: Any) -> None:
-        """Add pool and concurrency to the data of each worker; ask those that came after Flower's start."""
+        """Add pool and concurrency to the data of each worker, and ask the workers that Flower does not know yet."""
         if isinstance(chunk, dict):
             unknown = False
             for worker in chunk["data"]:
@@ -59,24 +59,24 @@ class WorkersWithPools(WorkersView):  # type: ignore[misc]
         super().write(chunk)
 
     def finish(self, chunk: Any = None) -> Any:
-        """Add the script that shows them."""
+        """Add the script that shows pool and concurrency."""
         return super().finish(chunk.replace(b"</body>", POOLS) if isinstance(chunk, bytes) else chunk)
 
 
 class LiveTasks(TasksView):  # type: ignore[misc]
-    """The page of the tasks, which reads its table again by itself and cuts no arguments."""
+    """The page of tasks, which reloads its table and shows arguments in full."""
 
     def finish(self, chunk: Any = None) -> Any:
-        """Add the script that does it."""
+        """Add the script that reloads the table, and the styles."""
         return super().finish(chunk.replace(b"</body>", LIVE) if isinstance(chunk, bytes) else chunk)
 
 
 class MetricsBehindLogin(Metrics):  # type: ignore[misc]
-    """The metrics, which name every task and worker: Flower itself shows them to everybody."""
+    """The metrics, behind the login: they name every task and worker, and Flower shows them to everybody."""
 
     @authenticated
     async def get(self) -> None:
-        """Write the metrics, if whoever asks has logged in or Flower has no login."""
+        """Write the metrics if the user has logged in, or if Flower has no login."""
         await super().get()
 
 

@@ -1,7 +1,7 @@
 """Makes the virtual environment that `make` uses, as in `python3 deploy/install.py .venv requirements.txt`.
 
-Each list of requirements that is named is installed once, and again when it has changed. Safe to run twice at the same
-time: the second waits for the first. What was stopped half-way is made anew by the next run.
+It installs each named list of requirements once, and again when the list has changed. Two runs at the same time are
+safe: the second waits for the first. If a run is stopped half-way, the next run makes the environment anew.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ OLDEST = (3, 11)
 
 
 def main(folder: Path, *lists: str) -> None:
-    """Install what is missing."""
+    """Install the lists of requirements into the folder."""
     if sys.version_info < OLDEST:
         sys.exit(
             f"Python {'.'.join(map(str, OLDEST))} or later is needed, this is {sys.version.split()[0]}: "
@@ -31,7 +31,7 @@ def main(folder: Path, *lists: str) -> None:
 
 
 def install(folder: Path, name: str) -> None:
-    """Install one list of requirements, unless what is there is what is wanted; the first makes the environment."""
+    """Install a list of requirements, unless it is installed. The first list makes the environment."""
     stamp = folder / f"{name}.installed"
     wanted = hashlib.sha256(sys.version.encode())
     for path in (ROOT / "pyproject.toml", ROOT / name):
@@ -59,7 +59,7 @@ def run(*command: str, hint: str) -> None:
 
 
 def stop(number: int, _: FrameType | None) -> None:
-    """End at once; what runs is ended too."""
+    """End at once, and the command that runs with it."""
     sys.exit(128 + number)
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from tasks import Line
-from tasks.clock import most_at_once
+from tasks.support.clock import most_at_once
 
 Run = Mapping[str, Any]  # what a task returned
 Process = tuple[str, int]  # host and process id

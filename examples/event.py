@@ -10,8 +10,8 @@ import interlock
 from examples._claims import all_go_on_when_it_is_set
 from examples._runner import conclude
 from tasks import await_event, watch
-from tasks.clock import server_time
-from tasks.patience import comes_true, waited_in_vain
+from tasks.support.clock import server_time
+from tasks.support.patience import comes_true, waited_in_vain
 
 if __name__ == "__main__":
     go = interlock.Event()

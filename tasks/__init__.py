@@ -1,7 +1,14 @@
-"""What can be enqueued: all that a producer imports, as in `from tasks import print_square`."""
+"""What can be enqueued: all that a producer imports, as in `from tasks import print_square`.
 
-from tasks.app import app
+Each module and package here holds tasks, except two: `celery_app` is the app with its machinery, `support` is what
+tasks call. This package imports all of them, in producers and in workers alike: so nothing lists the modules.
+"""
+
+import importlib
+import pkgutil
+
 from tasks.bounded_buffer import consume, produce
+from tasks.celery_app import app
 from tasks.channels import get_items, put_items, receive_items, send_items
 from tasks.coroutines import wait
 from tasks.counting import (
@@ -15,12 +22,12 @@ from tasks.counting import (
 from tasks.cpu_bound import count_primes, print_cube, print_square, sum_counts
 from tasks.io_bound import print_letters, print_numbers, sleep
 from tasks.mandelbrot import draw_tile
-from tasks.output import Line, say, watch
 from tasks.pages import fetch_pages
 from tasks.shared_array import count_last_digits
 from tasks.shared_list import add_item, read_list, remove_item
 from tasks.signals import await_event, go_rounds
 from tasks.stock import put_on_sale, read_stock, sell_fenced, sell_unlocked, sell_with_lock
+from tasks.support.output import Line, say, watch
 
 __all__ = [
     "Line", "add_item", "app", "await_event", "consume", "count_last_digits", "count_primes", "decrement_unlocked",
@@ -30,3 +37,6 @@ __all__ = [
     "remove_item", "say", "sell_fenced", "sell_unlocked", "sell_with_lock", "send_items", "sleep", "sum_counts",
     "wait", "watch",
 ]  # fmt: skip
+
+for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
+    importlib.import_module(_module.name)

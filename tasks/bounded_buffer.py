@@ -1,17 +1,16 @@
-"""A buffer with room for so many items, that some tasks fill and others empty: the textbook's use of a Condition.
+"""A bounded buffer that some tasks fill and others empty: the textbook's use of a Condition.
 
-The buffer is a ring of slots and two counts, guarded by the condition's lock. Producers run on queue `io`, consumers on
-queue `cpu`: so they are in different processes, and none waits for a place that the other kind has taken.
+The buffer is a ring of slots and two counts, guarded by the condition's lock. Producers run on queue `io` and consumers
+on queue `cpu`. So they run in different processes, and a producer never takes the pool slot that a consumer needs.
 """
 
 import time
 from typing import Any
 
 from interlock import Array, Condition, Value
-from tasks import checks
-from tasks.app import app
-from tasks.output import place, say
-from tasks.patience import PATIENCE, waited_in_vain
+from tasks.celery_app import app, checks
+from tasks.support.output import place, say
+from tasks.support.patience import PATIENCE, waited_in_vain
 
 ITEMS_MAX = 10_000
 
@@ -42,9 +41,12 @@ def _check_consume(changed: Condition, slots: Array, put: Value, taken: Value, i
     checks.pause_seconds(pause)
 
 
-@app.task(check=_check_produce)
+@app.task(queue="io", check=_check_produce)
 def produce(changed: Condition, slots: Array, put: Value, taken: Value, first: int, items: int) -> dict[str, Any]:
-    """Put so many numbers, from `first` on, each when there is room. Returns where, and the most that was ever in."""
+    """Put `items` numbers, from `first` on, each when the buffer has room.
+
+    Returns where the task ran, and the largest number of items that the buffer ever held.
+    """
     most = 0
     for item in range(first, first + items):
         with changed:
@@ -58,11 +60,14 @@ def produce(changed: Condition, slots: Array, put: Value, taken: Value, first: i
     return {**place(), "most": most}
 
 
-@app.task(check=_check_consume)
+@app.task(queue="cpu", check=_check_consume)
 def consume(
     changed: Condition, slots: Array, put: Value, taken: Value, items: int, pause: float = 0.0
 ) -> dict[str, Any]:
-    """Take so many items, each when there is one, with a pause in seconds behind each. Returns where, and which."""
+    """Take `items` items, each when the buffer holds one, and pause for some seconds after each.
+
+    Returns where the task ran, and the items.
+    """
     got = []
     for _ in range(items):
         with changed:

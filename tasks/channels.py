@@ -1,16 +1,15 @@
-"""Items that go from one task to another, anywhere: through a Queue, and through a Pipe.
+"""Items that go from one task to another, on any machine: through a Queue, and through a Pipe.
 
-Who puts or sends runs on queue `io`, who gets or receives on queue `cpu`: they are in different processes.
+The tasks that put or send run on queue `io`, those that get or receive on queue `cpu`: in different processes.
 """
 
 import queue
 from typing import Any
 
 from interlock import Connection, Queue
-from tasks import checks
-from tasks.app import app
-from tasks.output import place, say
-from tasks.patience import PATIENCE, waited_in_vain
+from tasks.celery_app import app, checks
+from tasks.support.output import place, say
+from tasks.support.patience import PATIENCE, waited_in_vain
 
 ITEMS_MAX = 10_000
 
@@ -24,9 +23,9 @@ def _check_put(channel: Queue, items: int) -> None:
     checks.whole_number("items", items, 0, ITEMS_MAX)
 
 
-@app.task(check=_check_put)
+@app.task(queue="io", check=_check_put)
 def put_items(channel: Queue, items: int) -> dict[str, Any]:
-    """Put the numbers from 0 on, so many, and None behind the last. Returns where that was."""
+    """Put `items` numbers, from 0 on, then None as the end. Returns where the task ran."""
     try:
         for item in range(items):
             channel.put(item, timeout=PATIENCE)
@@ -37,9 +36,9 @@ def put_items(channel: Queue, items: int) -> dict[str, Any]:
     return place()
 
 
-@app.task(check=_check_queue)
+@app.task(queue="cpu", check=_check_queue)
 def get_items(channel: Queue) -> dict[str, Any]:
-    """Get items until None comes. Returns where that was, and what came."""
+    """Get items until None comes. Returns where the task ran, and the items."""
     got = []
     try:
         while (item := channel.get(timeout=PATIENCE)) is not None:
@@ -57,9 +56,9 @@ def _check_send(writer: Connection, items: int) -> None:
     checks.whole_number("items", items, 0, ITEMS_MAX)
 
 
-@app.task(check=_check_send)
+@app.task(queue="io", check=_check_send)
 def send_items(writer: Connection, items: int) -> dict[str, Any]:
-    """Send the numbers from 0 on, so many, and close the end. Returns where that was."""
+    """Send `items` numbers, from 0 on, and close this end of the pipe. Returns where the task ran."""
     with writer:
         for item in range(items):
             writer.send(item)
@@ -73,9 +72,9 @@ def _check_receive(reader: Connection) -> None:
         raise ValueError("reader must be an end of a Pipe that receives, not the one that only sends")
 
 
-@app.task(check=_check_receive)
+@app.task(queue="cpu", check=_check_receive)
 def receive_items(reader: Connection) -> dict[str, Any]:
-    """Receive until the other end is closed. Returns where that was, and what came."""
+    """Receive until the other end is closed. Returns where the task ran, and the items."""
     got = []
     try:
         while reader.poll(PATIENCE):

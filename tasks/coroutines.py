@@ -1,21 +1,20 @@
-"""Work that waits and holds no thread meanwhile: queue `aio`, thousands at once in one process."""
+"""Work that waits without holding a thread: queue `aio`, thousands at once in one process."""
 
 import asyncio
 import time
 from typing import Any
 
-from tasks import checks
-from tasks.app import app
-from tasks.output import place
+from tasks.celery_app import app, checks
+from tasks.support.output import place
 
 
 def _check(seconds: float) -> None:
     checks.seconds("seconds", seconds)
 
 
-@app.task(check=_check, track_started=False)  # storing that it has started would cost more than waiting
+@app.task(queue="aio", check=_check, track_started=False)  # to store the state STARTED would cost more than the wait
 async def wait(seconds: float = 1.0) -> dict[str, Any]:
-    """Wait. Returns where it ran, when it began (seconds since 1970, by that machine's clock), and how long it took."""
+    """Wait. Returns where the task ran, when it began (seconds since 1970, by that machine's clock), its duration."""
     began, since = time.time(), time.monotonic()
     await asyncio.sleep(seconds)
     return {**place(), "began": began, "took": time.monotonic() - since}

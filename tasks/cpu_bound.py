@@ -4,10 +4,9 @@ import reprlib
 import time
 from typing import Any
 
-from tasks import checks
-from tasks.app import app
-from tasks.clock import server_time
-from tasks.output import place, say
+from tasks.celery_app import app, checks
+from tasks.support.clock import server_time
+from tasks.support.output import place, say
 
 NUMBER_MAX = 1_000_000_000
 PRIMES_SPAN_MAX = 10_000_000  # a byte for each number: 10 MB
@@ -25,17 +24,17 @@ def _after_a_pause(pause: float) -> dict[str, Any]:
     return {**place(), "began": began, "ended": server_time()}
 
 
-@app.task(check=_check)
+@app.task(queue="cpu", check=_check)
 def print_square(num: int, pause: float = 0.0) -> dict[str, Any]:
-    """Print and return the square of a number, and where it was computed, after a pause in seconds."""
+    """Print and return the square of a number, after a pause in seconds, and return where the task ran."""
     ran = _after_a_pause(pause)
     say(f"Square: {num * num}")
     return {"square": num * num, **ran}
 
 
-@app.task(check=_check)
+@app.task(queue="cpu", check=_check)
 def print_cube(num: int, pause: float = 0.0) -> dict[str, Any]:
-    """Print and return the cube of a number, and where it was computed, after a pause in seconds."""
+    """Print and return the cube of a number, after a pause in seconds, and return where the task ran."""
     ran = _after_a_pause(pause)
     say(f"Cube: {num * num * num}")
     return {"cube": num * num * num, **ran}
@@ -48,11 +47,11 @@ def _check_range(start: int, stop: int) -> None:
     checks.whole_number("stop", stop, start, start + PRIMES_SPAN_MAX)
 
 
-@app.task(check=_check_range)
+@app.task(queue="cpu", check=_check_range)
 def count_primes(start: int, stop: int) -> int:
     """Print and return how many primes p there are with start <= p < stop, by a sieve.
 
-    Its slices are filled by C code, but under the interpreter's lock: threads of one process sieve no faster than one.
+    C code fills the slices of the sieve, but under the interpreter's lock: threads do not sieve faster.
     """
     low = max(start, 2)
     sieve = bytearray([1]) * max(0, stop - low)
@@ -75,7 +74,7 @@ def _check_counts(counts: list[int]) -> None:
         checks.whole_number("each of counts", count, 0, NUMBER_MAX)
 
 
-@app.task(check=_check_counts)
+@app.task(queue="cpu", check=_check_counts)
 def sum_counts(counts: list[int]) -> int:
-    """The body of a chord: the sum of what its tasks counted."""
+    """Return the sum of what the tasks of a chord counted: the body of that chord."""
     return sum(counts)

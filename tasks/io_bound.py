@@ -3,31 +3,30 @@
 import time
 from typing import Any
 
-from tasks import checks
-from tasks.app import app
-from tasks.output import place, say
+from tasks.celery_app import app, checks
+from tasks.support.output import place, say
 
 
-@app.task(check=checks.pause_seconds)
+@app.task(queue="io", check=checks.pause_seconds)
 def print_numbers(pause: float = 1.0) -> int:
-    """Print the numbers 1 to 5, with a pause in seconds behind each. Returns how many."""
+    """Print the numbers 1 to 5, with a pause in seconds after each. Returns how many."""
     for i in range(1, 6):
         say(f"Number: {i}")
         time.sleep(pause)
     return 5
 
 
-@app.task(check=checks.pause_seconds)
+@app.task(queue="io", check=checks.pause_seconds)
 def print_letters(pause: float = 1.0) -> int:
-    """Print the letters A to E, with a pause in seconds behind each. Returns how many."""
+    """Print the letters A to E, with a pause in seconds after each. Returns how many."""
     for letter in "ABCDE":
         say(f"Letter: {letter}")
         time.sleep(pause)
     return 5
 
 
-@app.task(check=checks.pause_seconds)
+@app.task(queue="io", check=checks.pause_seconds)
 def sleep(pause: float = 1.0) -> dict[str, Any]:
-    """Do nothing for a pause in seconds, as while a network or a disk is slow. Returns where."""
+    """Do nothing for a pause in seconds, as while a network or a disk is slow. Returns where the task ran."""
     time.sleep(pause)
     return place()

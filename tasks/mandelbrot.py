@@ -7,9 +7,8 @@ import base64
 import zlib
 from typing import Any
 
-from tasks import checks
-from tasks.app import app
-from tasks.output import place
+from tasks.celery_app import app, checks
+from tasks.support.output import place
 
 LEFT, SPAN = -2.2, 3.2  # of the complex plane
 PICTURE_MAX = 4096  # pixels, each way
@@ -27,7 +26,7 @@ def _check(x: int, y: int, side: int, width: int, height: int, limit: int) -> No
 
 
 def rounds(c: complex, limit: int) -> int:
-    """After how many rounds of z = z * z + c, from 0, z is farther than 2 from 0; the limit if it is not by then."""
+    """Return the number of rounds of z = z * z + c, from z = 0, until z is farther than 2 from 0; at most the limit."""
     z = 0j
     for number in range(limit):
         if abs(z) > 2:
@@ -36,7 +35,7 @@ def rounds(c: complex, limit: int) -> int:
     return limit
 
 
-@app.task(check=_check)
+@app.task(queue="cpu", check=_check)
 def draw_tile(x: int, y: int, side: int, width: int, height: int, limit: int = LIMIT_MAX) -> dict[str, Any]:
     """Count the rounds for each pixel of a tile.
 
@@ -49,8 +48,8 @@ def draw_tile(x: int, y: int, side: int, width: int, height: int, limit: int = L
         limit: rounds, at most, 1 to 255.
 
     Returns:
-        `x`, `y`, `width` and `height` of the tile, its `counts`, a byte a pixel, row by row, as `packed` by this
-        module, and where it was drawn: `host` and `pid`.
+        `x`, `y`, `width` and `height` of the tile; its `counts`, a byte a pixel, row by row, as `packed` encodes them;
+        and where the task ran: `host` and `pid`.
     """
     columns = range(x, min(x + side, width))
     lines = range(y, min(y + side, height))
@@ -62,12 +61,12 @@ def draw_tile(x: int, y: int, side: int, width: int, height: int, limit: int = L
 
 
 def packed(counts: bytes) -> str:
-    """Bytes as they travel in JSON: compressed, in base64."""
+    """Return the bytes as text for JSON: compressed, in base64."""
     return base64.b64encode(zlib.compress(counts)).decode()
 
 
 def unpacked(text: str, size: int) -> bytes:
-    """So many bytes out of what `packed` made. Raises ValueError if it holds others than that."""
+    """Return the `size` bytes of a text that `packed` made. Raises ValueError if the text holds anything else."""
     try:
         unpacker = zlib.decompressobj()
         counts = unpacker.decompress(base64.b64decode(text, validate=True), size + 1)  # never more, whatever comes

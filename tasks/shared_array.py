@@ -3,12 +3,11 @@
 from typing import Any
 
 from interlock import Array
-from tasks import checks
-from tasks.app import app
-from tasks.base import Task
+from tasks.celery_app import app, checks
+from tasks.celery_app.base import Task
+from tasks.celery_app.message import id_of_call
 from tasks.counting import done_by
-from tasks.message import id_of_call
-from tasks.output import place
+from tasks.support.output import place
 
 DIGITS = 10
 SQUARES_MAX = 1_000_000
@@ -23,9 +22,9 @@ def _check(histogram: Array, start: int, stop: int) -> None:
 
 
 def count_exactly(histogram: Array, start: int, stop: int, id: str | None) -> None:
-    """Count the last digits; run again, or twice at once, under one id, each square is counted once.
+    """Count the last digit of each square once, though the task may run again, or twice at once, under one id.
 
-    As `tasks.counting.update_exactly` does it: what is done stands in a value under the same lock.
+    A value under the same lock says how many squares are counted, as in `tasks.counting.update_exactly`.
     """
     lock = histogram.get_lock()
     done = done_by(id, lock)
@@ -38,8 +37,11 @@ def count_exactly(histogram: Array, start: int, stop: int, id: str | None) -> No
             done.value += 1
 
 
-@app.task(bind=True, check=_check)
+@app.task(bind=True, queue="cpu", check=_check)
 def count_last_digits(self: Task, histogram: Array, start: int, stop: int) -> dict[str, Any]:
-    """Count how often each digit is the last of a square, from start to before stop; however often it is delivered."""
+    """Count how often each digit is the last of a square, from `start` up to `stop`.
+
+    Each square counts once, however often the task is delivered. Returns where the task ran.
+    """
     count_exactly(histogram, start, stop, id_of_call(self, histogram.name, start, stop))
     return place()

@@ -1,16 +1,15 @@
-"""Shared state: a list in Redis, changed by at most so many at once. Queue `io`. The tutorial's semaphore program."""
+"""Shared state: a list in Redis that at most N tasks change at once. Queue `io`. The tutorial's semaphore program."""
 
 import time
 from typing import Any
 
 from interlock import Semaphore, address
 from interlock._text import plain
-from tasks import checks
-from tasks.app import app
-from tasks.clock import server_time
-from tasks.output import place, say
+from tasks.celery_app import app, checks
+from tasks.support.clock import server_time
+from tasks.support.output import place, say
 
-KEPT_SECONDS = 3600  # how long a list outlives its last change
+LIST_SECONDS = 3600  # how long a list outlives its last change
 
 
 def _check(items: str, slots: Semaphore, pause: float) -> None:
@@ -30,23 +29,23 @@ def _key(items: str) -> str:
 
 
 def _inside(pause: float, began: float) -> dict[str, Any]:
-    """What a task reports of its stay in the section: it makes its pause there, so that stays can overlap."""
+    """Pause inside the section, so that stays can overlap, and return where and when the task was inside."""
     time.sleep(pause)
     return {**place(), "began": began, "ended": server_time()}
 
 
-@app.task(check=_check_item)
+@app.task(queue="io", check=_check_item)
 def add_item(items: str, slots: Semaphore, item: int, pause: float = 0.2) -> dict[str, Any]:
     """Append an item to the list while holding a slot. Returns where and when (Redis time) it was inside."""
     with slots:
         began = server_time()
         app.backend.client.rpush(_key(items), item)
-        app.backend.client.expire(_key(items), KEPT_SECONDS)
+        app.backend.client.expire(_key(items), LIST_SECONDS)
         say(f"Added item {item} to the shared resource.")
         return _inside(pause, began)
 
 
-@app.task(check=_check)
+@app.task(queue="io", check=_check)
 def remove_item(items: str, slots: Semaphore, pause: float = 0.2) -> dict[str, Any]:
     """Take the first item off the list while holding a slot. Returns where and when (Redis time) it was inside."""
     with slots:
@@ -56,7 +55,7 @@ def remove_item(items: str, slots: Semaphore, pause: float = 0.2) -> dict[str, A
         return _inside(pause, began)
 
 
-@app.task
+@app.task(queue="io")
 def read_list(stays: list[dict[str, Any]], items: str) -> dict[str, Any]:
-    """The body of a chord: what the list holds in the end, and the stays that its tasks reported."""
+    """Return what the list holds in the end, and the stays that a chord's tasks reported: that chord's body."""
     return {"items": [int(item) for item in app.backend.client.lrange(_key(items), 0, -1)], "stays": stays}

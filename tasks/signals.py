@@ -5,11 +5,10 @@ import time
 from typing import Any
 
 from interlock import Barrier, Event
-from tasks import checks
-from tasks.app import app
-from tasks.clock import server_time
-from tasks.output import place, say
-from tasks.patience import PATIENCE, waited_in_vain
+from tasks.celery_app import app, checks
+from tasks.support.clock import server_time
+from tasks.support.output import place, say
+from tasks.support.patience import PATIENCE, waited_in_vain
 
 ROUNDS_MAX = 1_000
 
@@ -18,11 +17,11 @@ def _check_event(go: Event) -> None:
     checks.instance("go", go, Event)
 
 
-@app.task(check=_check_event)
+@app.task(queue="io", check=_check_event)
 def await_event(go: Event) -> dict[str, Any]:
-    """Wait until the event is set. Returns where, and when (Redis time) the task began to wait and went on."""
+    """Wait until the event is set. Returns where the task ran, and when (Redis time) it began to wait and went on."""
     began = server_time()
-    if not go.wait(timeout=2 * PATIENCE):  # whoever sets it may have waited for others before
+    if not go.wait(timeout=2 * PATIENCE):  # the program that sets it may have waited for other tasks first
         raise TimeoutError(f"waited {2 * PATIENCE:g} s for the event {go.name!r}, and nobody set it")
     went_on = server_time()
     say("Went on.")
@@ -35,11 +34,11 @@ def _check_rounds(line: Barrier, rounds: int, pause: float) -> None:
     checks.pause_seconds(pause)
 
 
-@app.task(check=_check_rounds)
+@app.task(queue="io", check=_check_rounds)
 def go_rounds(line: Barrier, rounds: int, pause: float = 0.0) -> dict[str, Any]:
-    """Work for `pause` seconds a round, and wait for the others behind each.
+    """Work for `pause` seconds a round, and wait for the other parties after each round.
 
-    Returns where, and when (Redis time) each round began and its work ended.
+    Returns where the task ran, and when (Redis time) each round began and its work ended.
     """
     took = []
     for number in range(1, rounds + 1):

@@ -12,7 +12,7 @@ import redis
 from servers import VARIABLE, server_binary
 
 import interlock
-from workers import redis_server
+from workers.local_stack import redis_server
 
 pytest_plugins = ["pytester"]  # runs pytest in a test
 SERVER = {}
@@ -88,7 +88,7 @@ def no_key_left(request):
 @pytest.fixture(scope="session")
 def stack():
     """The local stack, with a server of its own: three workers and Flower. `stack.env` finds it."""
-    from workers.stack import Stack, free_ports  # not above: it loads the settings, and those REDIS_URL
+    from workers.local_stack.stack import Stack, free_ports  # not above: it loads the settings, and those REDIS_URL
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("REDIS_URL")

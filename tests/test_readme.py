@@ -15,9 +15,9 @@ import pytest
 from peers import wait_until
 
 import interlock.aio
-from tasks import environment
-from workers.children import ROOT
-from workers.programs import PROGRAMS
+from tasks.celery_app import environment
+from workers.local_stack.children import ROOT
+from workers.local_stack.programs import PROGRAMS
 
 DOCS = ROOT / "docs"
 PAGES = {

@@ -1,13 +1,13 @@
-"""The app as workers and Flower load it (`celery -A workers`): with the life cycle of a worker added."""
+"""The app as workers and Flower load it (`celery -A workers`), with the extensions installed."""
 
 import sys
 
 try:
-    from tasks.app import app
-except ValueError as error:  # a variable that is wrong: Celery would wrap this in a traceback
+    from tasks.celery_app import app
+except ValueError as error:  # a variable is wrong: Celery would show a traceback
     sys.exit(f"error: {error}")
 
-from workers import lifecycle, transport
+from workers.extensions import lifecycle, transport
 
 transport.install()
 lifecycle.install(app)

@@ -11,7 +11,7 @@ import interlock
 from bench.counter import report, turns
 from bench.harness import noise, running
 from bench.harness.server import server
-from workers.redis_server import StackError
+from workers.local_stack.redis_server import StackError
 
 RESULTS = running.RESULTS / "counter.json"
 

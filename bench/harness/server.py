@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from workers import redis_server
+from workers.local_stack import redis_server
 
 HOST = "127.0.0.1"
 LEASE = 30  # seconds, for each lock that has a lease

@@ -18,8 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench.harness import noise, running
 from bench.harness.server import server
 from bench.lesson import page, picture, pools
-from workers.children import ROOT
-from workers.redis_server import StackError
+from workers.local_stack.children import ROOT
+from workers.local_stack.redis_server import StackError
 
 PICTURE = ROOT / "build" / "lesson.svg"  # of a run that is not saved
 GIL = "import sys, workers.celery; print(getattr(sys, '_is_gil_enabled', lambda: True)())"

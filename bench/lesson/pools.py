@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from workers.children import Child
-from workers.redis_server import StackError
+from workers.local_stack.children import Child
+from workers.local_stack.redis_server import StackError
 
 READY_WITHIN = 60.0  # seconds: a loaded machine imports Celery slowly
 ENDED_WITHIN = 10.0  # seconds

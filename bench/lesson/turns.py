@@ -16,8 +16,8 @@ from celery.exceptions import TimeoutError as NotInTimeError
 from bench.lesson import async_tasks  # noqa: F401  it registers its task with the app
 from bench.lesson.pools import MANY, ONE, POOLS, Memory, Pool, memory, worker
 from tasks import app
-from workers.children import Child
-from workers.redis_server import StackError
+from workers.local_stack.children import Child
+from workers.local_stack.redis_server import StackError
 
 DONE_WITHIN = 120.0  # seconds that all pieces may take
 WARM = 0.1  # seconds that each first piece waits, so that every thread or process of the pool gets one

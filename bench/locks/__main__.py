@@ -12,7 +12,7 @@ from bench.harness.proxy import proxy
 from bench.harness.server import server
 from bench.locks import report, turns
 from bench.locks.adapters import LOCKS
-from workers.redis_server import StackError
+from workers.local_stack.redis_server import StackError
 
 RESULTS = running.RESULTS / "locks.json"
 

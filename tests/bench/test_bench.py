@@ -9,7 +9,7 @@ import pytest
 
 from bench.counter import picture, turns
 from bench.locks.adapters import LOCKS
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 NOTHING = """
 import dataclasses, sys

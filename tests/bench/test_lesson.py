@@ -10,7 +10,7 @@ import pytest
 
 from bench.lesson import __main__ as lesson
 from bench.lesson import page, picture
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 TINY = """
 import sys

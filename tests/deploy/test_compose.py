@@ -20,7 +20,7 @@ import pytest
 import redis
 from peers import wait_until
 
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 SECRETS = {"REDIS_PASSWORD": "r4nd0mRedis", "FLOWER_PASSWORD": "r4nd0mFlower"}
 QUICK = {"INTERLOCK_TASK_SECONDS_MAX": "8"}  # so that a vanished worker's tasks come back after sixteen seconds

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from workers.children import ROOT
-from workers.programs import PROGRAMS
+from workers.local_stack.children import ROOT
+from workers.local_stack.programs import PROGRAMS
 
 
 def start(tmp_path, **variables):

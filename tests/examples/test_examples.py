@@ -7,8 +7,8 @@ import sys
 import pytest
 from repeated import turns
 
-from workers.children import ROOT
-from workers.programs import PROGRAMS
+from workers.local_stack.children import ROOT
+from workers.local_stack.programs import PROGRAMS
 
 
 def run(stack, program, *arguments):

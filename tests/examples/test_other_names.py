@@ -13,8 +13,8 @@ from paths import PYTHONPATH
 from peers import wait_until
 from servers import server_binary
 
-from workers import redis_server
-from workers.children import ROOT, Child
+from workers.local_stack import redis_server
+from workers.local_stack.children import ROOT, Child
 
 
 def ran(env, *words):
@@ -209,8 +209,8 @@ def test_claim_that_does_not_hold_ends_with_1(two, twin):
 def test_event_for_which_not_all_can_wait_is_one_line(two):
     """Nobody takes a task of that queue now: a pool with fewer places than tasks looks the same."""
     changes = """
-import tasks.patience
-tasks.patience.PATIENCE = 1.0
+import tasks.support.patience
+tasks.support.patience.PATIENCE = 1.0
 tasks.await_event = twins.called_with(tasks.await_event, countdown=3)
 """
     said = two.twin("event", changes)

@@ -19,8 +19,8 @@ from servers import server_binary
 import interlock
 from interlock._io.wire import CONNECTIONS_MAX, Wire
 from interlock._session.process import session
-from workers import redis_server
-from workers.children import Child
+from workers.local_stack import redis_server
+from workers.local_stack.children import Child
 
 
 def hand_over(url):

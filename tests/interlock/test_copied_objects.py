@@ -28,7 +28,7 @@ import interlock.aio
 from interlock import _primitive
 from interlock._session import clients
 from interlock.inspection import inspect
-from workers import redis_server
+from workers.local_stack import redis_server
 
 interlock.register_with_kombu()
 

@@ -15,7 +15,7 @@ from peers import wait_until
 
 import interlock
 from interlock._session.process import _sessions, session
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 PROGRAM = SUPPORT / "ending_program.py"
 LEASE = 120.0  # seconds: nobody waits for that long here

@@ -13,7 +13,7 @@ import pytest
 from peers import wait_until
 from servers import server_binary
 
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 PLUGIN = 'pytest_plugins = ["interlock.testing"]\n'
 USERS_OWN = "redis://user.invalid:1/0"  # a Redis that no test may touch

@@ -18,8 +18,8 @@ from redis.retry import Retry
 import interlock
 from interlock import aio
 from interlock._io import refusals
-from workers import redis_server
-from workers.children import Child
+from workers.local_stack import redis_server
+from workers.local_stack.children import Child
 
 
 class Server:

@@ -13,7 +13,7 @@ from redis.retry import Retry
 import interlock
 import interlock.aio
 from interlock import address
-from workers import redis_server
+from workers.local_stack import redis_server
 
 FULL = "command not allowed when used memory > 'maxmemory'."
 

@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 import interlock
 from interlock._protocol import rights
-from workers import redis_server
+from workers.local_stack import redis_server
 
 ALL = "~* &* +@all"
 

@@ -12,8 +12,8 @@ from servers import server_binary
 
 import interlock
 from interlock._session.process import session
-from workers import redis_server
-from workers.children import Child
+from workers.local_stack import redis_server
+from workers.local_stack.children import Child
 
 SERVICE = "locks"
 

@@ -14,7 +14,7 @@ from servers import server_binary
 
 import interlock
 from interlock import address
-from workers import redis_server
+from workers.local_stack import redis_server
 
 
 def test_nobody_there_is_one_line_that_names_address_variable_and_make_up(monkeypatch):

@@ -1,5 +1,5 @@
-"""The broken twin of workers.consumer: as Celery's own, it gives running tasks back when a connection breaks."""
+"""The broken twin of our consumer: as Celery's own, it gives running tasks back when a connection breaks."""
 
-from workers.consumer import Consumer
+from workers.extensions.consumer import Consumer
 
 del Consumer.on_connection_error_after_connected

@@ -5,10 +5,10 @@ import time
 from interlock import Barrier, Condition
 from tasks import app
 from tasks.bounded_buffer import produce
-from tasks.clock import server_time
-from tasks.output import place
-from tasks.patience import waited_in_vain
 from tasks.signals import go_rounds
+from tasks.support.clock import server_time
+from tasks.support.output import place
+from tasks.support.patience import waited_in_vain
 
 
 class Heedless(Condition):

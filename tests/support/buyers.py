@@ -11,7 +11,8 @@ import psutil
 from mariadb_server import asked
 from peers import peers, plain, wait_until
 
-from tasks import mariadb, stock
+from tasks import stock
+from tasks.stock import mariadb
 
 START = multiprocessing.get_start_method()
 CHECKED_AT_THE_WRITE_ALONE = stock.SEE.replace("SET token = %s", "SET token = token + 0 * %s")

@@ -11,8 +11,8 @@ from redis.cluster import RedisCluster
 from redis.crc import key_slot
 from servers import server_binary
 
-from workers import redis_server
-from workers.children import Child
+from workers.local_stack import redis_server
+from workers.local_stack.children import Child
 
 SLOTS = 16384
 

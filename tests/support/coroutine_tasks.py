@@ -8,10 +8,11 @@ import redis
 from celery.exceptions import SoftTimeLimitExceeded
 
 from interlock import RLock, aio
-from tasks import app, awaiting
-from tasks.base import Task
+from tasks import app
+from tasks.celery_app import awaiting
+from tasks.celery_app.base import Task
 
-PREFIX = "tasks.coroutines.tests."  # is routed to the queue `aio`
+PREFIX = "tests.coroutines."
 
 
 async def note(text):
@@ -19,7 +20,7 @@ async def note(text):
     await asyncio.to_thread(app.backend.client.rpush, "noted", text)
 
 
-@app.task(bind=True, name=PREFIX + "own_request")
+@app.task(bind=True, queue="aio", name=PREFIX + "own_request")
 async def own_request(self, number):
     """Who it thinks it is, before and after others have run."""
     before = self.request.id
@@ -27,7 +28,7 @@ async def own_request(self, number):
     return {"before": before, "after": self.request.id, "args": self.request.args, "number": number}
 
 
-@app.task(bind=True, name=PREFIX + "fails_twice")
+@app.task(bind=True, queue="aio", name=PREFIX + "fails_twice")
 async def fails_twice(self):
     """Succeeds at its third attempt, by `self.retry`."""
     await asyncio.sleep(0.01)
@@ -36,7 +37,7 @@ async def fails_twice(self):
     return self.request.retries
 
 
-@app.task(bind=True, name=PREFIX + "fails_by_itself", autoretry_for=(OSError,), retry_backoff=False,
+@app.task(bind=True, queue="aio", name=PREFIX + "fails_by_itself", autoretry_for=(OSError,), retry_backoff=False,
           default_retry_delay=0)  # fmt: skip
 async def fails_by_itself(self):
     """Succeeds at its second attempt, by `autoretry_for`."""
@@ -46,7 +47,7 @@ async def fails_by_itself(self):
     return self.request.retries
 
 
-@app.task(name=PREFIX + "cleans_up", soft_time_limit=0.3)
+@app.task(queue="aio", name=PREFIX + "cleans_up", soft_time_limit=0.3)
 async def cleans_up():
     """Catches its soft time limit."""
     try:
@@ -56,7 +57,7 @@ async def cleans_up():
         return "cleaned up"
 
 
-@app.task(name=PREFIX + "too_long", time_limit=0.5)
+@app.task(queue="aio", name=PREFIX + "too_long", time_limit=0.5)
 async def too_long(kept, mark):
     """Holds a lock past its hard time limit."""
     async with aio.Lock.of(kept):
@@ -66,7 +67,7 @@ async def too_long(kept, mark):
             await note(mark)
 
 
-@app.task(name=PREFIX + "stays")
+@app.task(queue="aio", name=PREFIX + "stays")
 async def stays(kept, seconds, mark):
     """Holds a lock for so long, and leaves marks."""
     async with aio.Lock.of(kept):
@@ -78,7 +79,7 @@ async def stays(kept, seconds, mark):
     return mark
 
 
-@app.task(name=PREFIX + "forgets")
+@app.task(queue="aio", name=PREFIX + "forgets")
 async def forgets(kept):
     """Leaves a lock held."""
     await aio.Lock.of(kept).acquire()
@@ -90,26 +91,26 @@ def add_one(value):
         value.value += 1
 
 
-@app.task(name=PREFIX + "writes")
+@app.task(queue="aio", name=PREFIX + "writes")
 async def writes(value):
     """Leaves something to be committed."""
     await asyncio.to_thread(add_one, value)
 
 
-@app.task(name=PREFIX + "raises")
+@app.task(queue="aio", name=PREFIX + "raises")
 async def raises(what):
     """Raises what no task should."""
     await asyncio.sleep(0)
     raise {"exit": SystemExit(3), "interrupt": KeyboardInterrupt(), "cancelled": asyncio.CancelledError()}[what]
 
 
-@app.task(name=PREFIX + "blocks")
+@app.task(queue="aio", name=PREFIX + "blocks")
 async def blocks(seconds):
     """Keeps the event loop."""
     time.sleep(seconds)
 
 
-@app.task(name=PREFIX + "plain")
+@app.task(queue="aio", name=PREFIX + "plain")
 def plain(number):
     """No coroutine."""
     return number + 1
@@ -133,11 +134,11 @@ class CommitsTooLate(Task):
             return super(Task, self).__call__(*args, **kwargs)
 
 
-loses = app.task(name=PREFIX + "loses")(written_then_lost)
-loses_and_succeeds = app.task(name=PREFIX + "loses_and_succeeds", base=CommitsTooLate)(written_then_lost)
+loses = app.task(queue="aio", name=PREFIX + "loses")(written_then_lost)
+loses_and_succeeds = app.task(queue="aio", name=PREFIX + "loses_and_succeeds", base=CommitsTooLate)(written_then_lost)
 
 
-@app.task(name=PREFIX + "stubborn", time_limit=0.3)
+@app.task(queue="aio", name=PREFIX + "stubborn", time_limit=0.3)
 async def stubborn():
     """Ignores that it is cancelled."""
     while True:

@@ -3,11 +3,11 @@
 import asyncio
 import dataclasses
 
-from tasks import networks
-from tasks.fetching import Fetcher, Limits
+from tasks.celery_app import environment
+from tasks.pages.fetching import Fetcher, Limits
 
 QUICK = Limits(
-    allowed=networks.parsed("127.0.0.1"),
+    allowed=environment.networks("127.0.0.1"),
     per_host=20,
     size=100_000,
     connect=3.0,

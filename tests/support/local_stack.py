@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import psutil
 from peers import wait_until
 
-from workers import redis_server
-from workers.children import ROOT
+from workers.local_stack import redis_server
+from workers.local_stack.children import ROOT
 
 MARK = "INTERLOCK_TEST_MARK"  # an environment variable: all descendants inherit it
 

@@ -13,7 +13,7 @@ import pymysql
 import pytest
 from peers import wait_until
 
-from workers import redis_server
+from workers.local_stack import redis_server
 
 USER, PASSWORD, DATABASE = "seller", "p@ss/w:rd", "interlock"
 QUOTED = "p%40ss%2Fw%3Ard"

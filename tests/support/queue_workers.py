@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from paths import PYTHONPATH
 from peers import wait_until
 
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 POOLS = {"cpu": "prefork", "io": "threads", "aio": "custom"}
 

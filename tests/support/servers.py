@@ -2,7 +2,7 @@
 
 import os
 
-from workers import redis_server
+from workers.local_stack import redis_server
 
 VARIABLE = "INTERLOCK_TEST_SERVER"  # the path of a redis-server or valkey-server
 

@@ -8,7 +8,7 @@ import pytest
 
 import interlock
 from tasks import count_last_digits, increment_value, increment_with_lock
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 
 def counted(shared):

@@ -13,7 +13,7 @@ from PIL import Image, ImageColor
 from examples import _picture
 from tasks import app, count_primes, draw_tile, sum_counts
 from tasks.mandelbrot import LEFT, LIMIT_MAX, SPAN, packed, unpacked
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 WIDTH, HEIGHT, SIDE = 40, 30, 16  # the tiles at the right and lower edge are smaller
 

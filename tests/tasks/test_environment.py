@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tasks import environment
-from tasks.settings import as_celery_says, settings
+from tasks.celery_app import environment
+from tasks.celery_app.settings import as_celery_says, settings
 
 
 @pytest.mark.parametrize("text", ["-1", "0", "4", "x", "1.5", "99999999999", "٣٠٠"])

@@ -7,7 +7,8 @@ from celery import chain, chord, group, signature
 from celery.exceptions import QueueNotFound, Reject, Retry
 from kombu.exceptions import EncodeError
 
-from tasks import app, environment, print_square
+from tasks import app, print_square
+from tasks.celery_app import environment
 
 LONGEST = environment.read({}).task_seconds_max
 FAR = LONGEST + 60

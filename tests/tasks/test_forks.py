@@ -6,7 +6,7 @@ import sys
 import pytest
 from paths import PYTHONPATH, SUPPORT
 
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 PROGRAM = SUPPORT / "fork_program.py"
 

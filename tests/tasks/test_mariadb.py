@@ -1,4 +1,4 @@
-"""The pool, the migrations and the errors of tasks/mariadb.py, on a real server."""
+"""The pool, the migrations and the errors of tasks/stock/, on a real server."""
 
 import asyncio
 import socket
@@ -13,7 +13,9 @@ from mariadb_server import PASSWORD, QUOTED, asked, plain, through
 from peers import joined, peers, wait_until
 from proxy import Proxy
 
-from tasks import environment, mariadb, schema, stock
+from tasks import stock
+from tasks.celery_app import environment
+from tasks.stock import mariadb, schema
 
 CONNECTIONS = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'seller'"
 

@@ -14,8 +14,9 @@ from pages_server import PagesServer
 from peers import joined, peers, plain, wait_until
 
 import interlock.aio
-from tasks import fetch_pages, fetching
-from tasks.fetching import Fetcher, fetcher
+from tasks import fetch_pages
+from tasks.pages import fetching
+from tasks.pages.fetching import Fetcher, fetcher
 
 # --- how many at once ---
 

@@ -13,8 +13,9 @@ from aiohttp.abc import AbstractResolver
 from fetched import QUICK, fetch, outcome
 from pages_server import PagesServer
 
-from tasks import environment, fetching, networks
-from tasks.fetching import Fetcher
+from tasks.celery_app import environment
+from tasks.pages import fetching, networks
+from tasks.pages.fetching import Fetcher
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def test_public_address_is_allowed(address):
 
 
 def test_network_of_the_setting_is_allowed_and_no_other():
-    several = networks.parsed("10.1.0.0/16, fd00::/8,")
+    several = environment.networks("10.1.0.0/16, fd00::/8,")
     assert all(networks.allowed(address, several) for address in ("10.1.2.3", "::ffff:10.1.2.3", "fd12::1"))
     assert not any(networks.allowed(address, several) for address in ("10.2.0.1", "fe80::1", "127.0.0.1"))
 

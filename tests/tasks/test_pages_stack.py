@@ -9,7 +9,7 @@ from fetched import outcome
 from pages_server import MISBEHAVIOURS
 
 from tasks import fetch_pages
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 
 def on_the_stack(stack, *arguments):

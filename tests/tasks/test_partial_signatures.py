@@ -8,7 +8,7 @@ from celery import chain, chord, group
 
 import interlock
 from tasks import app, count_primes, increment_with_lock, print_square
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 
 @app.task(name="tests.add", check=None)

@@ -10,12 +10,12 @@ from tasks import (
     consume,
     get_items,
     go_rounds,
-    patience,
     produce,
     put_items,
     receive_items,
     signals,
 )
+from tasks.support import patience
 
 
 @pytest.fixture(autouse=True)

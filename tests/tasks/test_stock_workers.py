@@ -13,7 +13,7 @@ from proxy import Proxy
 
 import interlock
 from tasks import put_on_sale, read_stock, sell_fenced
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 QUICK = "5"  # seconds that the longest task takes; after twice as long, what a killed worker had runs elsewhere
 

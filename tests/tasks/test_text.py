@@ -6,8 +6,8 @@ import pytest
 
 import interlock
 from tasks import app, say
-from tasks.description import description
-from tasks.output import PRINTED
+from tasks.celery_app.description import description
+from tasks.support.output import PRINTED
 
 
 @app.task(name="tests.say_all")

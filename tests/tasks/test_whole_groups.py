@@ -3,7 +3,8 @@
 import pytest
 from celery import chain, chord, group, signature
 
-from tasks import app, count_primes, environment, print_square, sum_counts
+from tasks import app, count_primes, print_square, sum_counts
+from tasks.celery_app import environment
 
 FAR = environment.read({}).task_seconds_max + 60
 GOOD = print_square.s(1)

@@ -12,8 +12,8 @@ import pytest
 from local_stack import variables
 from servers import server_binary
 
-from workers import redis_server
-from workers.children import ROOT
+from workers.local_stack import redis_server
+from workers.local_stack.children import ROOT
 
 SECRET = "s3cret"
 COMMANDS = {

@@ -11,7 +11,7 @@ from local_stack import still_running, up, variables
 from peers import wait_until
 from test_stopping import started
 
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 NOBODY_S = [
     "setpriv",

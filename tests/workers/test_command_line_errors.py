@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from workers import cli
+from workers.local_stack import cli
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_body_that_would_end_the_process_only_fails(up, what):
 def test_watchdog_names_the_task_and_the_line_that_blocks(up):
     result = tasks_here.blocks.delay(1.0)
     result.get(timeout=90)
-    named = rf"tests\.blocks\[{result.id}\] blocks the event loop, .*coroutine_tasks\.py:\d+ in blocks"
+    named = rf"tests\.coroutines\.blocks\[{result.id}\] blocks the event loop, .*coroutine_tasks\.py:\d+ in blocks"
     wait_until(lambda: re.search(named, up.log()), what="the warning")
 
 

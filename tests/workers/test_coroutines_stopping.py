@@ -16,7 +16,7 @@ from peers import plain, wait_until
 
 import interlock
 from tasks import app, wait
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 WAITS, WAIT_SECONDS, AT_ONCE, MEMORY_MAX = 5_000, 1.0, 100, 200 * 2**20  # 500 at once, on a machine of its own
 

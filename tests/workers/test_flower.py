@@ -14,7 +14,7 @@ import pytest
 from peers import wait_until
 from playwright.sync_api import expect, sync_playwright
 
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

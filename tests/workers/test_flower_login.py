@@ -11,8 +11,8 @@ import pytest
 from flower.urls import handlers
 from peers import wait_until
 
-from workers import redis_server
-from workers.children import ROOT
+from workers.local_stack import redis_server
+from workers.local_stack.children import ROOT
 
 LOGIN = "somebody:a secret"
 OPEN = {"/healthcheck", "/static/x", "/login", "/logout", ".*"}  # they say nothing about tasks, workers or queues

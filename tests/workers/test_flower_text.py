@@ -7,8 +7,8 @@ import urllib.request
 from peers import wait_until
 
 from tasks import app
-from workers.children import ROOT
-from workers.events import Dispatcher
+from workers.extensions.events import Dispatcher
+from workers.local_stack.children import ROOT
 
 CODE = """
 from tasks import fetch_pages

@@ -12,7 +12,7 @@ from queue_workers import queue_worker
 from test_outage import Server
 
 from tasks import app, print_square
-from tasks.outage import heals, refused_for_now
+from tasks.celery_app.outage import heals, refused_for_now
 
 
 @contextmanager

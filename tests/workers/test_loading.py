@@ -8,8 +8,8 @@ import redis
 from local_stack import up, variables
 from peers import wait_until
 
-from workers import redis_server
-from workers.redis_server import StackError
+from workers.local_stack import redis_server
+from workers.local_stack.redis_server import StackError
 
 KEYS = 20_000
 
@@ -61,7 +61,7 @@ def test_make_up_waits_until_redis_has_read_its_data(tmp_path, folder, slowly):
 
 def test_wait_is_longer_than_its_limit_while_redis_reads_on(folder, slowly, monkeypatch):
     """The limit is for a server that stands still: reading takes longer here, in all."""
-    monkeypatch.setattr(redis_server, "READY_WITHIN", 1.5)
+    monkeypatch.setattr(redis_server, "PROGRESS_WITHIN", 1.5)
     port = redis_server.free_port()
     server = redis_server.start(folder, port, str(slowly))
     try:
@@ -71,7 +71,7 @@ def test_wait_is_longer_than_its_limit_while_redis_reads_on(folder, slowly, monk
 
 
 def test_wait_ends_when_redis_reads_no_more(folder, slowly, monkeypatch):
-    monkeypatch.setattr(redis_server, "READY_WITHIN", 1.5)
+    monkeypatch.setattr(redis_server, "PROGRESS_WITHIN", 1.5)
     port = redis_server.free_port()
     server = redis_server.launched(folder, port, str(slowly))
     stand_still = lambda _: os.kill(server.process.pid, signal.SIGSTOP)  # noqa: E731 - as soon as it reads

@@ -14,7 +14,7 @@ import redis
 from local_stack import still_running, up, variables
 from peers import wait_until
 
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 
 def test_pasted_lines_enqueue_a_job_and_ctrl_c_leaves_nothing(tmp_path):

@@ -1,4 +1,4 @@
-"""Workers that die, and Redis that is away: the settings of tasks/settings.py at work."""
+"""Workers that die, and Redis that is away: the settings of tasks/celery_app/settings.py at work."""
 
 import os
 import signal
@@ -18,8 +18,8 @@ from servers import server_binary
 
 import interlock
 from tasks import app, print_square
-from workers import redis_server
-from workers.children import ROOT
+from workers.local_stack import redis_server
+from workers.local_stack.children import ROOT
 
 QUICK = {"INTERLOCK_TASK_SECONDS_MAX": "5"}  # so that a vanished worker's tasks come back after ten seconds
 
@@ -111,7 +111,7 @@ def test_producer_hears_in_one_line_that_redis_is_away_and_goes_on_when_it_is_ba
 import pathlib, time
 from kombu.exceptions import OperationalError
 from tasks import print_square
-from workers import redis_server
+from workers.local_stack import redis_server
 def enqueue():
     began = time.monotonic()
     try: print_square.delay(1)

@@ -19,8 +19,8 @@ from servers import server_binary
 from test_no_task_is_lost import worker
 from test_stopping import started as command_started
 
-from workers import redis_server
-from workers.children import ROOT
+from workers.local_stack import redis_server
+from workers.local_stack.children import ROOT
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import redis
 from peers import wait_until
 
 import interlock
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 
 def status(env, columns=150):

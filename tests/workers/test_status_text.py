@@ -7,8 +7,8 @@ from peers import wait_until
 from rich.console import Console
 
 import interlock
-from tasks.app import app
-from workers import status
+from tasks.celery_app import app
+from workers.local_stack import status
 
 NAMES = ["[/x]", "[bold]loud[/bold]", "two\nlines", "\x1b[31mred", "back\\slash\\", "[x"]
 

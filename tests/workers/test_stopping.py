@@ -14,7 +14,7 @@ from local_stack import MARK, marked, variables
 from peers import wait_until
 from repeated import turns
 
-from workers.children import ROOT
+from workers.local_stack.children import ROOT
 
 TURNS = 5
 LAST = 12.0  # seconds: then `up` has been up for long, and `demo` is among its programs

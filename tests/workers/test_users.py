@@ -19,8 +19,8 @@ from redis.retry import Retry
 
 import interlock
 from interlock import aio
-from workers import redis_server
-from workers.children import ROOT, Child
+from workers.local_stack import redis_server
+from workers.local_stack.children import ROOT, Child
 
 FILE = ROOT / "deploy" / "users.acl"
 USERS = ("interlock", "producer", "worker", "flower", "status")

@@ -1,0 +1,144 @@
+"""Celery's consumer, extended: what a worker does with its connection and with the messages that arrive."""
+
+import logging
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from celery import signals
+from celery.exceptions import InvalidTaskError, NotRegistered
+from celery.utils.objects import Bunch
+from celery.worker import consumer, state
+from kombu.exceptions import ContentDisallowed, DecodeError
+from redis import RedisError
+
+from tasks.celery_app import app
+from tasks.celery_app.outage import heals
+from workers.extensions import dead_letters
+from workers.extensions.deferred import defer, wait_until_done
+from workers.extensions.transport import RefusedError
+
+log = logging.getLogger(__name__)
+
+
+class Consumer(consumer.Consumer):  # type: ignore[misc]
+    """Takes messages. When its connection breaks, tasks that run go on, and their messages are not given back."""
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Give back the tasks that have not begun. The others go on, and are acknowledged at their end.
+
+        Celery closes all channels of the connection, whichever socket broke, and each would give back all its messages.
+        """
+        for channel in self.connection.transport.channels:
+            channel.do_restore = False
+        for request in {*state.reserved_requests, *state.scheduled_requests}:
+            if request._apply_result is None and not request.acknowledged:  # no pool has it
+                defer(partial(_give_back, request.message.delivery_tag))
+        super().on_connection_error_after_connected(exc)
+
+    def shutdown(self) -> None:
+        """Close the connection, and wait until the deferred commands have reached Redis."""
+        super().shutdown()
+        wait_until_done()
+
+    # --- messages that no worker can run ---
+
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
+        """Return Celery's handler, but an error that a message causes fails its task, and the worker goes on."""
+        receive = super().create_task_handler(*arguments, **options)
+
+        def on_task_received(message: Any) -> None:
+            try:
+                if isinstance(message.headers, dict) and "task" in message.headers:  # else Celery looks into the body
+                    _look_at_headers(message.headers)
+                    _look_at_body(message.payload)
+                receive(message)
+            except Exception as error:
+                if isinstance(error, RedisError | OSError):  # the connection's fault, not the message's
+                    raise
+                if heals(error):
+                    raise RefusedError(str(error)) from error
+                for request in tuple(state.reserved_requests):
+                    if request.message is message:
+                        state.task_ready(request)
+                self.refuse(message, error)
+
+        return on_task_received
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Refuse a message whose body is no JSON, or of another kind."""
+        self.refuse(message, exc)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:  # noqa: ARG002  as Celery calls it
+        """Refuse a message that names no task."""
+        error = InvalidTaskError("the message names no task: it needs the headers task and id")
+        self.refuse(message, error)
+        signals.task_rejected.send(sender=self, message=message, exc=None)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
+        """Refuse a message with a wrong header or body."""
+        self.refuse(message, exc)
+        signals.task_rejected.send(sender=self, message=message, exc=exc)
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
+        """Refuse a message whose task this worker does not know."""
+        id, name = _named(message)
+        self.refuse(message, NotRegistered(name))
+        signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=id)
+
+    def refuse(self, message: Any, error: Exception) -> None:
+        """Fail the task of a message that no worker can run, and move the message to the dead letters."""
+        id, name = _named(message)
+        known = isinstance(error, DecodeError | InvalidTaskError | NotRegistered | ContentDisallowed)
+        log.error("the message of task %s[%s] cannot be run: %r", name, id, error, exc_info=None if known else error)
+        error = error.with_traceback(None)
+        letter = dead_letters.letter(error, message._raw, id, name)
+        bury = partial(_bury, message.delivery_tag, letter, error, id, name)
+        message.channel.settle_later(message.delivery_tag, bury)
+        if id is not None and self.event_dispatcher:
+            self.event_dispatcher.send("task-failed", uuid=id, exception=repr(error))
+
+
+def _named(message: Any) -> tuple[str | None, str | None]:
+    """Return the id and the name of a message's task, each None if the message does not say it."""
+    headers = message.headers if isinstance(message.headers, dict) else {}
+    id, name = headers.get("id"), headers.get("task")
+    return (id if isinstance(id, str) else None), (name if isinstance(name, str) else None)
+
+
+def _look_at_headers(headers: dict[str, Any]) -> None:
+    """Raise InvalidTaskError for a header on which Celery would fail later, in the middle of its own work."""
+    for name in ("id", "task"):
+        if not (isinstance(headers.get(name), str) and headers[name]):
+            raise InvalidTaskError(f"the header {name} must be a text, not {headers.get(name)!r:.60}")
+    limits = headers.get("timelimit") or (None, None)
+    if not (isinstance(limits, list | tuple) and len(limits) == 2 and all(map(_is_limit, limits))):
+        raise InvalidTaskError(f"the header timelimit must be two numbers of seconds, or null, not {limits!r:.60}")
+    if not isinstance(headers.get("retries") or 0, int):
+        raise InvalidTaskError(f"the header retries must be a whole number, not {headers['retries']!r:.60}")
+
+
+def _look_at_body(body: Any) -> None:
+    if isinstance(body, dict):  # an older form of messages
+        return
+    right = isinstance(body, list | tuple) and len(body) == 3
+    if not (right and isinstance(body[0], list | tuple) and all(isinstance(part or {}, dict) for part in body[1:])):
+        raise InvalidTaskError("the body must be three things: a list of arguments, named arguments, and what follows")
+
+
+def _is_limit(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (number and math.isfinite(value) and value >= 0)
+
+
+def _bury(delivery_tag: str, letter: str, error: Exception, id: str | None, name: str | None, channel: Any) -> None:
+    dead_letters.keep(letter)
+    if id is not None:
+        request = Bunch(id=id, task=name, name=name, chord=None, errbacks=None)
+        app.backend.mark_as_failure(id, error, request=request)
+    channel.qos.ack(delivery_tag)
+
+
+def _give_back(delivery_tag: str, channel: Any) -> None:
+    channel.qos.restore_by_tag(delivery_tag)

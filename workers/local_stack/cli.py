@@ -1,0 +1,118 @@
+"""The command line: `python -m workers up | demo | run PROGRAM | status`."""
+
+import errno
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import click
+import redis
+from kombu.exceptions import OperationalError
+
+from interlock import InterlockError, address
+from workers.local_stack import stopping
+from workers.local_stack.children import ROOT
+from workers.local_stack.programs import PROGRAMS
+from workers.local_stack.redis_server import StackError
+from workers.local_stack.stack import Stack, fixed_ports
+from workers.local_stack.stopping import Stopped
+
+# Errors of a folder that is full or cannot be used.
+OF_FOLDERS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR}
+
+
+def main() -> None:
+    """Run the command line. An error that users can cause is one line; exit code 2 means wrong use, 1 a failure."""
+    try:
+        stopping.install()
+        code = _exit_code()
+        stopping.uninstall()
+    except Stopped as stopped:
+        code = 128 + stopped.number
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    try:
+        return int(cli(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (StackError, InterlockError, OperationalError, ValueError) as error:
+        said = str(error)
+    except redis.RedisError as error:  # Redis went away meanwhile
+        said = address.unreachable(address.masked(address.url()), error)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        remedy = "; TMPDIR names the folder for temporary files" if error.errno in OF_FOLDERS else ""
+        said = f"{error.strerror or error}{where}{remedy}"
+    click.echo(f"error: {said}", err=True)
+    return 1
+
+
+@click.group()
+def cli() -> None:
+    """Interlock's local stack: Redis, three workers and Flower."""
+
+
+@cli.command()
+def up() -> None:
+    """Run the stack until Ctrl-C."""
+    try:
+        folder = os.environ.get("INTERLOCK_FOLDER")
+        data = Path(folder).absolute() if folder else None
+        with Stack(fixed_ports(), data=data, tell=click.echo) as stack:
+            click.echo(f"\nFlower: {stack.flower_url}\n\nEnqueue a job from another terminal:\n")
+            for line in snippet(stack):
+                click.echo(f"    {line}")
+            click.echo("\nCtrl-C stops everything.")
+            while True:
+                stack.check()
+                time.sleep(0.5)
+    except Stopped:
+        click.echo("stopped.")
+
+
+def snippet(stack: Stack) -> tuple[str, str, str]:
+    """Return three shell lines that enqueue a job into this stack, without a password."""
+    url, prefix = stack.variables["REDIS_URL"], stack.variables["INTERLOCK_PREFIX"]
+    if address.masked(url) != url:
+        second = ": ${REDIS_URL:?set it as in the terminal of make up}"
+    else:
+        second = f"export REDIS_URL={shlex.quote(url)} INTERLOCK_PREFIX={shlex.quote(prefix)}"
+    job = "from tasks import print_square; print(print_square.delay(10).get(timeout=10))"
+    return f"cd {shlex.quote(str(ROOT))}", second, f"{shlex.quote(sys.executable)} -c {shlex.quote(job)}"
+
+
+@cli.command()
+def demo() -> int:
+    """Run every program of the tutorial, and show a table."""
+    from workers.local_stack.demo import run_all
+
+    return run_all()
+
+
+@cli.command()
+@click.argument("program", type=click.Choice([program.name for program in PROGRAMS]))
+@click.argument("times", type=click.IntRange(1), required=False)
+def run(program: str, times: int | None) -> int:
+    """Run one program on the stack that is up.
+
+    TIMES: how many updates each task makes, in the programs that count.
+    """
+    from workers.local_stack.run import run_program
+
+    if times is not None and not next(each.counting for each in PROGRAMS if each.name == program):
+        counting = ", ".join(each.name for each in PROGRAMS if each.counting)
+        raise click.UsageError(f"{program} takes no TIMES: only {counting} do")
+    return run_program(program, *([] if times is None else [str(times)]))
+
+
+@cli.command()
+def status() -> int:
+    """Show workers, queues, and who holds and waits."""
+    from workers.local_stack.status import show
+
+    return show()
