@@ -61,7 +61,7 @@ docs: install-dev
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
 
 lint: install-dev
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 clean:
 	rm -rf $(VENV) $(VENV).lock $(ENGINE) bench/.venv docs/_build build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

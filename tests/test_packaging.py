@@ -1,14 +1,11 @@
 """The wheel holds `interlock` alone, with its Lua, and needs redis-py alone."""
 
-import ast
 import os
 import re
 import subprocess
 import sys
 import venv
 import zipfile
-
-import pytest
 
 from workers.local_stack.children import ROOT
 
@@ -39,38 +36,6 @@ def test_wheel_holds_interlock_alone_and_works_in_an_empty_environment(tmp_path)
         [python, "-c", code], cwd=tmp_path, env={"REDIS_URL": os.environ["REDIS_URL"]}, capture_output=True, check=True
     )
     assert said.stdout == b"True\n"
-
-
-def test_imports_go_one_way():
-    below = {"interlock": ("tasks", "workers", "examples"), "tasks": ("workers", "examples"), "examples": ("workers",)}
-    for folder, forbidden in below.items():
-        for path in (ROOT / folder).rglob("*.py"):
-            for name in forbidden:
-                assert not re.search(rf"^\s*(from|import) {name}\b", path.read_text(), flags=re.MULTILINE), path
-
-
-ABOVE = {  # what a folder must not import
-    "tasks/celery_app": r"tasks\.(?!celery_app\b)",
-    "tasks/support": r"tasks\.(?!celery_app\b|support\b)",
-    "workers/extensions": r"workers\.(?!extensions\b)",
-    "workers/coroutines": r"workers\.(?!extensions\b|coroutines\b)",
-    "workers/local_stack": r"workers\.(?!local_stack\b)",
-}
-
-
-@pytest.mark.parametrize("folder", ABOVE)
-def test_imports_within_tasks_and_workers_go_one_way(folder):
-    for path in (ROOT / folder).rglob("*.py"):
-        assert not [name for name in imported(path) if re.match(ABOVE[folder], name)], path
-
-
-def imported(path):
-    """The full names that a module imports, wherever it does."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (each.name for each in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{each.name}" for each in node.names)
 
 
 def test_repository_names_no_index_and_no_lock_file_that_does():
