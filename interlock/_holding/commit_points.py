@@ -9,6 +9,7 @@ In a child, a send raises what the calling thread lost, so that a pool reports t
 that would break the sender's machinery: then the commit is made, and who wrote hears of a loss as of any other commit.
 """
 
+import importlib
 import logging
 import os
 import pickle
@@ -16,6 +17,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import wraps
 from types import FrameType, ModuleType
 from typing import Any, Protocol
@@ -34,6 +36,10 @@ MANAGER = "_ExecutorManagerThread"  # of concurrent.futures and loky: if it ends
 NOTHING = (b"", pickle.dumps(None))  # what a pool sends to wake or to end, not to tell
 
 log = logging.getLogger("interlock")
+
+for each in SENDERS:  # now: a signal handler that imports amid an import of its own thread waits for ever
+    with suppress(ImportError):  # a platform without semaphores between processes
+        importlib.import_module(f"multiprocessing.{each}")
 
 
 class Committing(Protocol):
@@ -67,21 +73,10 @@ def watch(committing: Committing) -> None:
     for package in PACKAGES:
         for module in SENDERS:
             if (package, module) not in _wrapped:
-                found = _module(package, module)
+                found = sys.modules.get(f"{package}.{module}")  # billiard's, if something else has imported it
                 if found is not None:
                     _wrapped.add((package, module))
                     _wrap(package, found, SENDERS[module])
-
-
-def _module(package: str, name: str) -> ModuleType | None:
-    """That of multiprocessing; that of billiard if something else has imported it."""
-    full = f"{package}.{name}"
-    if package == "multiprocessing":
-        try:
-            __import__(full)
-        except ImportError:  # a platform without semaphores between processes
-            return None
-    return sys.modules.get(full)
 
 
 def _wrap(package: str, module: ModuleType, methods: list[tuple[str, str]]) -> None:

@@ -127,9 +127,9 @@ def test_heartbeat_that_takes_a_seat_away_excludes_who_enters(twin):
     assert exact == (twin is None)
 
 
-def test_threads_exclude_each_other_without_seats(monkeypatch):
+def test_threads_exclude_each_other_without_bias(monkeypatch):
     """As on a build of Python without the interpreter's lock."""
-    monkeypatch.setattr(turns, "SEATS", False)
+    monkeypatch.setattr(turns, "BIASED", False)
     crowd = Crowd(interlock.RLock(linger=None))
     with switching_anywhere():
         assert crowd.run([crowd.use] * 4, 1)
