@@ -75,7 +75,7 @@ end
 -- Sends a message to the session of an id. The message is a grant, with the number of other waiters and the values that
 -- the waiter wants, or one of these in place of the token:
 --   '0'   a waiter wakes, and then asks again
---   '-1'  a process that lingers hears that another one waits
+--   '-1'  a process that lingers hears that another waiter is there
 --   '-2'  a process that lingers hears that somebody broke the lock
 -- Returns how many listeners heard it: 0 if the process is gone.
 -- All nodes of a Cluster pass a message on, but PUBLISH counts the listeners of its own node alone. So a session on a
