@@ -1,7 +1,7 @@
 -- Adds to a value that a lock guards, without that lock, also while another process holds it.
 -- Guarantee: what the holder writes replaces what it has read, never what others added meanwhile. Safe to send twice.
 --
--- A value's text is its base, as the last holder that wrote it left it. If a caller has added since, three words follow:
+-- A value's text is its base, as the last holder to write it left it. If a caller has added since, three words follow:
 --   <sum of what was added before> <token of the holder, or 0> <sum of what was added while that holder held>
 -- where '-' means nothing. A holder reads the base and the first sum; its write leaves the last sum (`store` in
 -- lock.lua). Once it holds no longer, everything counts. Lua has no integers of 64 bits, so a sum is 16 hexadecimal
