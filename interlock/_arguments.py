@@ -16,7 +16,7 @@ DAY = 86_400.0  # seconds that an unnamed object outlives its last use
 
 
 def checked_name(name: str | None) -> str:
-    """Return the name as a plain `str`, or a fresh unique one for None.
+    """Check a name and return it as a plain `str`, or return a fresh unique name for None.
 
     Two names are one if they have the same bytes in UTF-8. Two spellings that Unicode calls equivalent, such as a
     letter with its accent and the letter followed by the accent, are two names.
@@ -43,14 +43,14 @@ def checked_name(name: str | None) -> str:
 
 
 def checked_prefix(prefix: str) -> str:
-    """Return a prefix for keys. Braces would spoil the hash tags of a Redis Cluster."""
+    """Check a prefix for keys and return it. Braces would spoil the hash tags of a Redis Cluster."""
     if "{" in prefix or "}" in prefix or any(c.isspace() or "\ud800" <= c <= "\udfff" for c in prefix):
         raise ValueError(f"INTERLOCK_PREFIX must hold no braces and no white space, and be UTF-8, not {prefix!r}")
     return prefix
 
 
 def checked_count(what: str, value: Any) -> int:
-    """Return a whole number as a plain `int`.
+    """Check that a value is a whole number, and return it as a plain `int`.
 
     A member of an `IntEnum`, or an integer of numpy, stands for its number.
     """
@@ -68,7 +68,7 @@ def _number(value: float) -> float:
 
 
 def checked_seconds(what: str, value: float, low: float, high: float) -> float:
-    """Return a number of seconds that is finite and within [low, high]."""
+    """Check that a number of seconds is finite and within [low, high], and return it as a plain float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{what} must be a number of seconds, not {type(value).__name__}")
     value = _number(value)
@@ -78,12 +78,15 @@ def checked_seconds(what: str, value: float, low: float, high: float) -> float:
 
 
 def checked_lease(lease: float) -> float:
-    """Return how long Redis keeps what a silent holder has, in seconds."""
+    """Check how long Redis keeps what a silent holder has, and return it, in seconds."""
     return checked_seconds("lease", lease, LEASE_MIN, LEASE_MAX)
 
 
 def checked_linger(linger: float | None) -> float | None:
-    """Return the least seconds for which a process keeps a released lock that it uses; None: as the network says."""
+    """Check how long, at least, a process keeps a released lock that it uses.
+
+    Return it in seconds; None: as the network says.
+    """
     return None if linger is None else checked_seconds("linger", linger, 0.0, LINGER_MAX)
 
 
@@ -93,14 +96,17 @@ def foreign_lock(lock: object, allowed: str, why: str) -> TypeError:
 
 
 def checked_ttl(ttl: float | None, *, named: bool) -> float | None:
-    """Return how long a value outlives its last use, in seconds; None: for ever if it has a name, else a day."""
+    """Check how long a value outlives its last use.
+
+    Return it in seconds; None: for ever if it has a name, else a day.
+    """
     if ttl is None:
         return None if named else DAY
     return checked_seconds("ttl", ttl, 1.0, 366 * DAY)
 
 
 def checked_wait(blocking: bool, timeout: float | None, *, forever: float | None) -> float | None:
-    """Return the seconds to wait, None for ever, 0 for not at all.
+    """Check how long a call may wait. Return it in seconds, None for ever, 0 for not at all.
 
     `forever` is the default of `timeout`, which means no limit.
     """

@@ -14,7 +14,7 @@ def plain(text: str) -> str:
 
 
 def one_line(text: str, most: int = LABEL_MAX) -> str:
-    r"""Return a text as one short line of UTF-8 for people: a character that does not print becomes `\n` or `\x00`."""
+    r"""Return a text as one short line of UTF-8 for people: what does not print is written as `\n` or `\x00`."""
     if not text.isprintable():  # ends of lines, control characters, halves of surrogate pairs
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:most])
     return text if len(text) <= most else f"{text[: most - 1]}…"

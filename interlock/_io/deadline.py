@@ -4,7 +4,7 @@ from time import monotonic
 
 
 class Deadline:
-    """When a timeout is over.
+    """The moment at which a timeout is over.
 
     Args:
         timeout: seconds from now; None: no limit; 0: one try.

@@ -80,10 +80,7 @@ def decode(typecode: str, text: str, token: int = -1) -> Any:
 
 
 def decode_array(pairs: Sequence[str]) -> tuple[str, list[Any]]:
-    """Return the type code and the elements of an array, from the pairs of its hash: field, value, ...
-
-    (array_create.lua).
-    """
+    """Return the type code and the elements of an array from its hash: field, value, ... (array_create.lua)."""
     texts = dict(zip(pairs[::2], pairs[1::2], strict=True))
     typecode, _, length = texts["type"].partition(":")
     empty = zero(typecode)
