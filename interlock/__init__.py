@@ -6,7 +6,8 @@
 ...     lock.token > 0
 True
 
-Redis is where `REDIS_URL` says. Every class says in its docstring how it differs from its twin.
+The environment variable `REDIS_URL` says where Redis is. The docstring of each class says how the class differs from
+its twin in the standard library.
 """
 
 from interlock._io.endable import endable

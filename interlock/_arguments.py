@@ -1,4 +1,4 @@
-"""Checks of what callers pass: names, leases, times. An error says what is wrong and what is allowed."""
+"""Checks of what callers pass: names, leases, times. Each error says what is wrong and what is allowed."""
 
 import math
 import operator
@@ -10,16 +10,20 @@ from interlock._text import one_line, plain
 
 NAME_BYTES_MAX = 512
 LEASE_MAX = 86_400.0  # seconds: a day, after which idle keys expire
-LEASE_MIN = 0.1  # seconds: three round trips over a slow network; claims and renewals need them
-LINGER_MAX = 10.0  # seconds that others wait for what nobody needs
-DAY = 86_400.0  # seconds: how long an unnamed object outlives its last use
+LEASE_MIN = 0.1  # seconds: three round trips over a slow network, which claims and renewals need
+LINGER_MAX = 10.0  # seconds that other processes wait for a lock that no thread needs
+DAY = 86_400.0  # seconds that an unnamed object outlives its last use
 
 
 def checked_name(name: str | None) -> str:
-    """The name as a plain `str`, or a fresh unique one for None.
+    """Check a name and return it as a plain `str`, or return a fresh unique name for None.
 
-    Two names are one if they have the same bytes in UTF-8. What Unicode calls equivalent, such as a letter with its
-    accent and the letter followed by the accent, are two.
+    Two names are one if they have the same bytes in UTF-8. Two spellings that Unicode calls equivalent, such as a
+    letter with its accent and the letter followed by the accent, are two names.
+
+    Raises:
+        TypeError: the name is no `str`.
+        ValueError: UTF-8 cannot hold the name, or it has braces, or it has too few or too many bytes.
     """
     if name is None:
         return uuid.uuid4().hex
@@ -39,14 +43,17 @@ def checked_name(name: str | None) -> str:
 
 
 def checked_prefix(prefix: str) -> str:
-    """A prefix for keys; braces would spoil Redis Cluster's hash tags."""
+    """Check a prefix for keys and return it. Braces would spoil the hash tags of a Redis Cluster."""
     if "{" in prefix or "}" in prefix or any(c.isspace() or "\ud800" <= c <= "\udfff" for c in prefix):
         raise ValueError(f"INTERLOCK_PREFIX must hold no braces and no white space, and be UTF-8, not {prefix!r}")
     return prefix
 
 
 def checked_count(what: str, value: Any) -> int:
-    """A whole number as a plain `int`: a member of an `IntEnum`, and an integer of numpy, stand for their numbers."""
+    """Check that a value is a whole number, and return it as a plain `int`.
+
+    A member of an `IntEnum`, or an integer of numpy, stands for its number.
+    """
     try:
         if not isinstance(value, bool):
             return operator.index(value)
@@ -56,12 +63,12 @@ def checked_count(what: str, value: Any) -> int:
 
 
 def _number(value: float) -> float:
-    """An int or a float as a plain one, whatever a subclass makes of it."""
+    """Return an int or a float as a plain one, whatever a subclass makes of it."""
     return int.__int__(value) if isinstance(value, int) else float.__float__(value)
 
 
 def checked_seconds(what: str, value: float, low: float, high: float) -> float:
-    """A finite number of seconds within [low, high]."""
+    """Check that a number of seconds is finite and within [low, high], and return it as a plain float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{what} must be a number of seconds, not {type(value).__name__}")
     value = _number(value)
@@ -71,29 +78,38 @@ def checked_seconds(what: str, value: float, low: float, high: float) -> float:
 
 
 def checked_lease(lease: float) -> float:
-    """How long Redis keeps what a silent holder has, in seconds."""
+    """Check how long Redis keeps what a silent holder has, and return it, in seconds."""
     return checked_seconds("lease", lease, LEASE_MIN, LEASE_MAX)
 
 
 def checked_linger(linger: float | None) -> float | None:
-    """How long a released lock is kept at least while it is used, in seconds; None: as the network says."""
+    """Check how long, at least, a process keeps a released lock that it uses.
+
+    Return it in seconds; None: as the network says.
+    """
     return None if linger is None else checked_seconds("linger", linger, 0.0, LINGER_MAX)
 
 
 def foreign_lock(lock: object, allowed: str, why: str) -> TypeError:
-    """The error about a lock of another making: what is allowed, and why no other lock will do."""
+    """Return the error about a lock of another making: it says what is allowed, and why no other lock will do."""
     return TypeError(f"lock must be {allowed}, not {one_line(repr(lock))}: {why}, and only these can")
 
 
 def checked_ttl(ttl: float | None, *, named: bool) -> float | None:
-    """How long a value outlives its last use, in seconds; None: for ever if it has a name, else a day."""
+    """Check how long a value outlives its last use.
+
+    Return it in seconds; None: for ever if it has a name, else a day.
+    """
     if ttl is None:
         return None if named else DAY
     return checked_seconds("ttl", ttl, 1.0, 366 * DAY)
 
 
 def checked_wait(blocking: bool, timeout: float | None, *, forever: float | None) -> float | None:
-    """Seconds to wait, None for ever, 0 for not at all. `forever` is the default that stands for no limit."""
+    """Check how long a call may wait. Return it in seconds, None for ever, 0 for not at all.
+
+    `forever` is the default of `timeout`, which means no limit.
+    """
     if not blocking:
         if timeout != forever:
             raise ValueError("can't specify a timeout for a non-blocking call")

@@ -1,14 +1,15 @@
-"""Text that others chose: as characters alone, and made fit for one line.
+"""Text that others chose, reduced to its characters and made fit for one line.
 
-A subclass of `str` says by itself how it is formatted, compared and encoded (`class N(str, Enum)` formats as `N.R`, and
-not as its value). A name that enters such a text in one place and another in the next would be two names.
+A subclass of `str` decides itself how it is formatted, compared and encoded (`class N(str, Enum)` formats as `N.R`, and
+not as its value). If a name were formatted in one place and encoded in another, it would be two names.
 """
 
-LABEL_MAX = 200  # characters of a label that people read: it is stored with each attempt, and it is no key
+# Characters of a label that people read. Redis stores it with each attempt, and it is no key.
+LABEL_MAX = 200
 
 
 def plain(text: str) -> str:
-    """Return the characters of a text as a `str` and nothing more, whatever a subclass makes of them."""
+    """Return the characters of a text as a plain `str`, whatever a subclass makes of them."""
     return str.__str__(text)
 
 
@@ -20,5 +21,5 @@ def one_line(text: str, most: int = LABEL_MAX) -> str:
 
 
 def described(error: BaseException) -> str:
-    """Return an error for the log: redis-py's have a repr that leaves out their text."""
-    return f"{type(error).__name__}: {str(error).partition(' : <')[0]}"  # Sentinel's go on with how it was asked
+    """Return an error for the log. The repr of redis-py's errors leaves out their text."""
+    return f"{type(error).__name__}: {str(error).partition(' : <')[0]}"  # Sentinel adds how it was asked

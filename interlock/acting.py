@@ -1,4 +1,4 @@
-"""The seam for task queues: a task's body runs under its id and name, and what it forgot is released when it ends."""
+"""Runs a task's body under its id and name, for task queues, and releases what the task forgot when it ends."""
 
 import logging
 from collections.abc import Iterator
@@ -14,13 +14,15 @@ log = logging.getLogger("interlock")
 def acting_for(id: str, name: str) -> Iterator[None]:
     """Run a task's body under its id and name.
 
-    Locks that the body holds when it ends are released, each with a `ResourceWarning` that names the lock and the task.
-    Permits of a semaphore are left alone: as in `threading`, somebody else may be meant to release them. What the task
-    wrote under locks that linger is committed before this ends: a task that is seen to have succeeded has committed.
+    When the body ends, this releases the locks that it still holds, each with a `ResourceWarning` that names the lock
+    and the task. It leaves permits of a semaphore alone: as in `threading`, another thread or task may be meant to
+    release them. It also commits what the task wrote under locks that linger, before it returns: a task that is seen to
+    have succeeded has committed.
 
     Raises:
-        LeaseLostError: such a lock's lease had run out, or that of a lock under which it wrote: that is discarded.
-        GoneError, UnreachableError: what it wrote could not be committed.
+        LeaseLostError: the lease of such a lock had run out, or that of a lock under which the task wrote. What the
+            task wrote under that lock is discarded.
+        GoneError, UnreachableError: Interlock could not commit what the task wrote.
     """
     acting = Caller(id, name)
     mark = current.set(acting)
@@ -38,10 +40,10 @@ def acting_for(id: str, name: str) -> Iterator[None]:
 
 
 def _ended() -> list[Exception]:
-    """Release the locks of the task and commit what it wrote; return what went wrong."""
+    """Release the locks of the task and commit what it wrote. Return what went wrong."""
     errors = release_owned()
     try:
         flush()
-    except Exception as error:  # raised by who called
+    except Exception as error:  # the caller raises it
         errors.append(error)
     return errors

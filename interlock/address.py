@@ -1,6 +1,7 @@
-"""Where Redis is: `REDIS_URL`; and what all keys of this stack begin with: `INTERLOCK_PREFIX`.
+"""Where Redis is (`REDIS_URL`), and the prefix of all keys of this stack (`INTERLOCK_PREFIX`).
 
-The one source for the primitives, for producers and for workers alike; read at every first use and checked there.
+The primitives, the producers and the workers all take both from this module. It reads and checks each at every first
+use.
 """
 
 import os
@@ -19,7 +20,7 @@ SCHEMES = ("redis", "rediss", "unix")
 
 
 def url() -> str:
-    """The address in use.
+    """Return the address in use.
 
     Raises:
         ValueError: `REDIS_URL` is no address of a Redis.
@@ -33,7 +34,7 @@ def _checked_url(value: str) -> str:
         parts = urlsplit(value)
         good = parts.scheme in SCHEMES and bool(parts.path if parts.scheme == "unix" else parts.hostname)
         if parts.scheme != "unix":
-            good = good and re.fullmatch(r"/?[0-9]*", parts.path) is not None  # the number of a database
+            good = good and re.fullmatch(r"/?[0-9]*", parts.path) is not None  # the number of a database, or nothing
         _ = parts.port
     except ValueError:
         good = False
@@ -46,7 +47,7 @@ def _checked_url(value: str) -> str:
 
 
 def masked(address: str) -> str:
-    """An address without its password, for people to read."""
+    """Return an address without its password, for people to read."""
     head, at, tail = address.rpartition("@")
     if not at:
         return address
@@ -55,7 +56,8 @@ def masked(address: str) -> str:
     return f"{scheme}{slashes}{user}{colon}{'***' if colon else ''}@{tail}"
 
 
-REMEDIES = {  # what else a server says that no other address helps with -> what to do about it
+# Other words of a server that no other address helps with -> what to do about them.
+REMEDIES = {
     r"max number of clients": "raise its maxclients, or end some of its clients",
     r"cluster is down|slot not served": HEALING["CLUSTERDOWN"],
     r"no permissions|^NOPERM": "give its user that right with ACL SETUSER, or use another user",
@@ -63,16 +65,16 @@ REMEDIES = {  # what else a server says that no other address helps with -> what
 
 
 def unreachable(where: str, error: object, remedy: str = "", *, given: bool = False) -> str:
-    """Return one line: what does not answer, why, and what to do.
+    """Return one line that says which Redis does not answer, why, and what to do.
 
     Args:
         where: the address, without a password.
         error: what redis-py raised.
-        remedy: what to do if nobody answers; '': what the user of a local stack does.
+        remedy: what to do if no server answers; '': what the user of a local stack does.
         given: whether the address comes from a `client=`, and not from REDIS_URL.
     """
     source = "from client=" if given else "from REDIS_URL" if os.environ.get("REDIS_URL") else "REDIS_URL is not set"
-    reason = " ".join(str(error).partition(" : <")[0].split()).rstrip(".")  # Sentinel's go on with how it was asked
+    reason = " ".join(str(error).partition(" : <")[0].split()).rstrip(".")  # Sentinel adds how it was asked
     if "HELLO must be called" in reason or reason == "Authentication required":
         reason = "it wants a password"
     known = HEALING.get(word_of(error) or "")
@@ -86,5 +88,5 @@ def unreachable(where: str, error: object, remedy: str = "", *, given: bool = Fa
 
 
 def prefix() -> str:
-    """What all keys of this stack begin with."""
+    """Return the prefix of all keys of this stack."""
     return checked_prefix(os.environ.get("INTERLOCK_PREFIX", ""))

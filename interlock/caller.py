@@ -1,7 +1,7 @@
-"""On whose behalf a call is made: the seam for task queues, which run many tasks in one thread, one after the other.
+"""The task on whose behalf a call is made: for task queues, which run many tasks in one thread, one after the other.
 
-A task queue wraps each task in `acting_for`. The task's id and name then ride along with every acquire, for people to
-read, and the locks that the task forgot to release are released, with a warning, when it ends.
+A task queue wraps each task in `acting_for`. Each acquire then carries the task's id and name, for people to read. When
+the task ends, Interlock releases the locks that it forgot to release, with a warning.
 """
 
 import functools
@@ -27,9 +27,9 @@ class Caller:
     id: str
     name: str
     coroutines: set[int] = field(default_factory=set, compare=False, repr=False)
-    """Those that acted for it, by the numbers under which they own."""
+    """The coroutines that acted for the task, by the numbers under which they hold."""
     label: str = field(init=False, compare=False, repr=False)
-    """Name and id on one line: whatever they hold, they go into ids, messages and logs as this."""
+    """Name and id on one line. Ids, messages and logs have them in this form, whatever characters they hold."""
 
     def __post_init__(self) -> None:
         set_once = functools.partial(object.__setattr__, self)
@@ -39,30 +39,33 @@ class Caller:
 
 
 Owner = tuple[int, str | None]
-"""Who holds: a thread, or a coroutine (below 0), and the task that it runs."""
+"""Who holds a lock: the number of a thread, or of a coroutine (below 0), and the id of the task that it runs."""
 
 current: ContextVar[Caller | None] = ContextVar("interlock.caller", default=None)
 
 
 class _Stepping(threading.local):
-    """Which coroutine's procedure this thread is stepping through at this moment; 0: none."""
+    """The number of the coroutine whose procedure this thread steps through at this moment; 0: none."""
 
     coroutine = 0
 
 
 stepping = _Stepping()
 coroutines: "WeakValueDictionary[int, Task[Any]]" = WeakValueDictionary()
-"""The coroutines that have owned anything, by the numbers under which they do."""
+"""The coroutines that have held anything, by the numbers under which they hold."""
 
 
 def owner() -> Owner:
-    """Who holds what is acquired now."""
+    """Return who would hold a lock that is acquired now."""
     caller = current.get()
     return stepping.coroutine or threading.get_ident(), caller.id if caller else None
 
 
 def ended(owner: Owner | None) -> bool:
-    """Whether an owner is a coroutine that has ended, or whose event loop has: what it left held, any may release."""
+    """Whether an owner is a coroutine that has ended, or whose event loop has closed.
+
+    Any caller may release what such an owner left held.
+    """
     if owner is None or owner[0] >= 0:
         return False
     task = coroutines.get(owner[0])

@@ -1,4 +1,4 @@
-"""`inspect`: what exists, who holds, who waits. For operators: it scans."""
+"""`inspect` says what exists, who holds and who waits. It is for operators, since it scans all keys."""
 
 import re
 from dataclasses import replace
@@ -9,7 +9,7 @@ from interlock._protocol import scripts
 from interlock._session.process import session
 from interlock._session.session import Session
 
-# Where those wait who wait for no lock: kind -> what stands behind the state's key.
+# Where the waiters of the kinds that are no lock wait: kind -> what follows the key of the state.
 WAITERS = {
     "Event": ("waiters",), "Barrier": ("waiters",), "Pipe": ("getters",), "SimpleQueue": ("getters",),
     "Queue": ("getters", "putters"), "JoinableQueue": ("getters", "putters"),
@@ -17,11 +17,19 @@ WAITERS = {
 
 
 def inspect(client: Client | None = None) -> list[Statistics]:
-    """Every lock, semaphore, event, barrier, queue and pipe that Redis knows under `INTERLOCK_PREFIX`, by name.
+    """Return every lock, semaphore, event, barrier, queue and pipe that Redis knows under `INTERLOCK_PREFIX`.
 
-    One that was never used, or has been idle for a day, is not there, nor a Condition for which nobody waits. Values
-    and arrays are not listed. What is no lock has no holders and 0 permits.
-    Scans all keys twice, on a Cluster on every node, a thousand a round trip; asks once or twice for each name found.
+    The list leaves out objects that were never used or were idle for a day, Conditions without waiters, values and
+    arrays. An object that is neither a lock nor a semaphore has no holders and 0 permits.
+
+    This scans all keys twice, on a Cluster on every node, a thousand keys a round trip. It asks once or twice for each
+    name that it finds.
+
+    Args:
+        client: the Redis to look at; None: the one that `REDIS_URL` names.
+
+    Returns:
+        The statistics of each object, in order of name and then of kind.
     """
     state = session(client)
     state.run(state.checked())
@@ -36,7 +44,7 @@ def inspect(client: Client | None = None) -> list[Statistics]:
 
 
 def _scanned(state: Session, glob: str, pattern: str, type: str) -> list[tuple[str, str]]:
-    """What the two groups of the pattern match in the keys of that type, each once."""
+    """Return what the two groups of the pattern match in the keys of that type, each pair once."""
     wanted = re.compile(re.escape(state.prefix) + pattern, re.DOTALL)
     match = re.sub(r"([*?\[\]\\])", r"\\\1", state.prefix) + glob
     keys = (key for server in state.wire.servers() for key in server.scan_iter(match=match, count=1000, _type=type))
@@ -44,7 +52,7 @@ def _scanned(state: Session, glob: str, pattern: str, type: str) -> list[tuple[s
 
 
 def _read(key: str | bytes) -> str:
-    """A key as text; '' for one that is not UTF-8, and so none of ours."""
+    """Return a key as text; '' for a key that is not UTF-8, and so is not ours."""
     try:
         return scripts.text(key)
     except UnicodeDecodeError:

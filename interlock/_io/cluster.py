@@ -1,7 +1,8 @@
-"""The wire to a Redis Cluster: each call goes to the node of its slot, and is sent again where that moved.
+"""The wire to a Redis Cluster: it sends each call to the node of its slot, and again if the slot has moved.
 
-A slot is looked up in redis-py's table. When an answer shows that the table is old, or none comes, the call goes
-through redis-py's own layers, which mend the table. All keys of one primitive share a hash tag, and so a slot.
+The wire looks a slot up in redis-py's table. When an answer shows that the table is old, or when no answer comes, the
+wire sends the call through redis-py's own layers, which correct the table. All keys of one primitive share a hash tag,
+and so a slot.
 """
 
 import copy
@@ -19,15 +20,16 @@ from redis.exceptions import AskError, ClusterDownError, ClusterError, RedisClus
 
 from interlock._io.wire import CONNECTIONS_MAX, OURS, UNANSWERED, Command, Line, Wire, places
 
-ELSEWHERE = (AskError, TryAgainError, ClusterDownError)  # answers that say: not here, or not now
-NOWHERE = (*ELSEWHERE, ClusterError, RedisClusterException)  # what redis-py says when it has given up
-MARK = "C"  # no digit of a session's id; attempt.lua has the same
+# These answers say that the slot is at another node, or not served now.
+ELSEWHERE = (AskError, TryAgainError, ClusterDownError)
+NOWHERE = (*ELSEWHERE, ClusterError, RedisClusterException)  # what redis-py raises when it has given up
+MARK = "C"  # no digit that a session id has; attempt.lua knows the same letter
 
 log = logging.getLogger("interlock")
 
 
 def wire_for(client: redis.Redis | RedisCluster) -> Wire:
-    """The wire for a client that a user gave. Calls nobody yet."""
+    """Return the wire for a client that a user gave. This sends nothing to a server yet."""
     if isinstance(client, redis.Redis):
         return Wire(client)
     nodes = client.nodes_manager
@@ -42,7 +44,7 @@ def wire_for(client: redis.Redis | RedisCluster) -> Wire:
 
 
 def cluster_of(client: redis.Redis) -> "ClusterWire":
-    """The wire for the Cluster to which the server of a client belongs."""
+    """Return the wire for the Cluster to which the server of a client belongs."""
     pool = client.connection_pool
     settings = {**pool.connection_kwargs, "connection_class": pool.connection_class}
     address = settings.get("host", "localhost"), int(settings.get("port", 6379))
@@ -50,7 +52,7 @@ def cluster_of(client: redis.Redis) -> "ClusterWire":
 
 
 class _Nodes(RedisCluster):
-    """A client that redis-py does not close by itself: that takes locks, and a forked child would do it too."""
+    """A client whose `__del__` does nothing: redis-py's takes locks to close it, and a forked child would do so too."""
 
     def __del__(self) -> None:
         pass  # each connection closes itself
@@ -63,12 +65,13 @@ class ClusterWire(Wire):
 
     def __init__(self, known: Sequence[tuple[str, int]], settings: dict[str, Any], **options: Any) -> None:
         self.known = known
-        self._settings = cleanup_kwargs(**settings)  # type: ignore[no-untyped-call]  # leaves out what leads to its client
+        # This leaves out the settings that lead back to the given client.
+        self._settings = cleanup_kwargs(**settings)  # type: ignore[no-untyped-call]
         self._options = options
         self._nodes: _Nodes | None = None
-        self._lines: dict[str, Line] = {}  # by node; those of nodes that went are few
+        self._lines: dict[str, Line] = {}  # by node; lines to nodes that have left the Cluster stay here, and are few
         self._making = threading.RLock()
-        self._turn = os.getpid()  # so that processes listen at different nodes
+        self._turn = os.getpid()  # starts at the process id, so that processes listen at different nodes
         self._resending = places(CONNECTIONS_MAX)
 
     @property
@@ -93,7 +96,7 @@ class ClusterWire(Wire):
 
     @property
     def left(self) -> int:
-        return 0  # on a Cluster, replicas pass on all that is published
+        return 0  # on a Cluster, a replica passes on each published message
 
     def servers(self) -> list[redis.Redis]:
         primaries = self.client.get_primaries()  # type: ignore[no-untyped-call]
@@ -117,7 +120,10 @@ class ClusterWire(Wire):
         return line
 
     def call(self, *command: str | float) -> Any:
-        """One command, one round trip to the node of its key; sent again if that is elsewhere, or gives no answer."""
+        """Send one command to the node of its key, and return its answer: one round trip.
+
+        If the key is at another node, or the node gives no answer, the wire sends the command again.
+        """
         try:
             return self.line(command).call(*command)
         except UNANSWERED:
@@ -133,9 +139,10 @@ class ClusterWire(Wire):
             raise redis.ConnectionError(str(error)) from error
 
     def batch(self, commands: Sequence[Command]) -> list[Any]:
-        """Many in one round trip to each node; what fails for one is its reply.
+        """Send many commands in one round trip to each node. If a command fails, its answer is the error.
 
-        All are sent before the first reply is read: a node that does not answer must not cost leases on the others.
+        The wire sends all commands before it reads the first reply: a node that does not answer must not cost the
+        leases on other nodes.
         """
         answers: list[Any] = [None] * len(commands)
         numbers: dict[Line, list[int]] = {}
@@ -161,7 +168,8 @@ class ClusterWire(Wire):
         answers: list[tuple[Line, list[Any]]] = []
         open_ones = []
         silent = []
-        for line in sorted(commands, key=lambda each: not each.open):  # to connect may take long
+        # Lines that must connect first come last: it may take long.
+        for line in sorted(commands, key=lambda each: not each.open):
             try:
                 open_ones.append((line, line.sent(commands[line])))
             except UNANSWERED as error:
@@ -177,7 +185,7 @@ class ClusterWire(Wire):
         return answers
 
     def _look_again(self, silent: list[Line]) -> None:
-        """Learn who has the slots by now, from a node that answers. The next beat is in time to use it."""
+        """Ask a node that answers which node has which slot now. The next heartbeat is early enough to use it."""
         names = [name for name, line in self._lines.items() if line in silent]
         try:
             self.client.nodes_manager.initialize(last_failed_node_name=names[0] if names else None)
@@ -188,7 +196,7 @@ class ClusterWire(Wire):
         for server in self.servers():
             try:
                 server.script_load(script)
-            except UNANSWERED as error:  # its successor says that it does not know it
+            except UNANSWERED as error:  # the server that replaces it will answer that it lacks the script
                 log.warning("a script was not loaded: %s", error)
 
     def close(self) -> None:
@@ -198,7 +206,10 @@ class ClusterWire(Wire):
             self._nodes.disconnect_connection_pools()  # type: ignore[no-untyped-call]
 
     def pubsub(self) -> PubSub:
-        """A subscription by way of one node, another one each time: what is published reaches the listeners of all."""
+        """Return a subscription by way of one node, a different node at each call.
+
+        A message reaches the listeners at all nodes, whichever node it was published at.
+        """
         servers = self.servers()
         self._turn += 1
         return servers[self._turn % len(servers)].pubsub()  # type: ignore[no-untyped-call, no-any-return]

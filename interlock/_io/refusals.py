@@ -1,7 +1,7 @@
-"""What a server answers instead of doing what it is asked: a refusal that ends by itself, or one that stays.
+"""Refusals: what a server answers when it does not do what a call asks, for a while or for good.
 
-A refusal that ends by itself is treated as no answer: it is repeated where a call may be repeated, and heard by the
-caller where it may not. This is the one place that says which refusals those are.
+Interlock treats a refusal that ends by itself like a missing answer: it repeats a call that may be repeated, and gives
+any other call's caller the error. This module alone says which refusals end by themselves.
 """
 
 import re
@@ -10,7 +10,7 @@ import redis
 
 from interlock.errors import RefusedError, UnreachableError
 
-# The words that such errors begin with, and what helps.
+# The words with which such refusals begin, and what a person can do about each.
 HEALING = {
     "BUSY": "wait until the script that runs there ends, or end it with SCRIPT KILL",
     "CLUSTERDOWN": "start the missing nodes: `redis-cli --cluster check` names them",
@@ -22,20 +22,22 @@ HEALING = {
     "READONLY": "it is a replica: use its master's address",
     "TRYAGAIN": "wait until the Cluster has moved the slot",
 }
-REPEATS = (0.05, 0.1, 0.2)  # seconds before each repetition of a call that was refused, until its caller hears of it
-# At the beginning; before Redis 7, within what a script says; in a pipeline, behind redis-py's own words.
+# The seconds before each repetition of a refused call. After the last one, the caller gets the error.
+REPEATS = (0.05, 0.1, 0.2)
+# The word begins the text. Before Redis 7, it stands within what a script says; in a pipeline, it follows words of
+# redis-py.
 _word = re.compile(rf"(?:^|[\s:]-|error: )({'|'.join(HEALING)})\s")
 NOT_ALLOWED = re.compile(r"NOPERM|no permissions|ACL failure|user executing the script", re.IGNORECASE)
 
 
 class PassingRefusalError(UnreachableError):
-    """The server is there, and refuses for now."""
+    """The server answers, and refuses for now."""
 
 
-# redis-py takes some of the words off the text, and makes a class of them.
+# For these, redis-py removes the word from the text and raises a class of its own.
 _of_class: dict[type[BaseException], str] = {
     redis.BusyLoadingError: "LOADING",
-    redis.exceptions.MasterDownError: "MASTERDOWN",  # before the next one, of which it is a kind
+    redis.exceptions.MasterDownError: "MASTERDOWN",  # stands before ClusterDownError, its base class
     redis.exceptions.ClusterDownError: "CLUSTERDOWN",
     redis.exceptions.OutOfMemoryError: "OOM",
     redis.exceptions.TryAgainError: "TRYAGAIN",
@@ -44,7 +46,7 @@ _of_class: dict[type[BaseException], str] = {
 
 
 def word_of(error: object) -> str | None:
-    """The word of a refusal that ends by itself; None: it is another error, or none."""
+    """Return the word that names a refusal that ends by itself; None: it is another error, or no error."""
     for kind, word in _of_class.items():
         if isinstance(error, kind):
             return word
@@ -53,7 +55,7 @@ def word_of(error: object) -> str | None:
 
 
 def passing(error: BaseException) -> PassingRefusalError | None:
-    """What callers hear of a refusal that ends by itself; None: it is another error."""
+    """Return the error that a caller gets for a refusal that ends by itself; None: it is another error."""
     word = word_of(error)
     if word is None:
         return None
@@ -61,8 +63,8 @@ def passing(error: BaseException) -> PassingRefusalError | None:
 
 
 def ours(error: redis.RedisError) -> Exception:
-    """What callers hear of an error that the server answered."""
-    if isinstance(error, redis.exceptions.NoScriptError):  # then the script is sent whole
+    """Return the error that a caller gets for an error that the server answered."""
+    if isinstance(error, redis.exceptions.NoScriptError):  # the caller of the script then sends its whole text
         return error
     if (found := passing(error)) is not None:
         return found
@@ -79,7 +81,7 @@ def ours(error: redis.RedisError) -> Exception:
 
 
 def _said(error: BaseException, word: str = "") -> str:
-    """What the server said, in one line that has its word."""
+    """Return what the server said, on one line that contains the word."""
     text = " ".join(str(error).split())
     text = re.sub(r"\.? script: .*$", "", text).rstrip(".")
     return text if word in text else f"{word} {text}"

@@ -1,8 +1,8 @@
 """Procedures that ask Redis and wait, written once for threads and for coroutines.
 
-A procedure is a generator: it yields what it needs, a command for Redis, a rest, or a call that blocks, and is sent
-the outcome. What takes its steps decides how: `run` here blocks the thread, `interlock.aio` awaits. (Protocols without
-I/O of their own: https://sans-io.readthedocs.io.)
+A procedure is a generator. It yields what it needs, which is a command for Redis, a rest or a call that blocks, and
+gets the outcome sent back. The function that takes its steps decides how: `run` here blocks the thread,
+`interlock.aio` awaits. (Protocols without I/O of their own: https://sans-io.readthedocs.io.)
 """
 
 import inspect
@@ -24,51 +24,51 @@ log = logging.getLogger("interlock")
 
 
 class Signal:
-    """Wakes one that rests on it, now or when it comes to rest.
+    """Wakes the one thread or coroutine that rests on it, now or as soon as it comes to rest.
 
-    A lock and no Event: an exception raised by a signal handler inside an Event's Python code would leave it locked for
-    ever.
+    This uses a lock and no Event: if a signal handler raises an exception inside an Event's Python code, the Event
+    stays locked for ever.
     """
 
     def __init__(self) -> None:
         self._free_when_woken = threading.Lock()
         self._free_when_woken.acquire()
-        self.on_wake: Callable[[], None] | None = None  # how a coroutine hears of it
+        self.on_wake: Callable[[], None] | None = None  # what wakes a coroutine that rests on this
 
     @property
     def woken(self) -> bool:
-        """Whether it was woken and nobody has taken notice yet."""
+        """Whether a wake-up has come that no thread has taken yet."""
         return not self._free_when_woken.locked()
 
     def wake(self) -> None:
-        """Wake it, once."""
-        with suppress(RuntimeError):  # it was woken already, perhaps at this moment by somebody else
+        """Wake the thread or coroutine that rests on this, once."""
+        with suppress(RuntimeError):  # it was woken already, perhaps by another thread at this moment
             self._free_when_woken.release()
         if self.on_wake is not None:
             self.on_wake()
 
     def take(self) -> bool:
-        """Take notice: whether it was woken."""
+        """Take the wake-up. Return whether there was one."""
         return self._free_when_woken.acquire(blocking=False)
 
     def rest(self, seconds: float | None) -> bool:
-        """Rest until woken, or for so long; whether it was woken."""
+        """Rest until woken, or for `seconds`; None: no limit. Return whether there was a wake-up."""
         limit = -1 if seconds is None else min(max(0.0, seconds), threading.TIMEOUT_MAX)
         return self._free_when_woken.acquire(timeout=limit)
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Rest until woken, or for so long; the outcome is whether it was woken."""
+    """Rest until woken, or for `seconds`; the outcome is whether there was a wake-up."""
 
     signal: Signal
-    seconds: float | None  # None: for ever
-    pausing: bool = False  # amid something that is to be finished, as a release: nobody ends it
+    seconds: float | None  # None: no limit
+    pausing: bool = False  # True within a procedure that must finish, such as a release: `endable` does not end it
 
 
 @dataclass(frozen=True, slots=True)
 class Blocking:
-    """Call this, which may take its time; the outcome is what it returns."""
+    """Call this function, which may block for long; the outcome is what it returns."""
 
     function: Callable[[], Any]
 
@@ -82,9 +82,10 @@ Steps: TypeAlias = Generator[Step, Any, Result]
 def patiently(
     ask: Callable[[], Steps[Result]], until: float, note: Callable[[Exception], None] = lambda _: None
 ) -> Steps[Result]:
-    """Ask again, until that time on time.monotonic(), while Redis does not answer: for what is safe to send twice.
+    """Ask, and ask again while Redis does not answer, until the time `until` on time.monotonic().
 
-    `note` is called with each reason for asking again.
+    Only for questions that are safe to send twice. This calls `note` with each error that makes it ask again, and with
+    the last one, which it raises.
     """
     while True:
         try:
@@ -98,17 +99,20 @@ def patiently(
 
 
 def pause(seconds: float) -> Rest:
-    """Rest for so long."""
+    """Return a rest of that many seconds."""
     return Rest(Signal(), seconds, pausing=True)
 
 
 def ended(steps: Steps[Any]) -> bool:
-    """Whether a procedure has taken its last step: an exception then came out of it."""
+    """Whether a procedure has taken its last step. If so, an exception at that step came out of the procedure."""
     return inspect.getgeneratorstate(steps) == inspect.GEN_CLOSED
 
 
 def run(steps: Steps[Result], call: Callable[..., Any], error: BaseException | None = None) -> Result:
-    """Take the steps of a procedure, blocking this thread. What interrupts it is raised inside: it cleans up."""
+    """Take the steps of a procedure in this thread, which blocks. Return the procedure's result.
+
+    An exception that interrupts a step is raised inside the procedure, which cleans up.
+    """
     outcome: Any = None
     while True:
         try:

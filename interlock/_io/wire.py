@@ -1,8 +1,9 @@
-"""How calls reach Redis: a few connections of a session's own, and one for commands whose replies nobody awaits.
+"""How calls reach Redis: a few connections of the session's own, and one for commands whose replies no thread awaits.
 
-The client's own pool is left to its owner: a hundred threads that ask at once must not exhaust it, and a call costs
-less without redis-py's layers for pools, retries and metrics. They come in when a call fails: every call of ours may
-be sent twice. What is different on a Redis Cluster stands in _io/cluster.py.
+The session leaves the client's own pool to the owner of the client: a hundred threads that ask at once must not exhaust
+it. A call also costs less without redis-py's layers for pools, retries and metrics. A call goes through those layers
+only after it has failed, since every call of ours may be sent twice. _io/cluster.py has what differs on a Redis
+Cluster.
 """
 
 import logging
@@ -22,11 +23,12 @@ from redis.exceptions import NoScriptError
 
 from interlock._io import refusals
 
-CONNECTIONS_MAX = 16  # a process and server; who comes later waits for one to be free, a round trip or so
-KEPT_MAX = 2  # connections on which nobody awaits replies, a server
-RESENDING_MAX = 64  # threads that send again at once: fewer than the 100 connections that redis-py allows a pool
+CONNECTIONS_MAX = 16  # for a process and a server; the next caller waits for a free one, about a round trip
+KEPT_MAX = 2  # idle connections that an outbox keeps for each server
+RESENDING_MAX = 64  # threads that resend at once: fewer than the 100 connections of a redis-py pool
 UNANSWERED = (redis.ConnectionError, redis.TimeoutError, OSError)
-OURS: dict[str, Any] = {"encoding": "utf-8", "encoding_errors": "strict"}  # whatever the client's: so spelt are keys
+# These settings replace the client's: our keys are spelt in UTF-8, whatever the client uses.
+OURS: dict[str, Any] = {"encoding": "utf-8", "encoding_errors": "strict"}
 
 Client: TypeAlias = redis.Redis | RedisCluster
 Command = tuple[str | float, ...]
@@ -34,24 +36,24 @@ log = logging.getLogger("interlock")
 
 
 def packed(command: Command) -> bytes:
-    """A command as Redis reads it (RESP): redis-py's own packing costs as much as sending."""
+    """Return a command as Redis reads it (RESP). redis-py's own packing costs as much as sending."""
     words = [str(word).encode() for word in command]
     return b"*%d\r\n%b" % (len(words), b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
 
 
 def _send(connection: Any, data: bytes) -> None:
     if not connection.is_connected:
-        connection.connect()  # which asks Sentinel where to; sending alone would not
+        connection.connect()  # this asks Sentinel for the address; to send alone would not
     connection.send_packed_command([data])
 
 
 def demoted(reply: object) -> bool:
-    """Whether a server has answered that it is a replica by now."""
+    """Whether a reply says that the server has become a replica."""
     return refusals.word_of(reply) == "READONLY"
 
 
 def places(n: int) -> "SimpleQueue[None]":
-    """A semaphore that a signal handler may interrupt: `get` takes a place, `put` gives it back."""
+    """Return a semaphore of n places that a signal handler may interrupt: `get` takes a place, `put` gives it back."""
     free: SimpleQueue[None] = SimpleQueue()
     for _ in range(n):
         free.put(None)
@@ -59,7 +61,7 @@ def places(n: int) -> "SimpleQueue[None]":
 
 
 class Line:
-    """A few connections to one server, or to whoever is the master that Sentinel names."""
+    """A few connections to one server, or to whichever server Sentinel names as the master."""
 
     def __init__(self, pool: redis.ConnectionPool) -> None:
         self.client = redis.Redis(
@@ -67,12 +69,14 @@ class Line:
                 connection_class=pool.connection_class, **{**pool.connection_kwargs, **OURS}
             )
         )
-        self.left = 0  # how often its server turned out to be a replica by now
+        self.left = 0  # how often its server turned out to be a replica
         self._free: deque[Any] = deque()
         self._unmade = deque(range(CONNECTIONS_MAX))
-        self._beyond: list[Any] = []  # made by who may wait for no free one: as many as do so at once
-        self._spare: deque[Any] = deque()  # those of them that are free
-        self._waiting: deque[Any] = deque()  # a lock for each thread that waits for a free connection, held until then
+        # Made for callers that must wait for no free one. There are as many as there were such callers at once.
+        self._beyond: list[Any] = []
+        self._spare: deque[Any] = deque()  # the free ones of `_beyond`
+        # One lock for each thread that waits for a free connection. The lock is held until there is one.
+        self._waiting: deque[Any] = deque()
 
     @property
     def open(self) -> bool:
@@ -80,12 +84,12 @@ class Line:
         return bool(self._free)
 
     def connection(self) -> Any:
-        """A new connection, set up as the client's own are."""
+        """Return a new connection with the settings of the client's own."""
         pool = self.client.connection_pool
         return pool.connection_class(**pool.connection_kwargs)
 
     def call(self, *command: str | float) -> Any:
-        """One command, one round trip, one try."""
+        """Send one command and return its answer: one round trip, one try."""
         try:
             connection = self._free.pop()
         except IndexError:
@@ -98,20 +102,27 @@ class Line:
                 connection.disconnect()
                 raise self.leave() from error
             raise
-        except BaseException:  # interrupted between request and reply: what comes next is not the next one's reply
+        # An interruption came between request and reply: the next reply on this connection is not the next caller's.
+        except BaseException:
             connection.disconnect()
             raise
         finally:
             self._give(connection)
 
     def leave(self) -> redis.ConnectionError:
-        """Its server is a replica by now: what connects from here on connects anew. The error that says so."""
+        """Note that the server has become a replica, so that the next connections are made anew.
+
+        Return the error for it.
+        """
         self.left += 1
         self.client.connection_pool.disconnect(inuse_connections=False)
         return redis.ConnectionError("the master is a replica by now")
 
     def sent(self, commands: Sequence[Command]) -> Any:
-        """Send them; the connection on which `replies` then reads. Waits for no other caller's: leases depend on it."""
+        """Send the commands. Return the connection, from which `replies` then reads.
+
+        This waits for no connection that another caller uses, since leases depend on it.
+        """
         connection = self._at_once()
         try:
             _send(connection, b"".join(packed(command) for command in commands))
@@ -122,7 +133,7 @@ class Line:
         return connection
 
     def replies(self, connection: Any, n: int) -> list[Any]:
-        """What comes back; an error of Redis is its command's reply."""
+        """Return the n replies. If Redis answers a command with an error, its reply is that error."""
         answers: list[Any] = []
         try:
             for _ in range(n):
@@ -138,7 +149,7 @@ class Line:
         return answers
 
     def close(self) -> None:
-        """Close what nobody uses. A connection that is used again connects again."""
+        """Close the connections that are free. Such a connection connects again when it is used again."""
         for kept in (self._free, self._spare):
             free = [kept.pop() for _ in range(len(kept))]
             for connection in free:
@@ -147,7 +158,7 @@ class Line:
         self.client.connection_pool.disconnect(inuse_connections=False)
 
     def _at_once(self) -> Any:
-        """A connection that is free, or one more."""
+        """Return a free connection, or make one more."""
         for kept in (self._free, self._spare):
             with suppress(IndexError):
                 return kept.pop()
@@ -171,7 +182,10 @@ class Line:
             self._waiting.popleft().release()
 
     def _another(self) -> Any:
-        """A new connection, or one that another caller gives back. There is no mutex: see `_holding/mutex.py`."""
+        """Return a new connection, or wait for one that another caller gives back.
+
+        This takes no mutex: `_holding/mutex.py` says why.
+        """
         with suppress(IndexError):
             self._unmade.pop()
             return self.connection()
@@ -186,16 +200,17 @@ class Line:
             finally:
                 try:
                     self._waiting.remove(signal)
-                except ValueError:  # it was woken: if it does not take what is free, or more is, another may
+                # This thread was woken. If it leaves a connection free, the next thread that waits may take that.
+                except ValueError:
                     if self._free:
                         self._wake_one()
 
 
 class Wire:
-    """Connections to the Redis of one client; it is not kept, and its owner may close it."""
+    """Connections to the Redis of one client. The wire does not keep that client, and its owner may close it."""
 
-    cut = False  # whether a call got no answer since the servers were looked at: one may have been restarted
-    mark = ""  # what session ids end with: attempt.lua's `tell` knows by it what a count of listeners is worth
+    cut = False  # whether a call got no answer since the session last looked at the servers: one may have restarted
+    mark = ""  # the end of the session ids; by it, `tell` in attempt.lua knows what a count of listeners is worth
 
     def __init__(self, client: redis.Redis) -> None:
         self._line = Line(client.connection_pool)
@@ -203,28 +218,30 @@ class Wire:
 
     @property
     def client(self) -> Client:
-        """A client of the session's own, for what is rare."""
+        """A client of the session's own, for rare commands."""
         return self._line.client
 
     @property
     def left(self) -> int:
-        """Grows when a server turned out to be a replica: there, listeners are not counted."""
+        """Grows when a server turned out to be a replica: PUBLISH does not count the listeners at a replica."""
         return self._line.left
 
     def servers(self) -> list[redis.Redis]:
-        """A client for each server that keeps state."""
+        """Return a client for each server that keeps state."""
         return [self._line.client]
 
-    def serves(self, server: redis.Redis, key: str) -> bool:  # noqa: ARG002 - on a Cluster, one of them does
-        """Whether that server is the one where the key is."""
+    def serves(self, server: redis.Redis, key: str) -> bool:  # noqa: ARG002 - on a Cluster, only one server has it
+        """Whether that server is the one that has the key."""
         return True
 
-    def line(self, command: Command) -> Line:  # noqa: ARG002 - on a Cluster it says where
-        """The way to the server that a command is for."""
+    def line(self, command: Command) -> Line:  # noqa: ARG002 - on a Cluster, its key decides
+        """Return the line to the server that a command is for."""
         return self._line
 
     def call(self, *command: str | float) -> Any:
-        """One command, one round trip; sent again if it gets no answer, or is refused for now.
+        """Send one command and return its answer: one round trip.
+
+        The wire sends the command again if no answer comes, or if the server refuses for now.
 
         Raises what redis-py raises, and `PassingRefusalError`.
         """
@@ -257,7 +274,10 @@ class Wire:
             self._resending.put(None)
 
     def batch(self, commands: Sequence[Command]) -> list[Any]:
-        """Many in one round trip and one try; an error of Redis is its command's reply."""
+        """Send many commands in one round trip and one try, and return the answers.
+
+        If Redis answers a command with an error, its answer is that error.
+        """
         try:
             answers = self._line.replies(self._line.sent(commands), len(commands))
         except UNANSWERED:
@@ -268,15 +288,15 @@ class Wire:
         return answers
 
     def load(self, script: str) -> None:
-        """Have every server know a script."""
+        """Load a script into every server."""
         self._line.client.script_load(script)
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the connections that are free."""
         self._line.close()
 
     def pubsub(self) -> PubSub:
-        """A subscription that is not open yet."""
+        """Return a subscription that is not open yet."""
         return self._line.client.pubsub()  # type: ignore[no-untyped-call, no-any-return]
 
 
@@ -285,28 +305,28 @@ class Posted:
     """The connection of an outbox to one server."""
 
     connection: Any
-    unread: int = 0  # replies
+    unread: int = 0  # replies that nobody has read yet
 
 
 class Outbox:
-    """Sends commands without awaiting their replies. What is lost here, the heartbeat makes up for."""
+    """Sends commands without awaiting their replies. If a command is lost, the heartbeat makes up for it."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._posted: dict[Line, deque[Posted]] = {}  # those that nobody uses, up to KEPT_MAX a server
-        self._opening: dict[Line, object] = {}  # one that connects ahead of time does so for all
-        self.forgotten = False  # a server did not know a script
+        self._posted: dict[Line, deque[Posted]] = {}  # the idle connections, up to KEPT_MAX for each server
+        self._opening: dict[Line, object] = {}  # a thread that connects ahead of time does so for all threads
+        self.forgotten = False  # True once a server did not know a script
 
     def opened(self, command: tuple[str | int, ...]) -> bool:
-        """Whether such a command can be sent without connecting first."""
+        """Whether the outbox can send such a command without connecting first."""
         try:
             free = self._posted.get(self._wire.line(command), ())
-        except UNANSWERED:  # `send` will say so
+        except UNANSWERED:  # `send` will report it
             return True
         return any(posted.connection.is_connected for posted in list(free))
 
     def open(self, command: tuple[str | int, ...]) -> None:
-        """Connect to where such a command will be sent: that takes round trips."""
+        """Connect to the server that such a command will be sent to: this takes round trips."""
         mark = object()
         try:
             line = self._wire.line(command)
@@ -317,7 +337,7 @@ class Outbox:
                 try:
                     if not posted.connection.is_connected:
                         posted.connection.connect()
-                except BaseException:  # perhaps amid its first commands
+                except BaseException:  # an exception may have come amid its first commands
                     posted.connection.disconnect()
                     raise
                 finally:
@@ -328,7 +348,7 @@ class Outbox:
             log.info("not connected ahead of time: %s", error)
 
     def _taken(self, line: Line) -> Posted:
-        """A connection for the caller alone, until it says `_keep`."""
+        """Return a connection that the caller has to itself until it calls `_keep`."""
         try:
             return self._posted.setdefault(line, deque()).pop()
         except IndexError:
@@ -342,7 +362,7 @@ class Outbox:
             posted.connection.disconnect()
 
     def send(self, command: tuple[str | int, ...]) -> None:
-        """Send one command; failures are logged."""
+        """Send one command. The log has the failures."""
         try:
             line = self._wire.line(command)
             posted = self._taken(line)
@@ -362,7 +382,7 @@ class Outbox:
             log.warning("a command was not sent: %s", error)
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the connections that are free."""
         for free in list(self._posted.values()):
             for posted in list(free):
                 posted.connection.disconnect()

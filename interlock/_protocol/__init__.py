@@ -1,1 +1,1 @@
-"""What is said to Redis: one typed signature a Lua script, the writes that it stores, how items are encoded."""
+"""What interlock says to Redis: a function for each Lua script, the writes that it stores, how it encodes items."""

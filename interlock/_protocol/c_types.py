@@ -1,4 +1,4 @@
-"""C types as text: what values and arrays hold in Redis, with ctypes' overflow and ctypes' errors."""
+"""C types as text: what values and arrays hold in Redis. Overflow and errors are those of ctypes."""
 
 import ctypes
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 from interlock._text import plain
 
-# The type codes of multiprocessing, and that of struct for what it has no code for.
+# The type codes of multiprocessing, and one of struct for the type for which multiprocessing has none.
 CTYPES: dict[str, Any] = {
     "c": ctypes.c_char, "u": ctypes.c_wchar, "b": ctypes.c_byte, "B": ctypes.c_ubyte, "h": ctypes.c_short,
     "H": ctypes.c_ushort, "i": ctypes.c_int, "I": ctypes.c_uint, "l": ctypes.c_long, "L": ctypes.c_ulong,
@@ -17,7 +17,10 @@ CTYPES: dict[str, Any] = {
 
 
 def held_as_they_are(typecode: str) -> tuple[Any, float, float]:
-    """Which values the type holds as they are: those of what Python type, from which to which; perhaps not all."""
+    """Return (Python type, lowest, highest): the C type holds each value of that Python type in that range unchanged.
+
+    It may hold other values unchanged too. For a type that is neither an integer nor a double, the range is empty.
+    """
     if typecode == "d":
         return float, -math.inf, math.inf
     if typecode not in "bBhHiIlLqQ":
@@ -27,7 +30,11 @@ def held_as_they_are(typecode: str) -> tuple[Any, float, float]:
 
 
 def typecode_of(typecode_or_type: Any) -> str:
-    """The type code of a type code or of a ctypes type."""
+    """Return the type code of a type code or of a ctypes type.
+
+    Raises:
+        TypeError: it is neither.
+    """
     if isinstance(typecode_or_type, str) and plain(typecode_or_type) in CTYPES:
         return plain(typecode_or_type)
     for code, ctype in CTYPES.items():
@@ -37,9 +44,11 @@ def typecode_of(typecode_or_type: Any) -> str:
 
 
 def converted(typecode: str, value: Any) -> Any:
-    """A value as C has it: overflow wraps, as in ctypes.
+    """Return a value as C holds it: overflow wraps, as in ctypes.
 
-    Raises TypeError for what the type cannot hold, and UnicodeEncodeError for what is no text.
+    Raises:
+        TypeError: the type cannot hold the value.
+        UnicodeEncodeError: the value is no text.
     """
     held = CTYPES[typecode](value).value
     if typecode == "u":
@@ -48,14 +57,18 @@ def converted(typecode: str, value: Any) -> Any:
 
 
 def encode(typecode: str, value: Any) -> str:
-    """A value as C has it, as text: '42'. Raises as `converted`."""
+    """Return the text of a value as C holds it, such as '42'. Raises what `converted` raises."""
     held = converted(typecode, value)
     plain = held.decode("latin-1") if typecode == "c" else held
     return plain if typecode in "cu" else json.dumps(plain)
 
 
 def decode(typecode: str, text: str, token: int = -1) -> Any:
-    """The value of its text; for the holder with that token, without what was added since it holds (lock_add.lua)."""
+    """Return the value that a text encodes.
+
+    For the holder with that token, the value leaves out what others added since that holder got the lock
+    (lock_add.lua).
+    """
     if typecode in "cu":
         return text.encode("latin-1") if typecode == "c" else text
     base, *added = text.split(" ")
@@ -67,7 +80,7 @@ def decode(typecode: str, text: str, token: int = -1) -> Any:
 
 
 def decode_array(pairs: Sequence[str]) -> tuple[str, list[Any]]:
-    """The type code and the elements of an array from its hash, field, value, ... (array_create.lua)."""
+    """Return the type code and the elements of an array from its hash: field, value, ... (array_create.lua)."""
     texts = dict(zip(pairs[::2], pairs[1::2], strict=True))
     typecode, _, length = texts["type"].partition(":")
     empty = zero(typecode)
@@ -77,7 +90,11 @@ def decode_array(pairs: Sequence[str]) -> tuple[str, list[Any]]:
 
 
 def encode_step(typecode: str, step: Any) -> str:
-    """What is to be added, as lock_add.lua has it. Raises TypeError for what cannot be added to the type."""
+    """Return a step, which is to be added to a value, as lock_add.lua reads it.
+
+    Raises:
+        TypeError: the type allows no addition, or cannot hold the step.
+    """
     if typecode in "cu?":
         raise TypeError(f"nothing can be added to a value of type code {typecode!r}: add to one of numbers")
     converted(typecode, step)
@@ -89,5 +106,5 @@ def _step(typecode: str, text: str) -> int | float:
 
 
 def zero(typecode: str) -> Any:
-    """What a value holds that was given none."""
+    """Return what a value holds that was given no initial value."""
     return CTYPES[typecode]().value

@@ -1,7 +1,7 @@
-"""How items of a queue are written in Redis: JSON, bytes, or a pickle where that was asked for by name.
+"""How the items of a queue are written in Redis: as JSON, as bytes, or as a pickle where a caller asks for it.
 
-The first letter says which: `j` JSON text, `b` bytes in base64, `p` a pickle in base64. All is text: it does not
-matter whether a client decodes replies.
+A caller asks for a pickle by name. The first letter says which of the three it is: `j` JSON text, `b` bytes in base64,
+`p` a pickle in base64. All of it is text, so it does not matter whether a client decodes replies.
 """
 
 import json
@@ -9,18 +9,19 @@ import pickle
 from binascii import a2b_base64, b2a_base64
 from typing import Any
 
-ITEM_BYTES_MAX = 1 << 20  # 1 MiB as sent by the caller: Redis serves nobody else while it copies; pass a name instead
+# 1 MiB, as the caller sends it. While Redis copies an item, it serves no other client: for more, put a name instead.
+ITEM_BYTES_MAX = 1 << 20
 
 JSON, BYTES, PICKLE = "j", "b", "p"
 ALLOWED = "what JSON holds (None, bool, int, float, str, lists and dicts of these), bytes, or anything with pickle=True"
 
 
 def encode(item: Any, *, pickles: bool) -> str:
-    """An item as it is written.
+    """Return an item as it is written in Redis.
 
     Raises:
-        TypeError: JSON cannot hold it, and nobody asked for a pickle.
-        ValueError: it is too large.
+        TypeError: JSON cannot hold the item, and the caller did not ask for a pickle.
+        ValueError: the item is too large.
     """
     if isinstance(item, bytes):
         return _binary(BYTES, item)
@@ -35,16 +36,19 @@ def encode(item: Any, *, pickles: bool) -> str:
 
 
 def decode(written: str) -> Any:
-    """The item. One that is pickled is unpickled: who does not trust its writers must not have taken it."""
+    """Return the item that was written. This unpickles a pickle.
+
+    A caller that does not trust the writers of a queue must not take pickles from it.
+    """
     kind, rest = written[:1], written[1:]
     if kind == JSON:
         return json.loads(rest)
     plain = a2b_base64(rest)
-    return pickle.loads(plain) if kind == PICKLE else plain  # noqa: S301 - taken only by who asked for it by name
+    return pickle.loads(plain) if kind == PICKLE else plain  # noqa: S301 - the caller asked for pickles by name
 
 
 def raw(written: str) -> bytes:
-    """The bytes of an item, without looking into them: JSON text, bytes or a pickle."""
+    """Return the bytes of an item without decoding it: JSON text, bytes or a pickle."""
     kind, rest = written[:1], written[1:]
     return rest.encode() if kind == JSON else a2b_base64(rest)
 

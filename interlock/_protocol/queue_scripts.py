@@ -1,6 +1,6 @@
-"""A typed signature around every script of the queues, as `interlock._protocol.scripts` has for the locks.
+"""A typed function for each script of the queues, as `interlock._protocol.scripts` has for the locks.
 
-`Identity.permits` is the queue's maxsize; 0: no bound.
+For a queue, `Resource.permits` is its maxsize; 0: no bound.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from interlock._protocol import scripts
 from interlock._protocol.scripts import Resource, text
 from interlock.errors import NameTakenError
 
-End = Literal["r", "w"]  # of a Pipe's way: the reader's, the writer's
+End = Literal["r", "w"]  # one end of one way of a Pipe: the reader's or the writer's
 
 
 @dataclass(frozen=True)
@@ -20,52 +20,55 @@ class Answer:
     """What a script answers."""
 
     code: int
-    text: str = ""  # DONE: the item that was taken; QUEUED: the arrival
+    text: str = ""  # with DONE, the item that was taken; with QUEUED, the arrival
 
 
 def items_key(resource: Resource) -> str:
-    """The list of its items."""
+    """Return the key of the list of its items."""
     return f"{resource.state}:items"
 
 
 def keys(resource: Resource) -> tuple[str, ...]:
-    """KEYS[1..6] of every script of the queues."""
+    """Return KEYS[1..6] of every script of the queues."""
     waiting = (f"{resource.state}:{which}" for which in ("getters", "putters", "heard", "joiners"))
     return resource.state, items_key(resource), *waiting
 
 
 def put(resource: Resource, *, id: str, wait: bool, arrival: str, item: str) -> Steps[Answer]:
-    """Append an item: DONE, BUSY if it is full, QUEUED; of a Pipe also BROKEN or GONE."""
+    """Append an item. Return DONE, BUSY if the queue is full, or QUEUED; for a Pipe also BROKEN or GONE."""
     return _answer(resource, (yield from _run(resource, "queue_put", id, int(wait), arrival, item)))
 
 
 def get(resource: Resource, *, id: str, wait: bool, arrival: str, take: bool, pickles: bool) -> Steps[Answer]:
-    """Take an item, or say that there is one: DONE, BUSY if it is empty, QUEUED, BROKEN; of a Pipe also ENDED, GONE."""
+    """Take an item, or only say that there is one.
+
+    Return DONE, BUSY if the queue is empty, QUEUED or BROKEN; for a Pipe also ENDED or GONE.
+    """
     return _answer(resource, (yield from _run(resource, "queue_get", id, int(wait), arrival, int(take), int(pickles))))
 
 
 def leave(resource: Resource, *, id: str) -> Steps[Answer]:
-    """End what has waited long enough: BUSY, or what it was answered meanwhile."""
+    """End a call that has waited long enough. Return BUSY, or what the call was answered meanwhile."""
     return _answer(resource, (yield from _run(resource, "queue_leave", id)))
 
 
 def give_back(resource: Resource, *, id: str) -> Steps[Answer]:
-    """End a get that was interrupted: what it took is the first in the queue again."""
+    """End a get that was interrupted: the item that it took becomes the first in the queue again."""
     return _answer(resource, (yield from _run(resource, "queue_give_back", id)))
 
 
 def done(resource: Resource, *, id: str) -> Steps[Answer]:
-    """Note that one item has been worked on: DONE, or FULL if none is unfinished."""
+    """Note that the work on one item is done. Return DONE, or FULL if no item is unfinished."""
     return _answer(resource, (yield from _run(resource, "queue_done", id)))
 
 
 def join(resource: Resource, *, id: str) -> Steps[Answer]:
-    """Wait until nothing is unfinished: DONE or QUEUED."""
+    """Wait until no item is unfinished. Return DONE or QUEUED."""
     return _answer(resource, (yield from _run(resource, "queue_join", id)))
 
 
 def close(resource: Resource, end: End) -> Steps[None]:
-    """Close one end of a Pipe's way, for all who have it."""
+    """Close one end of one way of a Pipe, for all processes that have it."""
     _answer(resource, (yield from _run(resource, "queue_close", end)))
 
 
@@ -75,13 +78,13 @@ class Look:
 
     size: int
     unfinished: int
-    closed: str  # the closed ends
+    closed: str  # the ends that are closed: '', 'r', 'w' or 'rw'
     getters: list[str]  # ids in order of arrival
     putters: list[str]
 
 
 def look(resource: Resource) -> Steps[Look]:
-    """Read the state, changing nothing."""
+    """Return the state of a queue. This changes nothing."""
     reply = yield from _run(resource, "queue_look")
     _answer(resource, reply[:2])
     _, size, unfinished, closed, getters, putters = reply

@@ -1,6 +1,7 @@
-"""The look at what a client's user may do: a right that is missing is told at first use, and not by a lock that hangs.
+"""The check of what a client's user may do: a missing right shows at first use, and not by a lock that hangs.
 
-It asks for nothing that an administrator alone may do: it tries what interlock does, on a key and a channel of its own.
+The check needs no right that only an administrator has. It tries the commands of interlock on a key and a channel of
+its own.
 """
 
 from functools import cache
@@ -21,20 +22,20 @@ def _check_script() -> str:
 
 
 def scratch_key(wire: Wire, server: redis.Redis) -> str | None:
-    """A key at that server that no primitive has; None if it serves no slot of its Cluster."""
+    """Return a key at that server that no primitive uses; None if the server serves no slot of its Cluster."""
     keys = (f"{address.prefix()}interlock:{{rights{number}}}:rights" for number in range(1000))
     return next((key for key in keys if wire.serves(server, key)), None)
 
 
 def missing(server: redis.Redis, key: str) -> list[str]:
-    """The rights that its user lacks there, as `ACL SETUSER` takes them.
+    """Return the rights that the user lacks at that server, as `ACL SETUSER` takes them.
 
-    Two round trips, and a connection. Raises what redis-py raises if the server does not answer.
+    Costs two round trips and a connection. Raises what redis-py raises if the server does not answer.
     """
     channel = f"{address.prefix()}interlock:session:rights"
     with server.pipeline(transaction=False) as many:
         many.script_load("return 1")
-        many.evalsha("e0e1f9fabfc9d4800c877a703b823ac0578ff8db", 1, key)  # which is that script
+        many.evalsha("e0e1f9fabfc9d4800c877a703b823ac0578ff8db", 1, key)  # the digest of that script
         many.eval(_check_script(), 1, key, channel)
         loaded, ran, tried = many.execute(raise_on_error=False)
     lacking: dict[str, None] = {}
@@ -57,7 +58,7 @@ def missing(server: redis.Redis, key: str) -> list[str]:
 
 
 def _unheard(server: redis.Redis, channel: str) -> list[str]:
-    """What it lacks to listen."""
+    """Return the rights that the user lacks to listen."""
     with server.pubsub() as subscription:  # type: ignore[no-untyped-call]
         try:
             subscription.subscribe(channel)
@@ -70,7 +71,8 @@ def _unheard(server: redis.Redis, channel: str) -> list[str]:
             said = str(error).lower()
             if "channel" in said:
                 return [_channels()]
-            words = ("unsubscribe", "ping")  # as part of what it says, else it is the first that was sent
+            # The refusal names the command. If it names neither of these, the first command that was sent was refused.
+            words = ("unsubscribe", "ping")
             return [next((f"+{word}" for word in words if f"'{word}" in said), "+subscribe")]
     return []
 
@@ -88,7 +90,7 @@ def _channels() -> str:
 
 
 def refusal(server: redis.Redis, where: str, lacking: list[str]) -> str:
-    """One line: whom Redis refuses what, and how it is granted."""
+    """Return one line: what Redis refuses to which user, and how an administrator grants it."""
     user = server.connection_pool.connection_kwargs.get("username") or "default"
     return (
         f"{where} does not let the user {user!r} do what interlock does: grant it with "

@@ -1,6 +1,7 @@
-"""A typed signature around every Lua script, so that positions of KEYS and ARGV cannot be mixed up.
+"""A typed function for each Lua script, so that no caller can mix up the positions of KEYS and ARGV.
 
-Each is a procedure (`_io/steps.py`) of one step. Every script may be sent twice: who gets no reply sends it again.
+Each function is a procedure (`_io/steps.py`) of one step. Every script may be sent twice: a caller that gets no reply
+sends it again.
 """
 
 import json
@@ -18,16 +19,17 @@ from interlock._io.steps import Steps
 from interlock._io.wire import Wire
 from interlock.errors import InterlockError, NameTakenError
 
-# The codes that scripts return first; lua/attempt.lua has the same list, and a test compares them.
+# The codes that scripts return first. lua/attempt.lua has the same list; a test compares the two.
 GRANTED, BUSY, QUEUED, DONE, ENDED = 1, 0, 2, 3, 4
 LOST, STALE, OTHER_KIND, OTHER_PERMITS, FULL, GONE, BROKEN = -1, -2, -3, -4, -5, -6, -7
-LOCK_KINDS = ("Lock", "RLock", "RWLock")  # no `unlink`: what they hold is forgotten a day after its last use
+# These have no `unlink`: Redis forgets their keys a day after their last use.
+LOCK_KINDS = ("Lock", "RLock", "RWLock")
 CHANGED = "pass the same; to change it, unlink() it when no process uses the old one any more, or choose a new name"
-# What stands before a script, by the first word of its name: the state that it works on.
+# The first word of a script's name -> the file of the state that the script works on, which stands before the script.
 STATES = {"lock": "lock", "semaphore": "lock", "condition": "lock", "queue": "queue"}
 
 Writes: TypeAlias = Mapping[str, tuple[str | dict[str, str], int | None]]
-"""What a script stores: key in Redis -> what a value holds, or elements of an array by index; a ttl in ms."""
+"""What a script stores: key in Redis -> the text of a value, or elements of an array by index; and a ttl in ms."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Script:
 
 @cache
 def script(name: str) -> Script:
-    """The script of that name, behind what all scripts share, and what all those of its kind share."""
+    """Return the script of that name, behind what all scripts share and what the scripts of its kind share."""
     folder = files("interlock._protocol") / "lua"
     state = STATES.get(name.partition("_")[0])
     parts = ("attempt", state, name) if state else ("attempt", name)
@@ -49,7 +51,7 @@ def script(name: str) -> Script:
 
 
 def run(name: str, keys: Sequence[str], argv: Sequence[str | int]) -> Steps[Any]:
-    """One round trip; a second one if the server does not know the script yet."""
+    """Run a script and return its reply: one round trip, or two if the server does not know the script yet."""
     wanted = script(name)
     try:
         return (yield ("EVALSHA", wanted.digest, len(keys), *keys, *argv))
@@ -58,7 +60,7 @@ def run(name: str, keys: Sequence[str], argv: Sequence[str | int]) -> Steps[Any]
 
 
 def text(reply: str | bytes | float | None) -> str:
-    """A reply as text, whether the client decodes or not."""
+    """Return a reply as text, whether the client decodes replies or not."""
     if isinstance(reply, bytes):
         return reply.decode()
     return "" if reply is None else str(reply)
@@ -68,12 +70,12 @@ def text(reply: str | bytes | float | None) -> str:
 class Resource:
     """What one Lock or Semaphore is to Redis."""
 
-    state: str  # the key that all its keys begin with; holds the Cluster hash tag
+    state: str  # all its keys begin with this key, which has the hash tag for a Cluster
     name: str
     kind: str
     permits: int = 1
-    ttl_ms: int | None = None  # how long a semaphore remembers that it grew; None: for ever
-    mode: str = ""  # "w": to write, of an RWLock
+    ttl_ms: int | None = None  # how long a semaphore remembers that it has grown; None: for ever
+    mode: str = ""  # "w" for a writer of an RWLock
 
     @property
     def keys(self) -> tuple[str, str, str]:
@@ -86,7 +88,12 @@ class Resource:
         return self.kind, self.permits, "" if self.ttl_ms is None else self.ttl_ms
 
     def raise_mismatch(self, reply: Sequence[Any]) -> None:
-        """Raises NameTakenError if the reply says that the name stands for something else."""
+        """Raise the error if the reply refuses this resource or this attempt.
+
+        Raises:
+            NameTakenError: the name already stands for something else.
+            InterlockError: the attempt has ended already.
+        """
         code = int(reply[0])
         if code == OTHER_KIND:
             kind = text(reply[1])
@@ -107,16 +114,16 @@ class Asked:
     """The answer to an acquire."""
 
     code: int  # GRANTED, BUSY or QUEUED
-    token: int  # GRANTED: the fencing token; QUEUED: the arrival; else 0
-    ms: int  # GRANTED: the end of the lease in server ms; else ms until a lease ends, or -1
+    token: int  # with GRANTED, the fencing token; with QUEUED, the arrival; else 0
+    ms: int  # with GRANTED, the end of the lease in server ms; else the ms until a lease ends, or -1
     now_ms: int  # server time
-    texts: Sequence[str | None] = ()  # GRANTED: the values that the asker wants; None: gone
+    texts: Sequence[str | None] = ()  # with GRANTED, the values that the asker wants; None: it exists no longer
 
 
 def acquire(
     resource: Resource, *, id: str, lease_ms: int, wait: bool, arrival: int | None = None, wants: str = ""
 ) -> Steps[Asked]:
-    """Ask for a permit: granted, busy, or queued."""
+    """Ask for a permit. The answer is granted, busy or queued."""
     argv = (*resource.argv, id, lease_ms, int(wait), "" if arrival is None else arrival, wants)
     reply = yield from run("lock_acquire", resource.keys, argv)
     resource.raise_mismatch(reply)
@@ -125,12 +132,12 @@ def acquire(
 
 
 def shipped(values: str) -> Sequence[str | None]:
-    """The values that came with a grant; None for one that is gone."""
+    """Return the values that came with a grant; None for a value that exists no longer."""
     return [value or None for value in json.loads(values)] if values else ()
 
 
 def commit(resource: Resource, *, id: str, token: int, number: int, writes: Writes) -> Steps[int]:
-    """Store what finished sections wrote and keep the lock: DONE, LOST or GONE."""
+    """Store what finished sections wrote, and keep the lock. Return DONE, LOST or GONE."""
     keys, values = _to_store(writes)
     reply = yield from run("lock_commit", (*resource.keys, *keys), (*resource.argv, id, token, number, *values))
     resource.raise_mismatch(reply)
@@ -138,7 +145,7 @@ def commit(resource: Resource, *, id: str, token: int, number: int, writes: Writ
 
 
 def _to_store(writes: Writes) -> tuple[list[str], list[str | int]]:
-    """KEYS and ARGV of what a holder wrote."""
+    """Return the KEYS and the ARGV for what a holder wrote."""
     rest: list[str | int] = []
     for held, ttl_ms in writes.values():
         rest += [held if isinstance(held, str) else f"*:{json.dumps(held)}", "" if ttl_ms is None else ttl_ms]
@@ -148,7 +155,7 @@ def _to_store(writes: Writes) -> tuple[list[str], list[str | int]]:
 def release(
     resource: Resource, *, id: str, token: int, last_token: int = 0, writes: Writes | None = None
 ) -> Steps[int]:
-    """Store what was written and hand over: DONE, LOST or GONE."""
+    """Store what the holder wrote, and hand the lock over. Return DONE, LOST or GONE."""
     keys, values = _to_store(writes or {})
     reply = yield from run("lock_release", (*resource.keys, *keys), (*resource.argv, id, token, last_token, *values))
     resource.raise_mismatch(reply)
@@ -158,7 +165,10 @@ def release(
 def release_permits(
     resource: Resource, *, call: str, n: int, bound: int | None, own: Sequence[tuple[str, int]]
 ) -> Steps[int]:
-    """Give n permits back, first those held (id, token): DONE, LOST or FULL."""
+    """Give n permits back, first those that the caller holds, which are (id, token) in `own`.
+
+    Return DONE, LOST or FULL.
+    """
     argv = (*resource.argv, call, n, "" if bound is None else bound, *(item for pair in own for item in pair))
     reply = yield from run("semaphore_release", resource.keys, argv)
     resource.raise_mismatch(reply)
@@ -166,7 +176,7 @@ def release_permits(
 
 
 def abandon(resource: Resource, *, id: str, condition: str = "") -> Steps[None]:
-    """Leave the queue, or pass on the grant that has come meanwhile."""
+    """Leave the wait queue, or pass on the grant that has come meanwhile."""
     resource.raise_mismatch((yield from run("lock_abandon", resource.keys, (*resource.argv, id, condition))))
 
 
@@ -180,7 +190,10 @@ def condition_wait(
     again: str,
     condition: str,
 ) -> Steps[tuple[int, int, int]]:
-    """Release a lock and wait for a Condition: (QUEUED, arrival, server ms), or (LOST or GONE, 0, 0)."""
+    """Release a lock and wait for a Condition of it.
+
+    Return (QUEUED, arrival, server ms), or (LOST or GONE, 0, 0).
+    """
     keys, values = _to_store(writes)
     reply = yield from run(
         "condition_wait", (*resource.keys, *keys), (*resource.argv, id, token, last_token, again, condition, *values)
@@ -193,7 +206,7 @@ def condition_wait(
 def condition_notify(
     resource: Resource, *, id: str, token: int, call: str, condition: str, n: int | None
 ) -> Steps[int]:
-    """Notify n waiters, None: all; DONE or LOST."""
+    """Notify n waiters of a Condition; None: all. Return DONE or LOST."""
     argv = (*resource.argv, id, token, call, condition, -1 if n is None else n)
     reply = yield from run("condition_notify", resource.keys, argv)
     resource.raise_mismatch(reply)
@@ -201,13 +214,16 @@ def condition_notify(
 
 
 def condition_leave(resource: Resource, *, id: str, condition: str) -> Steps[tuple[bool, int | None]]:
-    """Queue for the lock without a notification: whether there was one, and the arrival if it is queued."""
+    """End the wait for a Condition without a notification, and queue for the lock.
+
+    Return whether the waiter was notified meanwhile, and its arrival if it is in the wait queue of the lock.
+    """
     notified, arrival = yield from run("condition_leave", resource.keys, (*resource.argv, id, condition))
     return bool(notified), int(text(arrival)) if text(arrival) else None
 
 
 def add(resource: Resource, *, call: str, value: str, step: str, ttl_ms: int | None) -> Steps[int]:
-    """Add to a value, which is that key, without the lock that guards it: DONE or GONE."""
+    """Add to the value at the key `value`, without the lock that guards it. Return DONE or GONE."""
     argv = (*resource.argv, call, step, "" if ttl_ms is None else ttl_ms)
     reply = yield from run("lock_add", (*resource.keys, value), argv)
     resource.raise_mismatch(reply)
@@ -215,30 +231,30 @@ def add(resource: Resource, *, call: str, value: str, step: str, ttl_ms: int | N
 
 
 def break_all(resource: Resource, *, call: str) -> Steps[int]:
-    """End the leases of all who hold; how many those were."""
+    """End the leases of all holders. Return how many leases that were."""
     reply = yield from run("lock_break", resource.keys, (*resource.argv, call))
     resource.raise_mismatch(reply)
     return int(reply[0])
 
 
 def load_confirm(wire: Wire) -> None:
-    """Have the servers know the script whose reply nobody awaits."""
+    """Load the script whose reply no thread awaits, lock_confirm, into every server."""
     wire.load(script("lock_confirm").text)
 
 
 def confirm_command(resource: Resource, *, id: str, token: int, lease_ms: int) -> tuple[str | int, ...]:
-    """The command that turns a claim into a lease, to be sent without awaiting its reply."""
+    """Return the command that turns a claim into a lease. The caller sends it without awaiting its reply."""
     argv = (*resource.argv, id, token, lease_ms)
     return ("EVALSHA", script("lock_confirm").digest, len(resource.keys), *resource.keys, *argv)
 
 
 @dataclass(frozen=True)
 class Beat:
-    """What one process says of one name: it still holds, it still waits."""
+    """What the heartbeat of one process says of one name: what the process still holds, and where it still waits."""
 
     resource: Resource
     holds: Sequence[tuple[str, int, int]]  # id, token, lease in ms
-    waiters: Sequence[tuple[str, int, str]]  # id, arrival, the Condition that it waits for or ''
+    waiters: Sequence[tuple[str, int, str]]  # id, arrival, the name of the Condition that it waits for or ''
 
     @property
     def argv(self) -> list[str | int]:
@@ -252,19 +268,24 @@ class Heard:
     """The answer to a beat."""
 
     now_ms: int  # server time
-    soonest_ms: int  # until a lease ends, or -1
-    ends_ms: list[int]  # for each hold: the end of its lease in server ms, 0: lost, -1: ended by another's release
-    grants: list[tuple[int, int] | None]  # for each waiter: its token and the end of its claim in server ms
-    waiting: int = 0  # how many wait, in all
+    soonest_ms: int  # ms until the next lease ends; -1: no id holds
+    # For each hold, the end of its lease in server ms; 0: the lease is lost; -1: another's release ended it.
+    ends_ms: list[int]
+    # For each waiter that has been granted a permit, its token and the end of its claim in server ms; else None.
+    grants: list[tuple[int, int] | None]
+    waiting: int = 0  # how many ids are in the wait queue, of all processes
 
 
 def beat(said: Beat) -> Steps[Heard]:
-    """Renew and ask again, for one name."""
+    """Renew the leases of one name, and ask again for its waiters."""
     return _heard((yield from run("lock_beat", said.resource.keys, said.argv)))
 
 
 def beats(wire: Wire, said: Sequence[Beat]) -> list[Heard | redis.RedisError]:
-    """Renew and ask again, for many names in one round trip to each server. What fails for one name is its answer."""
+    """Renew leases and ask again for waiters, for many names in one round trip to each server.
+
+    If a name's beat fails, its answer is the error.
+    """
     wanted = script("lock_beat")
     commands = [("EVALSHA", wanted.digest, len(each.resource.keys), *each.resource.keys, *each.argv) for each in said]
     replies = wire.batch(commands)
@@ -283,17 +304,17 @@ def _heard(reply: Sequence[Any]) -> Heard:
 
 @dataclass(frozen=True)
 class Look:
-    """Who holds and who waits."""
+    """The holders and the waiters of one name."""
 
     kind: str  # '' if nothing of this name exists
     permits: int
     holders: list[tuple[str, int, float]]  # id, token, seconds until the lease ends
     waiters: list[str]  # ids in order of arrival
-    condition: list[str]  # ids of who waits to be notified, likewise
+    condition: list[str]  # the ids that wait for a notification, in order of arrival
 
 
 def look(resource: Resource, *, condition: str = "") -> Steps[Look]:
-    """Read the state, and who waits for a Condition of it, changing nothing."""
+    """Return the holders and the waiters, and who waits for the Condition of that name. This changes nothing."""
     kind, permits, now, holders, *waiting = yield from run("lock_look", resource.keys, (*resource.argv, condition))
     flat = [text(item) for item in holders]
     rows = [

@@ -1,36 +1,38 @@
--- What every script begins with: what an attempt is, what was done before, whom to wake.
+-- Every script begins with this file: what an attempt is, which attempts have ended, and how a script wakes a waiter.
 --
--- KEYS[1] state    hash of one primitive: kind, clock and what its own scripts say
--- beside it, per session, each with an expiry of its own:
---         <state>:alive:<session>  string: the session was heard within ALIVE_MS; gone: its waiters are passed over
+-- KEYS[1] state    hash of one primitive: kind, clock and what the primitive's own scripts say
+-- beside it, for each session, each key with an expiry of its own:
+--         <state>:alive:<session>  string: Redis heard the session within ALIVE_MS; without it, the scripts pass over
+--                                  the session's waiters
 --         <state>:done:<session>   hash: slot -> number and answer of the slot's last ended attempt;
---                                  kept: when its expiry was last put off, in ms of server time
+--                                  kept: when a script last put off the expiry, in ms of server time
 --
--- An attempt is everything from a first call to the last that has its id: <session>/<slot>/<number> <label>. A lock's goes
--- from an acquire to its release or abandon, a queue's from a put to its answer.
--- A slot has one attempt at a time, and later ones have larger numbers. So a slot's last ended attempt tells of a call that
--- was sent twice, or that arrives late, whether it has been done.
+-- An attempt is everything from the first call to the last one with the same id: <session>/<slot>/<number> <label>. For
+-- a lock, an attempt goes from an acquire to its release or abandon; for a queue, from a put or a get to its answer.
+-- A slot has one attempt at a time, and later attempts have larger numbers. So the slot's last ended attempt tells
+-- whether a call that was sent twice, or that arrives late, has been done.
 -- Arrivals and tokens are readings of one logical clock: max(last + 1, server time in us). It grows strictly, also when
 -- the key is lost, for as long as the server's time does not step back (hybrid logical clocks, Kulkarni et al. 2014).
 --
--- Codes returned first (interlock/_scripts.py has the same list):
+-- Codes returned first (interlock/_protocol/scripts.py has the same list):
 --   1 GRANTED, 0 BUSY, 2 QUEUED, 3 DONE, 4 ENDED, -1 LOST, -2 STALE, -3 OTHER_KIND, -4 OTHER_PERMITS, -5 FULL, -6 GONE,
 --   -7 BROKEN
 local GRANTED, BUSY, QUEUED, DONE, ENDED = 1, 0, 2, 3, 4
 local LOST, STALE, OTHER_KIND, OTHER_PERMITS, FULL, GONE, BROKEN = -1, -2, -3, -4, -5, -6, -7
-local CLAIM_MS = 1000        -- how long a grant waits to be confirmed before its process counts as dead
-local ALIVE_MS = 3500        -- waiters re-ask at least once a second: three may be lost
-local DONE_MS = 600000       -- longer than any client goes on sending a call again
+local CLAIM_MS = 1000        -- a grant that its process does not confirm for so long ends: the process counts as dead
+local ALIVE_MS = 3500        -- a waiter asks again at least once a second: three of these calls may be lost
+local DONE_MS = 600000       -- longer than any client sends a call again
 local IDLE_MS = 86400000     -- a day; no lease is longer
 
 local state = KEYS[1]
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
-local noted_lately = {}      -- sessions whose notes outlive DONE_MS without being put off
-local clock = 0              -- the last reading: scripts that tick read it from the state first, and store it
+local noted_lately = {}      -- sessions whose notes last for DONE_MS more without being put off
+local clock = 0              -- the last reading; a script that ticks reads it from the state first, and stores it
 
--- Sets fields of a hash to a list's field, value, ... from `first` on; in parts: Lua unpacks no more than 8000 at once.
+-- Sets fields of a hash to a list's field, value, ... from `first` on. It does so in parts, since Lua unpacks no more
+-- than 8000 elements at once.
 local function set_fields(key, list, first)
   for from = first, #list, 2000 do redis.call('HSET', key, unpack(list, from, math.min(from + 1999, #list))) end
 end
@@ -38,7 +40,7 @@ end
 local function session_of(id) return string.match(id, '^[^/]+') end
 local function alive_key(session) return state .. ':alive:' .. session end
 
--- How the attempt ended: nil if it has not, STALE if its slot has since ended another.
+-- Returns how the attempt ended: nil if it has not ended, STALE if its slot has ended a later attempt since.
 local function done(id)
   local session, slot, number = string.match(id, '^([^/]+)/(%d+)/(%d+)')
   local stored = redis.call('HMGET', state .. ':done:' .. session, slot, 'kept')
@@ -51,8 +53,8 @@ local function done(id)
   return number == last and tonumber(answer) or STALE
 end
 
--- A session's notes expire together, when none is younger than DONE_MS. To put that off costs a call: it is done for
--- twice as long, and not each time.
+-- All notes of a session expire together, when none of them is younger than DONE_MS. To put the expiry off costs a
+-- call: so a note does it for 2 * DONE_MS, and not each time.
 local function note_done(id, answer)
   local session, slot, number = string.match(id, '^([^/]+)/(%d+)/(%d+)')
   local key, note = state .. ':done:' .. session, number .. ' ' .. answer
@@ -70,16 +72,21 @@ local function tick()
   return string.format('%.0f', clock)
 end
 
--- Sends a message to the session of an id: a grant, with how many others wait and the values that it wants; or '0' to wake
--- a waiter that then asks again, '-1' to tell who lingers that another waits, or '-2' that its lease was ended by hand.
--- How many heard it: 0 if its process is gone.
--- All nodes of a Cluster pass a message on, but PUBLISH counts the listeners of its own node alone: sessions on a Cluster,
--- whose names end with a C, always count as one that heard. Who is gone then costs others a claim.
+-- Sends a message to the session of an id. The message is a grant, with the number of other waiters and the values that
+-- the waiter wants, or one of these in place of the token:
+--   '0'   a waiter wakes, and then asks again
+--   '-1'  a process that lingers hears that another waiter is there
+--   '-2'  a process that lingers hears that somebody broke the lock
+-- Returns how many listeners heard it: 0 if the process is gone.
+-- All nodes of a Cluster pass a message on, but PUBLISH counts the listeners of its own node alone. So a session on a
+-- Cluster, whose name ends with a C, always counts as one that heard. If its process is gone, a grant to it costs the
+-- others a claim.
 local function tell(id, token, end_ms, waiting, values)
   local session = session_of(id)
   local channel = string.match(state, '^[^{]*') .. 'session:' .. session
   local heard = redis.pcall('PUBLISH', channel, token .. ' ' .. end_ms .. ' ' .. waiting .. ' ' .. id .. values)
-  if type(heard) == 'table' then return 0 end -- the right was taken away: nobody hears, and what was changed stays whole
+  -- An administrator took the right away: no process hears, and the changes of this script stay whole.
+  if type(heard) == 'table' then return 0 end
   return string.sub(session, -1) == 'C' and 1 or heard
 end
 

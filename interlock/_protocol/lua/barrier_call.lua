@@ -1,17 +1,19 @@
--- One call to a barrier: a party arrives, and asks again while it waits; it opens the barrier after the action; it leaves.
--- Anybody aborts, resets, or looks.
--- Guarantee: a round opens when all its parties have arrived and were heard lately, for all of them at once. Else it
--- breaks for all of them at once. Each party's answer is noted under its id when the round ends: who is slow finds it
--- there, though the next round has begun, and who is fast is not counted twice.
--- Safe to send twice: an id arrives once, and what has ended is answered from its note.
+-- One call to a barrier. A party arrives, and asks again while it waits. The party that ran the action opens the
+-- barrier. A party that gives up leaves. Any process aborts, resets or looks.
+-- Guarantee: a round opens when all its parties have arrived and Redis has heard each of them lately, for all of them
+-- at once. Otherwise it breaks for all of them at once. The script notes each party's answer under its id when the
+-- round ends. So a slow party finds its answer, though the next round has begun, and a fast party is not counted twice.
+-- Safe to send twice: an id arrives once, and a party whose round has ended gets its answer from its note.
 --
--- KEYS[1] state    hash: kind, parties; broken: 1; i:<id> = index of who arrived; actor: id of the last one of these that
---                  has an action; runner: id of the one that runs it; doubt: when nobody had been heard, in ms
+-- KEYS[1] state    hash: kind, parties; broken: 1; i:<id> = index of a party that arrived; actor: id of the last
+--                  arrived party that has an action; runner: id of the party that runs the action; doubt: when a call
+--                  found that Redis had heard none of the parties lately, in ms
 -- KEYS[2] waiters  sorted set: id by its last sign of life, in ms of server time
 -- ARGV[1] kind   ARGV[2] parties   ARGV[3] ttl (ms) of a broken barrier, or '' to keep it for ever
 -- ARGV[4] arrive | open | leave | abort | reset | look | list   ARGV[5] id; '' to look or list
 -- ARGV[6] 1: this party has an action
--- Returns {DONE, index}: the round has opened | {QUEUED, 0} | {GRANTED, index}: all are here, run the action, then open
+-- Returns {DONE, index}: the round has opened | {QUEUED, 0}
+--         | {GRANTED, index}: all parties are here, this one runs the action, then opens
 --         | {BROKEN} | {DONE, broken, how many wait, {id, ...}} to a look (no ids) and a list
 --         | {STALE} | {OTHER_KIND, kind} | {OTHER_PERMITS, parties}
 local waiters, parties, ttl, verb, id = KEYS[2], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
@@ -20,7 +22,7 @@ if stored[1] and stored[1] ~= ARGV[1] then return {OTHER_KIND, stored[1]} end
 if stored[2] and stored[2] ~= ARGV[2] then return {OTHER_PERMITS, stored[2]} end
 local broken, actor, runner, doubt = stored[3] == '1', stored[4], stored[5], tonumber(stored[6] or '0')
 
--- What is broken says so until its ttl; else the state says nothing that a day without use does not make void.
+-- A broken barrier stays broken until its ttl is over. Any other state is void after a day without use, and expires.
 local function keep()
   redis.call('HSET', state, 'kind', ARGV[1], 'parties', ARGV[2])
   if broken and ttl == '' then
@@ -31,7 +33,7 @@ local function keep()
   redis.call('PEXPIRE', waiters, IDLE_MS)
 end
 
--- Ends the round: every party has its answer, and is woken to ask for it. Nothing of the round is left.
+-- Ends the round: notes each party's answer, wakes the party to ask for it, and deletes the state of the round.
 local function finish(opened, breaks)
   for _, each in ipairs(redis.call('ZRANGE', waiters, 0, -1)) do
     note_done(each, opened and redis.call('HGET', state, 'i:' .. each) or BROKEN)
@@ -43,13 +45,14 @@ local function finish(opened, breaks)
   keep()
 end
 
--- Has a party that waits, or runs the action, not been heard for so long that its process may be dead?
+-- Whether Redis has not heard a party that waits or runs the action for so long that its process may be dead.
 local function silent()
   local first = redis.call('ZRANGE', waiters, 0, 0, 'WITHSCORES')
   return first[1] and now - tonumber(first[2]) > ALIVE_MS
 end
 
--- Silence breaks the round. If nobody at all was heard, it may be Redis that was away: then they get as long again.
+-- A silent party breaks the round. If Redis heard no party at all, perhaps Redis itself was away: then the parties get
+-- as long again.
 local function notice()
   if not silent() then return end
   local newest = tonumber(redis.call('ZREVRANGE', waiters, 0, 0, 'WITHSCORES')[2])
@@ -79,7 +82,8 @@ if verb == 'open' and runner == id then
   finish(true, false)
   return {DONE, index}
 end
-if broken or verb ~= 'arrive' then             -- it leaves, or it opens what Redis has lost
+-- The party leaves, or it opens a round that Redis has lost.
+if broken or verb ~= 'arrive' then
   if not broken then finish(false, true) end
   note_done(id, BROKEN)
   return {BROKEN}
@@ -88,7 +92,8 @@ end
 local count = redis.call('ZCARD', waiters)
 local index = redis.call('HGET', state, 'i:' .. id)
 if not index then
-  if count >= parties then return {QUEUED, 0} end -- a full round that is not open yet: it comes again for the next one
+  -- The round is full and not open yet: this party asks again, for the next round.
+  if count >= parties then return {QUEUED, 0} end
   index, count = count, count + 1
   redis.call('HSET', state, 'i:' .. id, index)
   if ARGV[6] == '1' then

@@ -1,8 +1,8 @@
--- Moves waiters of a Condition to the queue of its lock, in order of arrival: nobody wakes up only to queue again.
--- Guarantee: only the holder can. Safe to send twice: the second time it only answers.
+-- Moves waiters of a Condition to the queue of its lock, in order of arrival: no waiter wakes only to queue again.
+-- Guarantee: only the holder can notify. Safe to send twice: the second time it only answers.
 --
 -- ARGV[4] id of the holder   ARGV[5] its token   ARGV[6] id of this call   ARGV[7] name   ARGV[8] how many; -1: all
--- Returns {DONE} | {LOST}: not held under this token any more, nobody is notified | {STALE}
+-- Returns {DONE} | {LOST}: the id does not hold under this token any more, and no waiter is notified | {STALE}
 local id, token, call, name, n = ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
 local answer = done(call)
 if answer then return {answer} end

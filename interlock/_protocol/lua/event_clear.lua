@@ -1,5 +1,5 @@
--- Clears the event. It keeps when it was last set, for those who waited then and have not asked since.
--- Guarantee: a clear that is sent again after somebody's later set does nothing.
+-- Clears the event. It keeps the time of the last set, for the waiters that waited then and have not asked since.
+-- Guarantee: a clear that is sent again after a later set by another caller does nothing.
 --
 -- KEYS[1] state    hash: kind; flag: 1 while it is set; clock: when it was last set
 -- ARGV[1] kind   ARGV[2] id of this call

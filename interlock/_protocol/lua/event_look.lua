@@ -1,4 +1,4 @@
--- Reads whether the event is set and who waits, for people. Reads only; grows with what it reports.
+-- Reads whether the event is set and who waits for it, for people. Changes nothing. Its cost grows with the waiters.
 --
 -- KEYS[1] state    hash: kind; flag: 1 while it is set; clock: when it was last set
 -- KEYS[2] waiters  sorted set: id by its last sign of life, in ms of server time

@@ -1,5 +1,5 @@
--- Sets the event and wakes everybody who waits for it; each then asks again. Grows with the number that wait.
--- Guarantee: a set that is sent again after somebody's later clear does nothing.
+-- Sets the event and wakes all its waiters; each of them then asks again. The cost grows with the number of waiters.
+-- Guarantee: a set that is sent again after a later clear by another caller does nothing.
 --
 -- KEYS[1] state    hash: kind; flag: 1 while it is set; clock: when it was last set
 -- KEYS[2] waiters  sorted set: id by its last sign of life, in ms of server time

@@ -1,6 +1,7 @@
--- Is the event set, or was it set since this waiter came?  If not, the waiter is queued, once, or leaves.
--- Guarantee: who queued before a set is told so, though a clear followed at once, and though it was stopped meanwhile.
--- Safe to send twice: the first call notes when the waiter came, and the note is what later calls compare with.
+-- Says whether the event is set, or was set since this waiter came. If not, queues the waiter, once, or ends its wait.
+-- Guarantee: a waiter that queued before a set is told of it, though a clear followed at once, and though the waiter
+-- was stopped meanwhile.
+-- Safe to send twice: the first call notes when the waiter came, and later calls compare with that note.
 --
 -- KEYS[1] state    hash: kind; flag: 1 while it is set; clock: when it was last set
 -- KEYS[2] waiters  sorted set: id by its last sign of life, in ms of server time
@@ -12,7 +13,7 @@ local stored = redis.call('HMGET', state, 'kind', 'flag', 'clock')
 if stored[1] and stored[1] ~= ARGV[1] then return {OTHER_KIND, stored[1]} end
 local set, last = stored[2] == '1', stored[3] or '0'
 local since = id ~= '' and done(id)
-if since == STALE then return {BUSY} end       -- it has left
+if since == STALE then return {BUSY} end       -- the waiter has left
 
 if set and ttl ~= '' then redis.call('PEXPIRE', state, ttl) end
 if set or (since and tonumber(last) > since) then

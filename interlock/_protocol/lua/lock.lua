@@ -1,21 +1,24 @@
--- What every script of locks, semaphores and conditions begins with, behind attempt.lua: the state of one lock or semaphore, and the hand-over.
+-- Every script of locks, semaphores and conditions begins with this file, behind attempt.lua: the state of one lock or
+-- semaphore, and the hand-over.
 --
--- A Lock is a Semaphore with one permit, an RWLock one whose readers count for nothing among each other: one algorithm
--- serves all. All keys share one Cluster hash tag, {name}.
+-- A Lock is a Semaphore with one permit. An RWLock is a Lock whose readers count for nothing among each other. So one
+-- algorithm serves all. All keys share one Cluster hash tag, {name}.
 --
--- KEYS[1] state    hash: kind; initial and permits (counts); clock; arrived; h:<id> = the holder's token, "?" behind it while claimed;
+-- KEYS[1] state    hash: kind; initial and permits (counts); clock; arrived;
+--                  h:<id> = the holder's token, with "?" behind it while the permit is only claimed;
 --                  n:<id> = the Condition by which a waiter was notified, until it releases;
 --                  w:<id> = the values that a waiter wants with its grant: JSON [[name, ttl in ms or 0], ...];
 --                  c:<id> = the number of the holder's last commit;
---                  kept: when the expiry of these three keys was last put off, in ms of server time
+--                  kept: when a script last put off the expiry of these three keys, in ms of server time
 -- KEYS[2] holders  sorted set: id by the end of its lease, in ms of server time
 -- KEYS[3] queue    sorted set: waiters' ids by their arrival
 -- beside them      <state>:cond:<name>   sorted set: waiters of a Condition of this lock, by their arrival there
---                  <state>:value:<name>  what it guards: a string, or a hash (array_create.lua)
+--                  <state>:value:<name>  what the lock guards: a string, or a hash (array_create.lua)
 -- An id with an "l" and its lease (ms) behind its number lingers: its process keeps the lock and enters again without
--- asking. So its grant comes with a block of tokens, one for each entry, and it is told when another waits.
+-- asking. So its grant comes with a block of tokens, one for each entry, and a script tells it when another waits.
 -- ARGV[1] kind     ARGV[2] initial permits     ARGV[3] ttl (ms) of permits added, or '' to keep them for ever
-local KEEP_MS = 3600000      -- an hour: so long the expiry of keys is left as it is, since to put it off costs a call a key
+-- An hour. The expiry of the keys stays as it is for so long, since to put it off costs a call for each key.
+local KEEP_MS = 3600000
 local holders, queue = KEYS[2], KEYS[3]
 local shared = ARGV[1] == 'RWLock'
 local stored = redis.call('HMGET', state, 'kind', 'initial', 'permits', 'clock', 'kept', 'arrived')
@@ -23,16 +26,17 @@ local kind, initial = stored[1], stored[2]
 local permits = tonumber(stored[3] or ARGV[2])
 clock = tonumber(stored[4] or '0')
 local kept = tonumber(stored[5] or '0')
-local arrived = tonumber(stored[6] or '0') -- a clock of its own: that of the tokens runs ahead by blocks, and is wound back
-local heard                  -- the session that calls on behalf of a waiter: it lives, whatever was noted of it
+-- A clock of its own: the clock of the tokens runs ahead by blocks, and is wound back.
+local arrived = tonumber(stored[6] or '0')
+local heard                  -- the session that calls for a waiter: it is alive, whatever the keys say of it
 
--- Is this name used for something else?  nil, or the answer to return.
+-- Returns nil, or the answer to return if this name is used for something else.
 local function mismatch()
   if kind and kind ~= ARGV[1] then return {OTHER_KIND, kind} end
   if initial and initial ~= ARGV[2] then return {OTHER_PERMITS, initial} end
 end
 
--- Of a session that was heard at this moment: its waiters are not passed over for a while.
+-- Notes that Redis heard the session at this moment: no script passes over its waiters for a while.
 local function note_alive() redis.call('SET', alive_key(heard), 1, 'PX', ALIVE_MS) end
 
 local function alive(id)
@@ -40,7 +44,8 @@ local function alive(id)
   return session == heard or redis.call('EXISTS', alive_key(session)) == 1
 end
 
--- Who holds the lease that ends first, and its end in ms; nil if nobody holds. Read again only when leases have changed.
+-- Returns the id whose lease ends first, and its end in ms; nil if no id holds. Reads it again only after leases
+-- changed.
 local first, first_end
 local first_is_known = false
 local function earliest()
@@ -51,7 +56,7 @@ local function earliest()
   return first, first_end
 end
 
--- Gives an id a lease of so many ms from now.
+-- Gives an id a lease that ends `ms` from now.
 local function lease(id, ms)
   redis.call('ZADD', holders, now + ms, id)
   if first_is_known and not first then
@@ -59,31 +64,32 @@ local function lease(id, ms)
   else
     first_is_known = false
   end
-  if ms > IDLE_MS - KEEP_MS then kept = 0 end -- the keys that say who holds must outlive it
+  if ms > IDLE_MS - KEEP_MS then kept = 0 end -- the keys that say who holds must outlive the lease
 end
 
--- A token for what holds nothing any more.
+-- Returns a token for a permit that is no longer held.
 local function mint()
   local token = tick()
   redis.call('HSET', state, 'clock', token)
   return token
 end
 
--- The lease (ms) of who lingers, else nil.
+-- Returns the lease (ms) of an id that lingers, else nil.
 local function lingers(id) return tonumber(string.match(id, '^[^/]+/%d+/%d+l(%d+)')) end
 
--- Grants a permit for so many ms, the lease or a claim. Who lingers gets a block of tokens, half as many as the lease has
--- microseconds, or a minute: the clock does not run ahead for longer than that, should the key be lost.
+-- Grants a permit for `ms`, which is the lease or the time of a claim. An id that lingers gets a block of tokens: half
+-- as many as there are microseconds in its lease, or in a minute if the lease is longer. So the clock runs ahead for no
+-- longer than that, should the key be lost.
 local function grant(id, ms, mark)
   local token, lease_ms = tick(), lingers(id)
   if lease_ms then clock = clock + math.min(lease_ms, 60000) * 500 end
   redis.call('HSET', state, 'clock', string.format('%.0f', clock), 'h:' .. id, token .. mark)
   lease(id, ms)
-  redis.call('PEXPIRE', holders, IDLE_MS) -- a set that was empty is a new key
+  redis.call('PEXPIRE', holders, IDLE_MS) -- a set that was empty is a new key, without an expiry
   return token
 end
 
--- A holder says which token of its block it used last, or never entered: the others are free again.
+-- Winds the clock back to the last token of its block that a holder used; the rest of the block is free again.
 local function wind_back(last)
   if last == '0' then return end
   clock = tonumber(last)
@@ -93,11 +99,11 @@ end
 local function drop(id)
   redis.call('HDEL', state, 'h:' .. id, 'n:' .. id, 'w:' .. id, 'c:' .. id)
   redis.call('ZREM', holders, id)
-  first_is_known = first_is_known and id == first and permits == 1 and not shared -- it had the only permit
+  first_is_known = first_is_known and id == first and permits == 1 and not shared -- the id had the only permit
   first, first_end = nil, nil
 end
 
--- The token of a holder, and whether it is only claimed; nil if the id holds nothing.
+-- Returns the token of a holder, and whether the permit is only claimed; nil if the id holds nothing.
 local function held(id)
   if not earliest() then return nil end
   local value = redis.call('HGET', state, 'h:' .. id)
@@ -106,20 +112,21 @@ local function held(id)
   return token, mark == '?'
 end
 
--- Ends an attempt whose lease was over. A late copy of its acquire may have queued it again, or have it hold again.
+-- Ends an attempt whose lease was over. A late copy of its acquire may have queued the id again, or have made it hold
+-- again: this undoes both.
 local function lose(id)
   redis.call('ZREM', queue, id)
   drop(id)
   note_done(id, LOST)
 end
 
--- Makes what is held, claimed or not, a lease of so many ms from now.
+-- Renews the lease of a holder, or turns its claim into a lease. The lease then ends `ms` from now.
 local function renew(id, token, claimed, ms)
   if claimed then redis.call('HSET', state, 'h:' .. id, token) end
   lease(id, ms)
 end
 
--- A new arrival, later than all others.
+-- Returns a new arrival, later than all others.
 local function arrive()
   arrived = math.max(arrived + 1, now_us)
   local arrival = string.format('%.0f', arrived)
@@ -127,15 +134,16 @@ local function arrive()
   return arrival
 end
 
--- Queues an id for the lock at its arrival, if it is not queued yet.
+-- Queues an id for the lock at its arrival, unless it is queued already.
 local function enqueue(id, arrival)
   redis.call('ZADD', queue, 'NX', arrival, id)
   redis.call('PEXPIRE', queue, IDLE_MS)
 end
 
--- Stores what a holder wrote: for each of KEYS[4..] the encoded value and its ttl (ms) or '', from that ARGV on. An array's
--- elements are '*:' and a JSON object of encoded elements by index (array_create.lua).
--- All or nothing: GONE if one of them exists no longer. What others added while this token held is kept (lock_add.lua).
+-- Stores what a holder wrote: for each of KEYS[4..] the encoded value and its ttl (ms) or '', from ARGV[first] on. The
+-- elements of an array are '*:' and a JSON object of encoded elements by index (array_create.lua).
+-- Stores all or nothing: returns GONE if one of the keys exists no longer. What others added while this token held
+-- stays (lock_add.lua).
 local function store(first, token)
   local added = {}
   for i = 4, #KEYS do
@@ -168,7 +176,7 @@ local function store(first, token)
   return DONE
 end
 
--- Moves the first waiter of a Condition that is alive to the lock's own queue; whether there was one.
+-- Moves the first waiter of a Condition whose session is alive to the lock's own queue. Returns whether there was one.
 local function notify(name)
   local waiters = state .. ':cond:' .. name
   while true do
@@ -182,7 +190,7 @@ local function notify(name)
   end
 end
 
--- Who was notified and does not enter passes the notification on.
+-- Passes on the notification of a waiter that does not enter.
 local function pass_on(id)
   local name = redis.call('HGET', state, 'n:' .. id)
   if name then
@@ -191,7 +199,8 @@ local function pass_on(id)
   end
 end
 
--- Ends the leases that ran out. A claim that nobody confirmed makes its whole session doubtful, if it is not the caller.
+-- Ends the leases that ran out. If nobody confirmed a claim, the whole session of its id counts as silent, unless that
+-- session is the caller.
 local function reap()
   while true do
     local id, ends = earliest()
@@ -205,19 +214,20 @@ local function reap()
   end
 end
 
--- Whether an id could hold now, beside those that do; whose it is matters to an RWLock alone.
+-- Whether an id could hold now, beside the ids that do. It matters only to an RWLock which id that is.
 local function fits(id)
   local holder = earliest()
   if not holder then return permits > 0 end
   if shared then
-    local function writes(each) return string.find(each, '^[^/]+/%d+/%d+w') end -- a writer has a "w" behind its number
+    -- A writer has a "w" behind its number.
+    local function writes(each) return string.find(each, '^[^/]+/%d+/%d+w') end
     return not writes(id) and not writes(holder)
   end
   return permits > 1 and redis.call('ZCARD', holders) < permits
 end
 
--- The values that are wanted: JSON, '' for each that is gone, '*:' and JSON [field, value, ...] for an array, which is
--- wanted only if it is small. Being wanted is use.
+-- Returns the values that a waiter wants, as JSON: '' for each that exists no longer, '*:' and JSON [field, value, ...]
+-- for an array. A process asks only for small arrays. To ask for a value counts as use of it.
 local function ship(wants)
   local values = {}
   for i, want in ipairs(cjson.decode(wants)) do
@@ -230,14 +240,14 @@ local function ship(wants)
   return cjson.encode(values)
 end
 
--- Tells the process that holds the lock and lingers that another waits.
+-- Tells the process that holds the lock and lingers that another waiter is there.
 local function ask_back()
   local id = earliest()
   if id and lingers(id) then tell(id, '-1', '0', '0', '') end
 end
 
--- Hands free permits to the heads of the queue that are alive; the message that wakes a waiter is its grant.
--- Afterwards nobody waits, or the first who does could not hold. Whether it saw that nobody waits.
+-- Hands free permits to the first waiters in the queue whose sessions are alive. The message that wakes a waiter is its
+-- grant. Afterwards no id waits, or the first that waits could not hold. Returns whether it saw that no id waits.
 local function advance()
   while shared or fits() do
     local id = redis.call('ZRANGE', queue, 0, 0)[1]
@@ -251,11 +261,11 @@ local function advance()
       if lingers(id) then waiting = redis.call('ZCARD', queue) end
       local token = grant(id, CLAIM_MS, '?')
       if tell(id, token, string.format('%.0f', now + CLAIM_MS), waiting, values) == 0 then
-        pass_on(id)          -- nobody listens: it is gone, or will re-ask and get its place back
+        pass_on(id)          -- no process listens: it is gone, or will ask again and get its place back
         if lingers(id) then wind_back(token) end
         drop(id)
       end
-    else                     -- of an RWLock, also when it could not hold: a dead writer would keep readers from readers
+    else                     -- in an RWLock, also if it could not hold: a dead writer would keep readers from readers
       redis.call('ZREM', queue, id)
       redis.call('HDEL', state, 'w:' .. id)
       pass_on(id)
@@ -264,14 +274,14 @@ local function advance()
   return false
 end
 
--- ms until the lease that ends first runs out; -1 if nobody holds.
+-- Returns the ms until the lease that ends first runs out; -1 if no id holds.
 local function soonest()
   local id, ends = earliest()
   return id and ends - now or -1
 end
 
--- What holds no state may expire when idle, a day or up to KEEP_MS less after its last use; a semaphore that grew holds
--- some, for as long as its ttl says.
+-- Puts off the expiry of the keys. Without state worth keeping, they expire a day after their last use, or up to
+-- KEEP_MS earlier. A semaphore that grew has such state, and keeps it for as long as its ttl says.
 local function keep()
   local grown = permits ~= tonumber(ARGV[2])
   if now - kept >= KEEP_MS then

@@ -1,5 +1,7 @@
--- Ends an attempt that waits: leaves the queue; if the grant has come meanwhile, passes it on. Safe to send twice.
--- If that grant was a permit that another's release has ended since, nobody used it: that release now adds one instead.
+-- Ends an attempt that waits: takes its id out of the queue, and passes the grant on if that has come meanwhile. Safe
+-- to send twice.
+-- If the grant was a permit that another caller's release has ended since, no one used it: that release now adds a
+-- permit instead.
 --
 -- ARGV[4] id   ARGV[5] name of the Condition that it may wait for, or ''
 -- Returns {DONE} | {OTHER_KIND, kind} | {OTHER_PERMITS, n}

@@ -1,18 +1,20 @@
--- Grants a permit to the asker if one is free and nobody waits; else queues it, once, if it wants to wait.
--- Guarantee: first come, first served. An ended lease goes to the head of the queue, not to the asker.
--- Safe to send twice: an attempt that holds gets the same token, its lease renewed; one that has ended gets nothing.
+-- Grants a permit to the asker if one is free and no other id waits. Else queues the asker, once, if it wants to wait.
+-- Guarantee: first come, first served. The permit of an ended lease goes to the head of the queue, not to the asker.
+-- Safe to send twice: an attempt that holds gets the same token and a renewed lease; an attempt that has ended gets
+-- nothing.
 --
 -- ARGV[4] id   ARGV[5] lease (ms)   ARGV[6] 1: wait, 0: only try   ARGV[7] arrival of an id that queued before, or ''
 -- ARGV[8] values that it wants with the grant (w: in lock.lua), or ''
 -- Returns {GRANTED, token, end of lease (server ms), now (server ms), values or ''}
 --         | {BUSY, '', ms to the next end of a lease or -1, now}
---         | {QUEUED, arrival, ms to the next end of a lease or -1, now} | {STALE} | {OTHER_KIND, kind} | {OTHER_PERMITS, n}
+--         | {QUEUED, arrival, ms to the next end of a lease or -1, now}
+--         | {STALE} | {OTHER_KIND, kind} | {OTHER_PERMITS, n}
 local id, lease_ms, wait, arrival, wants = ARGV[4], tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7], ARGV[8]
 local wrong = mismatch()
 if wrong then return wrong end
 local ended = done(id)
 if ended == BUSY then return {BUSY, '', soonest(), now} end
-if ended == ENDED then       -- it was granted: see semaphore_release.lua
+if ended == ENDED then       -- it was granted a permit that is ended by now: see semaphore_release.lua
   local token = mint()
   keep()
   return {GRANTED, token, now + lease_ms, now}

@@ -1,14 +1,15 @@
--- Adds to a value that a lock guards, without that lock, also while somebody holds it.
--- Guarantee: what the holder writes replaces what it has read, never what was added meanwhile. Safe to send twice.
+-- Adds to a value that a lock guards, without that lock, also while another process holds it.
+-- Guarantee: what the holder writes replaces what it has read, never what others added meanwhile. Safe to send twice.
 --
--- A value's text is its base, as the last holder to write it left it; behind it, if anything was added since, three words:
---   <all that was added before> <token of the holder, or 0> <what was added while that one held>
--- and '-' for nothing. A holder reads the base and the first; what it writes leaves the last (`store` in lock.lua). Once
--- it holds no longer, all count. Lua has no integers of 64 bits: what is added is 16 hexadecimal digits, modulo 2^64.
+-- A value's text is its base, as the last holder to write it left it. If a caller has added since, three words follow:
+--   <sum of what was added before> <token of the holder, or 0> <sum of what was added while that holder held>
+-- where '-' means nothing. A holder reads the base and the first sum; its write leaves the last sum (`store` in
+-- lock.lua). Once it holds no longer, everything counts. Lua has no integers of 64 bits, so a sum is 16 hexadecimal
+-- digits, modulo 2^64.
 --
 -- KEYS[4] the value
--- ARGV[4] id of this call   ARGV[5] 16 hexadecimal digits, of a float type a decimal number   ARGV[6] ttl (ms) or ''
--- Returns {DONE} | {GONE}: it exists no longer | {STALE} | {OTHER_KIND, kind} | {OTHER_PERMITS, n}
+-- ARGV[4] id of this call   ARGV[5] 16 hexadecimal digits; for a float type, a decimal number   ARGV[6] ttl (ms) or ''
+-- Returns {DONE} | {GONE}: the value exists no longer | {STALE} | {OTHER_KIND, kind} | {OTHER_PERMITS, n}
 local value, call, step, ttl = KEYS[4], ARGV[4], ARGV[5], ARGV[6]
 local wrong = mismatch()
 if wrong then return wrong end
@@ -34,5 +35,5 @@ if by ~= token then before, since = plus(before, since), '-' end
 text = table.concat({base, before, token, plus(since, step)}, ' ')
 if ttl == '' then redis.call('SET', value, text, 'KEEPTTL') else redis.call('SET', value, text, 'PX', ttl) end
 note_done(call, DONE)
-ask_back()                   -- who lingers would not see it
+ask_back()                   -- a holder that lingers would not see the addition
 return {DONE}

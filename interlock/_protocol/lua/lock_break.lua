@@ -1,5 +1,6 @@
--- Ends the leases of all who hold, by hand, and hands over. Who held hears of it with the next renewal, write or release.
--- A claim is left alone: nobody has read it yet, and it lapses by itself.
+-- Ends the leases of all holders, by hand, and hands the permits over. A holder learns of it with its next renewal,
+-- write or release.
+-- It leaves claims alone: no process has read such a grant yet, and a claim ends by itself.
 -- Safe to send twice: the second time it only answers.
 --
 -- ARGV[4] id of this call
@@ -14,7 +15,7 @@ local broken = 0
 for _, id in ipairs(redis.call('ZRANGE', holders, 0, -1)) do
   local _, claimed = held(id)
   if not claimed then
-    if lingers(id) then tell(id, '-2', '0', '0', '') end -- else it would enter again without asking
+    if lingers(id) then tell(id, '-2', '0', '0', '') end -- else the holder would enter again without asking
     lose(id)
     broken = broken + 1
   end

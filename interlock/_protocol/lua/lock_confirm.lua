@@ -1,4 +1,4 @@
--- Turns the claim of a waiter that read its grant into a lease. Safe to send twice.
+-- Turns a claim into a lease, for a waiter that has read its grant. Safe to send twice.
 --
 -- ARGV[4] id   ARGV[5] token   ARGV[6] lease (ms)
 -- Returns {DONE} | {LOST}

@@ -1,9 +1,10 @@
--- Reads who holds and who waits, for people and for statistics. Reads only; grows with what it reports.
--- What has ended is left out: a lease that is over, and who would be passed over, for its process was not heard in time.
+-- Reads who holds and who waits, for people and for statistics. Changes nothing. Its cost grows with what it reports.
+-- It leaves out what has ended: leases that are over, and waiters that would be passed over, since Redis did not hear
+-- their process in time.
 --
 -- ARGV[4] name of a Condition, or ''
 -- Returns {kind or '', permits, now (server ms), {id, token, end of lease (server ms), ...}, {id, ...},
---          {id, ...} who wait for that Condition}
+--          {id, ...} that wait for that Condition}
 local leases = {}
 local function living(key)
   local ids = {}

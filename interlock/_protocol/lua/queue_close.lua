@@ -1,5 +1,6 @@
--- Closes one end of a way, for all who have it, and wakes whoever waits there: it grows with their number.
--- What was sent is left to be read, until the reader's end is closed too. Safe to send twice.
+-- Closes one end of a way of a Pipe, for all processes that have it, and wakes all its waiters. The cost grows with
+-- their number.
+-- The reader can still read what was sent, until the reader's end is closed too. Safe to send twice.
 --
 -- ARGV[4] 'r': the reader's end, 'w': the writer's
 -- Returns {DONE} | {OTHER_KIND, kind} | {OTHER_PERMITS, maxsize}

@@ -1,11 +1,11 @@
--- Takes the oldest item, or only says that there is one, if there are more than getters ahead; else queues the id, once,
--- if it wants to wait. Guarantee: first come, first served. Wakes the putter that now has room.
--- Safe to send twice: an attempt that took an item gets the same again, and takes no other.
+-- Takes the oldest item, or only says that there is one, if there are more items than getters ahead. Else queues the
+-- id, once, if it wants to wait. Guarantee: first come, first served. Wakes the putter that now has room.
+-- Safe to send twice: an attempt that took an item gets the same item again, and takes no other.
 --
 -- ARGV[4] id   ARGV[5] 1: wait, 0: only try   ARGV[6] arrival of an id that queued before, or ''
--- ARGV[7] 1: take, 0: only say   ARGV[8] 1: pickled items too, 0: leave them where they are
+-- ARGV[7] 1: take, 0: only say   ARGV[8] 1: take pickled items too, 0: leave them where they are
 -- Returns {DONE, item or ''} | {BUSY}: empty | {QUEUED, arrival} | {ENDED}: empty, and the writer closed its end
---         | {GONE}: the reader closed its own | {BROKEN}: the next item is pickled
+--         | {GONE}: the reader closed its own end | {BROKEN}: the next item is pickled
 --         | {STALE} | {OTHER_KIND, kind} | {OTHER_PERMITS, maxsize}
 local id, wait, arrival, take, pickles = ARGV[4], ARGV[5] == '1', ARGV[6], ARGV[7] == '1', ARGV[8] == '1'
 local wrong = mismatch()
@@ -13,7 +13,7 @@ if wrong then return wrong end
 local ended = done(id)
 if ended then return answer_of(id, ended) end
 
--- The attempt ends without an item.
+-- Ends the attempt without an item.
 local function refuse(answer)
   redis.call('HDEL', got_key(id), slot_of(id))
   leave(getters, id)

@@ -1,6 +1,8 @@
--- Ends a get that was interrupted: puts back what it took, first in the queue, for nobody has had it; else leaves.
--- Guarantee: the item is the next one that is taken, and the count of unfinished ones stays as it is.
--- Safe to send twice: the attempt has then ended without an item. A bounded queue may hold one item more for a while.
+-- Ends a get that was interrupted. If the get took an item, this makes it the first in the queue again, since no caller
+-- has had it. Else the id leaves the queue.
+-- Guarantee: that item is the next one that is taken, and the count of unfinished items stays as it is.
+-- Safe to send twice: at the second time the attempt has ended without an item. A bounded queue may hold one item more
+-- for a while.
 --
 -- ARGV[4] id
 -- Returns {BUSY} | another answer of that attempt, without an item | {STALE} | {OTHER_KIND, kind}

@@ -1,4 +1,4 @@
--- Answers when nothing is unfinished; until then the id waits. Safe to send twice.
+-- Answers when no item is unfinished; until then the id waits. Safe to send twice.
 --
 -- ARGV[4] id
 -- Returns {DONE} | {QUEUED, ''} | {STALE} | {OTHER_KIND, kind} | {OTHER_PERMITS, maxsize}

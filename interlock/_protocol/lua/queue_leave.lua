@@ -1,8 +1,8 @@
--- Ends a put, a get or a join that has waited long enough; who stands behind it moves up.
--- Safe to send twice. What the attempt was answered meanwhile is answered again.
+-- Ends a put, a get or a join that has waited long enough. The waiters behind it move up.
+-- Safe to send twice. If the attempt was answered meanwhile, it gets that answer again.
 --
 -- ARGV[4] id
--- Returns {BUSY}: it got nothing, and will not | {DONE, item or ''} | another answer of that attempt
+-- Returns {BUSY}: the attempt got nothing, and will get nothing | {DONE, item or ''} | another answer of that attempt
 --         | {STALE} | {OTHER_KIND, kind} | {OTHER_PERMITS, maxsize}
 local id = ARGV[4]
 local wrong = mismatch()

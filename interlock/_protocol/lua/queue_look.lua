@@ -1,6 +1,6 @@
--- Reads the state, changing nothing. Grows with what it reports: for people, not for decisions.
+-- Reads the state of a queue and changes nothing. The cost grows with what it reports: for people, not for decisions.
 --
--- Returns {items, unfinished, closed ends, {getters' ids in order}, {putters' ids in order}}
+-- Returns {DONE, items, unfinished, closed ends, {getters' ids in order}, {putters' ids in order}}
 --         | {OTHER_KIND, kind} | {OTHER_PERMITS, maxsize}
 local wrong = mismatch()
 if wrong then return wrong end

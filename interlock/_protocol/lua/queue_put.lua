@@ -1,10 +1,10 @@
--- Appends an item if there is room and nobody ahead waits for it; else queues the id, once, if it wants to wait.
+-- Appends an item if there is room and no putter ahead waits for it. Else queues the id, once, if it wants to wait.
 -- Guarantee: first come, first served; never more items than maxsize. Wakes the getter that the item is for.
 -- Safe to send twice: the second time it only answers.
 --
 -- ARGV[4] id   ARGV[5] 1: wait, 0: only try   ARGV[6] arrival of an id that queued before, or ''   ARGV[7] encoded item
--- Returns {DONE} | {BUSY}: full | {QUEUED, arrival} | {BROKEN}: the reader closed its end | {GONE}: the writer did
---         | {STALE} | {OTHER_KIND, kind} | {OTHER_PERMITS, maxsize}
+-- Returns {DONE} | {BUSY}: full | {QUEUED, arrival} | {BROKEN}: the reader closed its end
+--         | {GONE}: the writer closed its own end | {STALE} | {OTHER_KIND, kind} | {OTHER_PERMITS, maxsize}
 local id, wait, arrival, item = ARGV[4], ARGV[5] == '1', ARGV[6], ARGV[7]
 local wrong = mismatch()
 if wrong then return wrong end

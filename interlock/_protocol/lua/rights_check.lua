@@ -1,7 +1,7 @@
--- Tries each command that our scripts and calls use, as the user who asks: which of them is not allowed?
--- It stands alone, without what other scripts begin with: that would need such rights itself. Leaves no key behind.
---
--- KEYS[1] a scratch key that nothing else uses   ARGV[1] a channel that nobody listens to
+-- Tries each command that our scripts and calls use, as the user that asks, and finds those that the user may not call.
+-- This script does not begin with what other scripts share, which would need such rights itself. It leaves no key
+-- behind.
+-- KEYS[1] a scratch key that nothing else uses   ARGV[1] a channel to which no process listens
 -- Returns {command, what Redis said, command, what Redis said, ...} of those that are not allowed
 local key, missing = KEYS[1], {}
 
@@ -9,10 +9,11 @@ local function try(...)
   local answer = redis.pcall(...)
   local refusal = type(answer) == 'table' and answer.err
   if not refusal then return true end
-  -- 'NOPERM', Redis 6.2 and 7.0: 'The user executing the script can't ...', later: 'ACL failure in script: ...'
+  -- A refusal says 'NOPERM', in Redis 6.2 and 7.0 'The user executing the script can't ...', in later ones
+  -- 'ACL failure in script: ...'.
   local denied = string.find(refusal, 'NOPERM', 1, true) or string.find(refusal, 'user executing the script', 1, true)
     or string.find(refusal, 'ACL failure', 1, true) or string.find(refusal, 'no permissions', 1, true)
-  if not denied then return true end -- a full server, a replica: calls will say so
+  if not denied then return true end -- a full server or a replica: the calls that follow will say so
   missing[#missing + 1] = string.lower((...))
   missing[#missing + 1] = refusal
   return false
@@ -20,7 +21,7 @@ end
 
 try('TIME')
 try('PUBLISH', ARGV[1], '')
-if not try('DEL', key) then return missing end -- what is written next could not be taken away
+if not try('DEL', key) then return missing end -- without DEL, the key that comes next would stay behind
 for _, command in ipairs({
   -- of a hash
   {'HSET', key, 'f', '1'}, {'HSETNX', key, 'f', '1'}, {'HINCRBY', key, 'f', '0'}, {'HGET', key, 'f'},
