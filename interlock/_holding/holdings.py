@@ -239,7 +239,7 @@ class Holdings:
             hold.releaser, hold.unanswered, hold.due = caller.owner()[0], False, float("inf")
 
     def take(self, resource: Resource, owner: caller.Owner | None = None, most: int = 1) -> list[Hold]:
-        """Return at most so many holds for the caller to release now. No other caller gets the same ones.
+        """Return up to `most` holds for the caller to release now. No other caller gets the same ones.
 
         From here on, the heartbeat does not renew them. A caller may take a hold again whose release got no answer; the
         caller that released it may also do so if it was interrupted before the answer. With an owner given, these are
