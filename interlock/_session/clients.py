@@ -75,7 +75,7 @@ def checked(wire: Wire, *, given: bool = False) -> Wire:
 def _check(server: redis.Redis, scratch_key: str | None, given: bool) -> str:
     """Check one server, and return its mode: "cluster", "sentinel" or "standalone"."""
     pool = server.connection_pool
-    once = {**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0)}  # each of redis-py's tries is a try to connect
+    once = {**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0)}  # else redis-py retries to connect in each try
     try:
         with redis.ConnectionPool(connection_class=pool.connection_class, **once) as connections:
             asked = redis.Redis(connection_pool=connections)
