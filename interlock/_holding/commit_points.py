@@ -30,7 +30,7 @@ SENDERS = {  # by module: classes and the method of each that sends
     "synchronize": [("Event", "set"), ("Condition", "notify")],
 }
 PACKAGES = ("multiprocessing", "billiard")
-FEEDER = "QueueFeederThread"  # it sends what `put`, which has committed, queued; it prints what is raised, and drops it
+FEEDER = "QueueFeederThread"  # this thread sends what `Queue.put` queued after its commit; it prints errors and goes on
 MANAGER = "_ExecutorManagerThread"  # the thread of concurrent.futures and loky: if it ends, calls wait for ever
 NOTHING = (b"", pickle.dumps(None))  # what a pool sends to wake or to end a thread or a worker: it tells of no result
 
@@ -56,7 +56,7 @@ _wrapped: set[tuple[str, str]] = set()  # packages and modules whose methods com
 
 
 class _Thread(threading.local):
-    refused = False  # its last message was refused with an error: the next one, which reports that, must go out
+    refused = False  # the commit before its last message raised: the next message, which reports that, must go out
 
 
 _thread = _Thread()

@@ -71,7 +71,7 @@ class Hold:
     task: str  # the owner's task by name and id, for people
     due: float  # when the heartbeat is to renew it, on time.monotonic()
     count: int = 1  # how often the owner has acquired it, if it is an RLock's
-    releaser: int | None = None  # the thread that releases it: the heartbeat then renews it no more, whatever comes
+    releaser: int | None = None  # the thread that releases it: the heartbeat renews it no more, whatever the answer
     unanswered: bool = False  # Redis did not answer that release: any caller may send it again
     abandoned: bool = False  # no object of its name is left to release it: the heartbeat renews it no more
     refusal: PassingRefusalError | None = None  # why its release had to be sent again

@@ -91,7 +91,7 @@ class Lingering:
         """Have the calling thread enter after those of its process that came before; return whether it did in time."""
         me = get_ident()
         if me in lingering_lock.arriving or (lingering_lock.thread != me and lingering_lock.amid_io):
-            # This call interrupts its own thread amid entering, or amid a commit or a giving back, which must wait.
+            # This call interrupts its own thread amid entering, a commit or a giving back: that can't go on meanwhile.
             if timeout == 0:
                 return False
             raise refused(f"{lingering_lock.resource.kind} {lingering_lock.resource.name!r}")

@@ -24,7 +24,7 @@ from interlock.errors import ReentryError
 
 log = logging.getLogger("interlock")
 
-own_threads: set[int] = set()  # the heartbeats and listeners of this process: they must not wait for a lock or an item
+own_threads: set[int] = set()  # the threads of this process's heartbeats and listeners: they must not wait for anything
 
 
 class _Mutex:

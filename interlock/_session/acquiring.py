@@ -22,7 +22,7 @@ from interlock._session.server_watch import ServerWatch
 from interlock.errors import InterlockError
 
 MARGIN = 0.05  # seconds that a lease must have to run at least: with less, the caller does not enter but asks again
-OPEN_WITHIN = 1.0  # seconds: a waiter with more time left connects ahead for its confirmation: some round trips
+OPEN_WITHIN = 1.0  # seconds: a waiter with more time left connects ahead for its confirmation, in some round trips
 LATE_MAX = 5  # grants that come too late, until acquire raises that the lease is too short
 
 log = logging.getLogger("interlock")
@@ -90,7 +90,7 @@ class Acquiring:
                 holdings.waits[wait.id] = wait
         try:
             hold = yield from self._try(wait) if timeout == 0 else self.wait(wait, deadline)
-        except InterlockError:  # Redis refused: it has no attempt to end
+        except InterlockError:  # the call was refused: no attempt is left to end
             with holdings.mutex:
                 holdings.waits.pop(wait.id, None)
             raise

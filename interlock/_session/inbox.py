@@ -14,7 +14,7 @@ from interlock._session.listener import Listener
 from interlock._text import described
 
 LISTEN_WITHIN = 5.0  # seconds that a caller waits for the first subscription
-WAKE_WORD, ASKED_WORD, BROKEN_WORD = "0", "-1", "-2"  # messages in place of a token: tell in attempt.lua
+WAKE_WORD, ASKED_WORD, BROKEN_WORD = "0", "-1", "-2"  # messages in place of a token: see `tell` in attempt.lua
 
 log = logging.getLogger("interlock")
 
@@ -96,7 +96,7 @@ class Inbox:
         self.outbox.send(confirmation(wait, grant.token))
         with holdings.mutex:
             first = wait.grant is None
-            if wait.grant is None or wait.grant.token != grant.token:  # else the first confirmation is what counts
+            if wait.grant is None or wait.grant.token != grant.token:  # else the first confirmation counts
                 wait.grant = replace(grant, confirmed=confirmed)
             if first and wait.id in holdings.waits:
                 wait.signal.wake()
@@ -110,7 +110,7 @@ class Inbox:
         """Close the connections of the outbox, and wake the listener, so that it ends now."""
         try:
             if self._listener is not None:
-                self._wire.call("PUBLISH", self._listener.channel, "")  # so that it looks now
+                self._wire.call("PUBLISH", self._listener.channel, "")  # so that the listener looks now
         except Exception as error:  # no caller is left to tell
             log.info("the listener ends a moment later: %s", described(error))
         finally:

@@ -75,7 +75,7 @@ class Polling:
                     holdings.end_id(id)
                     return answer
                 yield Rest(signal, min(rest, left))
-        except InterlockError:  # Redis refused: the id is in no queue
+        except InterlockError:  # the call was refused: there is no queue to leave
             raise
         except BaseException:  # the caller was interrupted, perhaps amid the question: the id may be queued
             yield from self._leave_quietly(id, undo or leave)

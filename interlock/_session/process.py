@@ -67,7 +67,7 @@ def release_owned() -> list[Exception]:
             log.warning(text)
             try:
                 each.run(each.leave(resource, owner))
-            except Exception as error:  # the others must be released all the same
+            except Exception as error:  # the other locks must be released all the same
                 errors.append(error)
     return errors
 
@@ -89,7 +89,7 @@ def flush() -> None:
 
 
 def commit() -> None:
-    """Commit as `flush` does, before what another process may take as a signal; raise no error of what is lost.
+    """Commit as `flush` does, before what another process may take as a signal; losses stay noted, not raised.
 
     Raises:
         UnreachableError: Redis did not answer until the lease was over.

@@ -27,7 +27,7 @@ class ServerWatch:
     def __init__(self, wire: Wire, holdings: Holdings, moved: Callable[[Wire], None], *, given: bool) -> None:
         self._wire, self._holdings, self._moved, self._given = wire, holdings, moved, given
         self._checked = False
-        self._checking = threading.RLock()  # a signal handler may come amid the check
+        self._checking = threading.RLock()  # an RLock, for a signal handler may check amid the check
         self._looking: set[object] = set()  # one for each thread that looks whether a server was restarted
         self._runs: frozenset[str] = frozenset()  # the run ids of the servers' processes
 

@@ -90,7 +90,8 @@ class Session:
             raise refused("interlock")
         if caller.stepping.coroutine >= 0:
             return run_steps(steps, self.call)
-        number, caller.stepping.coroutine = caller.stepping.coroutine, 0  # a signal handler's call
+        # A signal handler calls this while its thread takes a coroutine's steps.
+        number, caller.stepping.coroutine = caller.stepping.coroutine, 0
         try:
             return run_steps(steps, self.call)
         finally:
