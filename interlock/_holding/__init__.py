@@ -1,1 +1,1 @@
-"""What this process holds: permits and waits, local values of a lock, whose turn it is, locks that linger."""
+"""What this process holds: its holds and waits, the local values of a lock, the turns of threads, lingering locks."""

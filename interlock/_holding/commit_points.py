@@ -1,12 +1,13 @@
-"""Commits before what `multiprocessing` sends leaves this process: no result overtakes the updates that it tells of.
+"""Commits before a message of `multiprocessing` leaves this process: no result overtakes the updates it tells of.
 
-What finished sections wrote under a lock that lingers is stored a little later. A pool's worker may be killed before
-that, when its result has already arrived. So the methods by which such results leave commit first: those of the
-connections by which all that multiprocessing, concurrent.futures and billiard send goes, `Queue.put`, whose message a
-thread sends later, and `Event.set` and `Condition.notify`, whose message is a semaphore's.
+A process that lingers with a lock commits a little later what finished sections wrote. A pool's worker may be killed
+before that commit, when its result has already arrived. So the methods by which such results leave commit first. They
+are: `send` and `send_bytes` of the connections, by which multiprocessing, concurrent.futures and billiard send all;
+`Queue.put`, whose message a thread sends later; `Event.set` and `Condition.notify`, whose message is a semaphore's.
 
-In a child, a send raises what the calling thread lost, so that a pool reports the call as failed. It must not where
-that would break the sender's machinery: then the commit is made, and who wrote hears of a loss as of any other commit.
+In a child, a send raises what the calling thread lost, so that a pool reports the call as failed. Where an error would
+break the sender's machinery, the send commits and does not raise: the thread or task that wrote is told of the loss
+later, as after any other commit.
 """
 
 import importlib
@@ -25,50 +26,50 @@ from typing import Any, Protocol
 from interlock._text import described
 from interlock.errors import InterlockError
 
-SENDERS = {  # by module, each a class and its method
+SENDERS = {  # by module: classes and the method of each that sends
     "connection": [("_ConnectionBase", "send"), ("_ConnectionBase", "send_bytes")],
     "queues": [("Queue", "put"), ("JoinableQueue", "put")],
     "synchronize": [("Event", "set"), ("Condition", "notify")],
 }
 PACKAGES = ("multiprocessing", "billiard")
-FEEDER = "QueueFeederThread"  # what `Queue.put` has committed is sent by it; what it raises is printed and forgotten
-MANAGER = "_ExecutorManagerThread"  # of concurrent.futures and loky: if it ends, calls wait for ever
-NOTHING = (b"", pickle.dumps(None))  # what a pool sends to wake or to end, not to tell
+FEEDER = "QueueFeederThread"  # this thread sends what `Queue.put` queued after its commit; it prints errors and goes on
+MANAGER = "_ExecutorManagerThread"  # the thread of concurrent.futures and loky: if it ends, calls wait for ever
+NOTHING = (b"", pickle.dumps(None))  # what a pool sends to wake or to end a thread or a worker: it tells of no result
 
 log = logging.getLogger("interlock")
 
-for each in SENDERS:  # now: a signal handler that imports amid an import of its own thread waits for ever
+for each in SENDERS:  # at once: a signal handler that imports amid an import of its own thread would wait for ever
     with suppress(ImportError):  # a platform without semaphores between processes
         importlib.import_module(f"multiprocessing.{each}")
 
 
 class Committing(Protocol):
-    """What can commit: the lingering locks of a session."""
+    """Something that can commit: the lingering locks of a session."""
 
     @property
     def unsettled(self) -> bool:
-        """Whether anything may be unsent, or lost and not told. Takes no mutex."""
+        """Whether a write may be unsent, or be lost and its writer not told. Takes no mutex."""
 
     def settle(self) -> None:
-        """Commit all that is finished; what is lost is noted."""
+        """Commit what finished sections wrote; note what is lost."""
 
     def forgive_all(self) -> list[InterlockError]:
-        """What the calling task has lost: it is told now."""
+        """Return the losses of the calling task, which is told of them now: they are noted no more."""
 
 
 _watched: "weakref.WeakSet[Committing]" = weakref.WeakSet()
-_wrapped: set[tuple[str, str]] = set()  # packages and modules that are
+_wrapped: set[tuple[str, str]] = set()  # packages and modules whose methods commit first
 
 
 class _Thread(threading.local):
-    refused = False  # its last message was not sent: the next one says so
+    refused = False  # the commit before its last message raised: the next message, which reports that, must go out
 
 
 _thread = _Thread()
 
 
 def watch(committing: Committing) -> None:
-    """Have it commit before a message leaves, from now on."""
+    """Have those locks commit before a message leaves this process, from now on."""
     _watched.add(committing)
     for package in PACKAGES:
         for module in SENDERS:
@@ -101,7 +102,7 @@ def _commit(package: str, arguments: tuple[Any, ...]) -> None:
     if not committing:
         _thread.refused = False
         return
-    if any(map(_is_ours, _callers())):  # what we log, or a signal's handler sends, amid our own bookkeeping
+    if any(map(_is_ours, _callers())):  # interlock logs it, or a signal handler sends it, amid our bookkeeping
         return
     refused, _thread.refused = _thread.refused, False
     quiet = refused or _must_not_raise(package, arguments)
@@ -121,19 +122,19 @@ def _commit(package: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _must_not_raise(package: str, arguments: tuple[Any, ...]) -> bool:
-    if not _is_child(package):  # its messages tell of nothing that it wrote: flush does, and the next use of the lock
+    if not _is_child(package):  # it sends no results: `flush`, or the next use of the lock, tells of a loss
         return True
     thread = threading.current_thread()
     if thread.name == FEEDER or type(thread).__name__ == MANAGER:
         return True
-    if package == "billiard" and "celery" in sys.modules:  # a worker: its tasks have committed, and told, by themselves
+    if package == "billiard" and "celery" in sys.modules:  # a worker: its tasks commit, and raise, themselves
         return True
     message = arguments[0] if arguments else True
     return message is None or (isinstance(message, bytes | memoryview) and message in NOTHING)
 
 
 def _is_child(package: str) -> bool:
-    """Whether this process was started by the package, to make calls and send what they return."""
+    """Whether the package started this process, to make calls and send what they return."""
     process = sys.modules[f"{package}.process"].current_process()
     return getattr(process, "_parent_pid", None) is not None
 

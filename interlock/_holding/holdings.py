@@ -19,28 +19,28 @@ from interlock._text import one_line
 
 
 class Lingers(Protocol):
-    """What a hold and a wait need of the lock that lingers with them: `lingering_lock.py` has it."""
+    """What a hold and a wait need of the lock that lingers with them; the class is in `lingering_lock.py`."""
 
     hold: "Hold | None"
 
     @property
     def thread(self) -> int:
-        """Who is inside; 0: nobody."""
+        """The thread that is inside; 0: none is."""
 
     @property
     def owner(self) -> caller.Owner | None:
-        """Who is inside; None: nobody."""
+        """The thread that is inside and its task; None: no thread is inside."""
 
     @property
     def section(self) -> Section:
-        """What stands for the section that runs; None: none does."""
+        """The object that identifies the section that runs; None: no section runs."""
 
     @property
     def token(self) -> int:
         """The fencing token of the section that runs."""
 
     def begin(self, hold: "Hold", waiting: int, round_trip: float) -> float:
-        """Linger with a lock that Redis has granted; return when to look at it first."""
+        """Linger with a lock that Redis has granted; return when the heartbeat is to look at it first."""
 
     def note_writer(self) -> None:
         """Remember that the task inside is about to write."""
@@ -49,10 +49,10 @@ class Lingers(Protocol):
         """Take notice of a lease that was renewed, or lost."""
 
     def ask(self) -> float:
-        """Take notice that another process waits; return when to look whether anybody is inside."""
+        """Take notice that another process waits; return when to look whether a thread is inside."""
 
     def end(self) -> None:
-        """End the hold: no thread enters by it any more."""
+        """End the hold: no thread enters under it any more."""
 
     def end_turn(self, thread: int) -> None:
         """End the turn of that thread."""
@@ -66,31 +66,31 @@ class Hold:
     id: str
     token: int
     lease: float  # seconds
-    deadline: float  # the end of the lease on time.monotonic(), never later than the server's
-    owned_by: caller.Owner | None
-    task: str  # the task's name, for people
-    due: float  # when to renew, on time.monotonic()
-    count: int = 1  # how often its owner, an RLock's, has acquired it
-    releaser: int | None = None  # who releases it: from then on it is not renewed, whatever the answer
-    unanswered: bool = False  # that release got no answer: anybody may send it again
-    abandoned: bool = False  # no object of its name is left that could release it: it is not renewed
+    deadline: float  # the end of the lease on time.monotonic(), never later than for the server
+    owned_by: caller.Owner | None  # the owner, unless a lock lingers with it
+    task: str  # the owner's task by name and id, for people
+    due: float  # when the heartbeat is to renew it, on time.monotonic()
+    count: int = 1  # how often the owner has acquired it, if it is an RLock's
+    releaser: int | None = None  # the thread that releases it: the heartbeat renews it no more, whatever the answer
+    unanswered: bool = False  # Redis did not answer that release: any caller may send it again
+    abandoned: bool = False  # no object of its name is left to release it: the heartbeat renews it no more
     refusal: PassingRefusalError | None = None  # why its release had to be sent again
     gone: bool = False  # the server has said that it is lost
-    last_token: int = 0  # of the block that came with it, the last that was used
-    local_values: LocalValues = field(init=False)  # of the values that the lock guards
-    lingering_lock: Lingers | None = None  # that lingers with it: then it says who is inside
+    last_token: int = 0  # the last token that was used of the block that came with the grant
+    local_values: LocalValues = field(init=False)  # the copies of the values that the lock guards
+    lingering_lock: Lingers | None = None  # the lock that lingers with it: then that knows which thread is inside
 
     def __post_init__(self) -> None:
         self.local_values = LocalValues(self.token)
 
     @property
     def owner(self) -> caller.Owner | None:
-        """Who holds it; None: the process lingers, and nobody is inside."""
+        """The thread or coroutine that holds it, and its task; None: the lock lingers, and no thread is inside."""
         lingering_lock = self.lingering_lock
         return self.owned_by if lingering_lock is None else lingering_lock.owner
 
     def note_refusal(self, error: Exception) -> None:
-        """Its release is sent again, for this reason."""
+        """Note the reason why its release is sent again, if the server refused it for now."""
         self.refusal = error if isinstance(error, PassingRefusalError) else self.refusal
 
     @property
@@ -100,18 +100,18 @@ class Hold:
 
     @property
     def running(self) -> Section:
-        """What stands for the section that runs under it; None: the process lingers, and none does."""
+        """The object that identifies the section under it; None: the lock lingers, and no section runs."""
         return self.id if self.lingering_lock is None else self.lingering_lock.section
 
     def write(self, key: Key, value: Any) -> LocalValue:
-        """The section that runs writes a value, as its C type holds it."""
+        """Write a value, as its C type holds it, for the section that runs; return the copy."""
         if self.lingering_lock is not None:
             self.lingering_lock.note_writer()
         return self.local_values.write(key, value, self.running)
 
     @property
     def lost(self) -> bool:
-        """Whether the lease is over, as far as can be known without asking."""
+        """Whether the lease is over, as far as the process knows without asking Redis."""
         return self.gone or time.monotonic() >= self.deadline
 
 
@@ -122,60 +122,60 @@ class Wait:
     resource: Resource
     id: str
     lease: float  # seconds
-    due: float
-    lingering_lock: Lingers | None = None  # that is to linger with it
+    due: float  # when the heartbeat is to ask again, on time.monotonic()
+    lingering_lock: Lingers | None = None  # the lock that is to linger with the grant
     wants: str = ""  # the values that are to come with the grant
-    asked: bool = False  # another process waits for what this one has been granted
-    arrival: int | None = None
+    asked: bool = False  # another process waits for the lock that this one has been granted
+    arrival: int | None = None  # its arrival in the queue; None: the server has not said it yet
     condition: str = ""  # the name of the Condition that it waits for, until it is notified
-    sample: tuple[float, int] = (0.0, 0)  # the latest reading of the server's clock: (when we asked, what it answered)
+    sample: tuple[float, int] = (0.0, 0)  # the latest reading of the server's clock: (when we asked, server time in ms)
     grant: "Grant | None" = None
-    signal: Signal = field(default_factory=Signal)  # woken when there is a grant
+    signal: Signal = field(default_factory=Signal)  # woken when the grant has come
 
     @property
     def lease_ms(self) -> int:
-        """The lease as scripts want it."""
+        """The lease in ms, as scripts want it."""
         return round(self.lease * 1000)
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What the message that wakes a waiter says, and when it was confirmed."""
+    """What the message that wakes a waiter says, and when the inbox confirmed the grant."""
 
     token: int
-    end_ms: int  # of the claim, server time
+    end_ms: int  # the end of the claim, in ms of server time
     waiting: int = 0  # how many others wait
-    texts: Sequence[str | None] = ()  # the values that it wants; None: gone
-    confirmed: float = 0.0
+    texts: Sequence[str | None] = ()  # the values that the waiter wants; None: one is gone
+    confirmed: float = 0.0  # on time.monotonic()
 
 
 class Anchor:
-    """What all objects of one name that were acquired share: while there is one, somebody may release what is held."""
+    """An object that all acquired primitives of one name keep: while it lives, a caller may release what is held."""
 
 
 class Holdings:
-    """What one process holds and waits for, and the ids of its attempts."""
+    """What one process holds and waits for, and the ids of its attempts to get it."""
 
     def __init__(self, session: str) -> None:
         self.mutex = bookkeeping()
         self.holds: dict[str, Hold] = {}
         self.waits: dict[str, Wait] = {}
-        self.sleepers: dict[str, Signal] = {}  # who waits for something else, and asks again when woken
+        self.sleepers: dict[str, Signal] = {}  # of callers that wait for something else: a woken one asks again
         self.lost: set[tuple[str, str]] = set()  # state keys and modes of what was lost, until it is acquired again
-        self._anchors: WeakValueDictionary[str, Anchor] = WeakValueDictionary()  # by state
-        self.restarted = float("-inf")  # when Redis was found to be another process, on time.monotonic()
-        self.session = session  # what ids begin with
+        self._anchors: WeakValueDictionary[str, Anchor] = WeakValueDictionary()  # by state key
+        self.restarted = float("-inf")  # when Redis was last found to be another process, on time.monotonic()
+        self.session = session  # the id of the session, with which the ids of attempts begin
         self._numbers = itertools.count(1)
-        self._slots: list[int] = []  # free ones; a slot has one attempt at a time
+        self._slots: list[int] = []  # the free ones; a slot has one attempt at a time
         self._new_slots = itertools.count(1)
         self._where = one_line(f"{socket.gethostname()}:{os.getpid()}")
 
     def quiet(self, lease: float) -> float:
-        """Seconds for which nobody asks for a lock with such a lease: Redis may have forgotten who holds it."""
+        """Return for how many seconds to ask for no lock with such a lease: Redis may have forgotten who holds it."""
         return self.restarted + lease - time.monotonic()
 
     def new_id(self, mode: str = "") -> str:
-        """The id of a new attempt: session / slot / number and mode, and for people host, process and task."""
+        """Return the id of a new attempt: session / slot / number and mode, and for people host, process and task."""
         try:
             slot = self._slots.pop()
         except IndexError:
@@ -186,7 +186,7 @@ class Holdings:
         return f"{self.session}/{slot}/{number}{mode} {label}"
 
     def anchor(self, resource: Resource) -> Anchor:
-        """What an object of that name keeps, for as long as what it acquired is to be renewed."""
+        """Return the anchor of that name. An object keeps it for as long as what it acquired is to be renewed."""
         found = self._anchors.get(resource.state)
         if found is None:
             with self.mutex:
@@ -197,7 +197,10 @@ class Holdings:
         return found
 
     def abandon(self, holds: Iterable[Hold]) -> list[Hold]:
-        """Those whose objects are all gone; not what tasks hold, which is released when they end. Under the mutex."""
+        """Mark as abandoned, and return, the holds of which no object is left. Call it under the mutex.
+
+        What a task holds is not among them: it is released when the task ends.
+        """
         found = []
         for hold in holds:
             owner = hold.owner
@@ -207,39 +210,40 @@ class Holdings:
         return found
 
     def end_id(self, id: str) -> None:
-        """The attempt has ended, and the server knows: its slot is free. What got no answer keeps its slot."""
+        """Free the slot of an attempt that has ended, as the server knows. A call without an answer keeps its slot."""
         self._slots.append(int(id.split("/", 2)[1]))
 
     def forget(self, holds: Iterable[Hold], *, lost: bool) -> None:
-        """These are no more, and the server knows."""
+        """Drop these holds: they have ended, and the server knows. `lost`: note that their leases were lost."""
         for hold in holds:
             with self.mutex:
                 known = self.holds.pop(hold.id, None)
                 if lost:
                     self.lost.add((hold.resource.state, hold.resource.mode))
-            if known is not None:  # once
+            if known is not None:  # so that the slot is freed once
                 self.end_id(hold.id)
 
     def mine(self, resource: Resource, owner: caller.Owner | None = None) -> Hold | None:
-        """What the owner holds of that name; with no owner given: the caller, else another of this process."""
+        """Return what the owner holds of that name; without an owner: what the caller does, else another one here."""
         with self.mutex:
             return self._choose(resource, owner, again=False)
 
     def releasable(self, resource: Resource, owner: caller.Owner) -> Hold | None:
-        """What the owner may release: its own, else what a coroutine left held that has ended."""
+        """Return what the owner may release: its own hold, else one that a coroutine left which has ended."""
         with self.mutex:
             return self._choose(resource, owner, again=False, left=True)
 
     def taken(self, hold: Hold) -> None:
-        """This one is to be released now, by the caller."""
+        """Note that the caller releases this hold now: the heartbeat renews it no more."""
         with self.mutex:
             hold.releaser, hold.unanswered, hold.due = caller.owner()[0], False, float("inf")
 
     def take(self, resource: Resource, owner: caller.Owner | None = None, most: int = 1) -> list[Hold]:
-        """What is to be released now: nobody else gets the same. Not renewed from here on.
+        """Return up to `most` holds for the caller to release now. No other caller gets the same ones.
 
-        A release that got no answer may be taken again, and by its own caller also one that was interrupted before it.
-        With an owner given, what it may release: as `releasable`.
+        From here on, the heartbeat does not renew them. A caller may take a hold again whose release got no answer; the
+        caller that released it may also do so if it was interrupted before the answer. With an owner given, these are
+        holds that the owner may release: as `releasable`.
         """
         taken: list[Hold] = []
         with self.mutex:
@@ -267,7 +271,8 @@ class Holdings:
             and hold not in but
         ]
         own = [hold for hold in mine if hold.owner == (owner or me)]
-        # what is held, before what is lost, before what was released but not answered; the owner's latest first
+        # What is held comes first, then what is lost, then what was released without an answer. Of the owner's own,
+        # the latest comes first.
         if own:
             candidates = own[::-1]
         elif owner is None:
@@ -283,7 +288,7 @@ def described_hold(hold: Hold) -> str:
 
 
 def lost_text(hold: Hold) -> str:
-    """One line: which lease was lost, and what to do."""
+    """Return one line that says which lease was lost, and what to do."""
     if hold.refusal is not None:
         return (
             f"the lease of {described_hold(hold)} ran out while its release was refused: "
@@ -296,7 +301,7 @@ def lost_text(hold: Hold) -> str:
 
 
 def abandoned_text(hold: Hold) -> str:
-    """One line: what nobody can release."""
+    """Return one line that says which hold no object can release any more."""
     return (
         f"the {hold.resource.kind} {hold.resource.name!r} went out of scope while held: it is renewed no more, and "
         "free when its lease is over; release it, or keep the object"
@@ -304,12 +309,12 @@ def abandoned_text(hold: Hold) -> str:
 
 
 def gone_text(hold: Hold) -> str:
-    """One line: a lock was given up, but what was written under it could not be stored."""
+    """Return one line: a lock was given up, but Redis could not store what was written under it."""
     return f"released {hold.resource.name!r}, but what was written under it is lost: a value exists no longer"
 
 
 def unanswered_text(hold: Hold, error: BaseException) -> str:
-    """One line: nobody knows whether a lock was given up in time."""
+    """Return one line: the process does not know whether a lock was given up in time."""
     if isinstance(error, PassingRefusalError):
         return (
             f"the release of {described_hold(hold)} was refused for as long as there was time:"

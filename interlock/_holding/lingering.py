@@ -1,6 +1,6 @@
-"""What a session does with the locks that linger: threads enter and leave, finished sections are committed.
+"""What a session does with the locks that linger: it lets threads enter and leave, and commits what sections wrote.
 
-`_holding/lingering_lock.py` has the state of one such lock, and says what lingering is.
+`lingering_lock.py` has the state of one such lock, and says what lingering is.
 """
 
 import logging
@@ -32,17 +32,17 @@ class Acquires(Protocol):
     def acquire(
         self, resource: Resource, *, lease: float, timeout: float | None, lingering_lock: LingeringLock, wants: str
     ) -> Steps[Hold | None]:
-        """Get the lock from Redis, to linger with it."""
+        """Get the lock from Redis, to linger with it; None: the time is over."""
 
 
 class Releases(Protocol):
     """How the process gives a lock back."""
 
     def release(self, hold: Hold, *, until: float | None = None) -> Steps[None]:
-        """Give it up, with what was written under it."""
+        """Give the lock up, and store what was written under it."""
 
     def store(self, hold: Hold, *, until: float | None = None) -> Steps[None]:
-        """Have what was written under a lock stored that is being given up at this moment."""
+        """Store what was written under a lock that is being given up at this moment."""
 
 
 class Lingering:
@@ -50,10 +50,10 @@ class Lingering:
 
     Args:
         holdings: what the process holds.
-        acquiring: gets locks.
-        releasing: gives them back.
-        run: takes steps, blocking the thread.
-        wake_by: called under the mutex: the heartbeat is to look at a lock at that time.
+        acquiring: gets locks from Redis.
+        releasing: gives locks back.
+        run: takes the steps of a procedure, blocking the thread.
+        wake_by: called under the mutex with the time at which the heartbeat is to look at a lock, at the latest.
     """
 
     def __init__(
@@ -69,15 +69,15 @@ class Lingering:
         self._mutex = holdings.mutex
         self.lingering_locks: weakref.WeakValueDictionary[str, LingeringLock] = (
             weakref.WeakValueDictionary()
-        )  # kept by locks and holds
-        self._losers: set[LingeringLock] = set()  # of which a caller has not been told yet what it lost
+        )  # locks and holds keep them
+        self._losers: set[LingeringLock] = set()  # those with losses of which a caller has not been told yet
 
     def all(self) -> list[LingeringLock]:
-        """Those that somebody has; other threads may come with more meanwhile."""
+        """Return the locks that some object or hold keeps; other threads may add more meanwhile."""
         return [lingering_lock for each in self.lingering_locks.valuerefs() if (lingering_lock := each()) is not None]
 
     def lingering_lock(self, resource: Resource, lease: float, linger: float | None) -> LingeringLock:
-        """The one of that lock; the first to ask says how long it lingers."""
+        """Return the lingering lock of that resource; the first call makes it, and says how long it lingers."""
         found = self.lingering_locks.get(resource.state)
         if found is None:
             commit_points.watch(self)
@@ -88,14 +88,14 @@ class Lingering:
     # --- threads enter and leave ---
 
     def acquire(self, lingering_lock: LingeringLock, timeout: float | None) -> Steps[bool]:
-        """Have the calling thread enter, after those of its process that came before; whether it did in time."""
+        """Have the calling thread enter after those of its process that came before; return whether it did in time."""
         me = get_ident()
         if me in lingering_lock.arriving or (lingering_lock.thread != me and lingering_lock.amid_io):
-            # It interrupts its own thread amid entering, or amid what gives the lock back: that can't go on meanwhile.
+            # This call interrupts its own thread amid entering, a commit or a giving back: that can't go on meanwhile.
             if timeout == 0:
                 return False
             raise refused(f"{lingering_lock.resource.kind} {lingering_lock.resource.name!r}")
-        inside = lingering_lock.thread == me  # and asks again, as for a Lock: if that fails, its section goes on
+        inside = lingering_lock.thread == me  # it acquires again what it has: if that fails, its section goes on
         entered = False
         lingering_lock.arriving[me] = True
         try:
@@ -114,7 +114,7 @@ class Lingering:
         if lingering_lock.returning is not None or (
             lingering_lock.hold is not None and monotonic() >= lingering_lock.good_until
         ):
-            try:  # its lease may be over, or somebody has broken it
+            try:  # the lease may be over, or somebody has broken the lock
                 yield from self._give_back(lingering_lock, deadline.at)
             except UnreachableError:
                 if not deadline.over:
@@ -136,18 +136,18 @@ class Lingering:
         return True
 
     def leave(self, lingering_lock: LingeringLock) -> Steps[None]:
-        """The thread that is inside leaves, and gives the lock back if that is due.
+        """Have the thread that is inside leave, and give the lock back if that is due.
 
         Raises:
             LeaseLostError: the lease is over; what was not committed is discarded.
         """
-        inside = lingering_lock.thread  # perhaps another thread
+        inside = lingering_lock.thread  # perhaps not the calling thread
         if lingering_lock.hold is not None:
             lingering_lock.hold.count = 1
         error = None
         try:
             if lingering_lock.to_give_back():
-                if lingering_lock.amid_io:  # of the thread that this interrupts: the heartbeat gives it back
+                if lingering_lock.amid_io:  # this call interrupts its own thread: the heartbeat gives the lock back
                     self._look_soon(lingering_lock)
                 else:
                     error = yield from self._give_back(lingering_lock)
@@ -163,13 +163,13 @@ class Lingering:
             self._wake_by(0.0)
 
     def before_detach(self, hold: Hold) -> Steps[None]:
-        """What other sections finished is committed first: what is lost with the wait then is the caller's own."""
+        """Commit what other sections finished, before `detach`: what a wait loses then is the caller's own."""
         lingering_lock = lingering_with(hold)
         if lingering_lock is not None:
             yield from self.commit(lingering_lock)
 
     def detach(self, hold: Hold) -> None:
-        """The caller is inside, and its hold is to be released as a strict lock's is: a Condition's wait does that."""
+        """Make the hold of the caller, who is inside, one of a strict lock: a Condition's wait then releases it."""
         lingering_lock, owner = hold.lingering_lock, hold.owner
         if lingering_lock is None or owner is None:
             return
@@ -179,25 +179,28 @@ class Lingering:
         lingering_lock.end_turn(lingering_lock.thread)
 
     def _give_back(self, lingering_lock: LingeringLock, until: float | None = None) -> Steps[InterlockError | None]:
-        """Keep the lock no longer. Only by who has the turn. As `_return`."""
+        """Keep the lock no longer, and release it as `_return` does. Only a caller that has the turn may call this."""
         with self._mutex:
             hold = lingering_lock.hold
             if lingering_lock.returning is None and hold is not None:
                 hold.releaser, hold.due = -1, float("inf")
-                lingering_lock.returning = hold  # first: a commit finds it here or there
+                lingering_lock.returning = hold  # first: then a commit finds the hold in `returning` or in `hold`
             if hold is not None and hold is lingering_lock.returning:
                 lingering_lock.end()
         return (yield from self._return(lingering_lock, until))
 
     def _return(self, lingering_lock: LingeringLock, until: float | None = None) -> Steps[InterlockError | None]:
-        """Release what is being given back, with all that is finished; what went wrong, which is noted for who wrote.
+        """Release the hold that is being given back, and store what finished sections wrote under it.
 
         Args:
-            lingering_lock: with `returning`.
+            lingering_lock: whose `returning` this is about.
             until: how long to ask again if Redis does not answer, on time.monotonic(); None: to the end of the lease.
 
+        Returns:
+            What went wrong, or None. A loss is also noted for the tasks that wrote.
+
         Raises:
-            UnreachableError: Redis did not answer, and the lease still runs: to be tried again.
+            UnreachableError: Redis did not answer, and the lease still runs: the caller is to try again.
         """
         me = Asker()
         try:
@@ -231,10 +234,12 @@ class Lingering:
     # --- commits ---
 
     def commit(self, lingering_lock: LingeringLock, until: float | None = None) -> Steps[None]:
-        """Store what finished sections wrote; the lock is kept, or is being given back. What is lost is noted, whole.
+        """Store what finished sections wrote; the process keeps the lock, or is giving it back.
+
+        If that is lost, it is lost as a whole, and is noted for the tasks that wrote it.
 
         Args:
-            lingering_lock: whose.
+            lingering_lock: under which they wrote.
             until: as in `_return`.
 
         Raises:
@@ -246,8 +251,9 @@ class Lingering:
             return
         me = Asker()
         try:
-            # With it, nothing is given back meanwhile. Or it interrupts what commits, or gives back, in its own thread:
-            # then this commit has the larger number, and all that the other has.
+            # With this turn, no other procedure gives the lock back meanwhile. If the caller does not get the turn, it
+            # interrupts a commit, or a giving back, of its own thread: then this commit has the larger number, and all
+            # writes that the other one has.
             yield from lingering_lock.take_io(me)
             hold = lingering_lock.hold
             unsent = lingering_lock.at_rest(hold.local_values.unsent)[0] if hold is not None else {}
@@ -284,7 +290,7 @@ class Lingering:
         self._lose(lingering_lock, error)
 
     def flush(self) -> Steps[None]:
-        """Commit all that is finished.
+        """Commit what finished sections wrote.
 
         Raises:
             LeaseLostError, GoneError, UnreachableError: something that the caller wrote is lost.
@@ -296,7 +302,7 @@ class Lingering:
             self._losers = {lingering_lock for lingering_lock in self._losers if lingering_lock.loses}
 
     def commit_all(self) -> Steps[None]:
-        """Commit all that is finished, before another process hears of it; what is lost stays noted, for who wrote it.
+        """Commit what finished sections wrote, before another process hears of it; note losses for their writers.
 
         Raises:
             UnreachableError: Redis did not answer, and the lease still runs.
@@ -305,7 +311,7 @@ class Lingering:
             yield from self.commit(lingering_lock)
 
     def untold(self) -> list[InterlockError]:
-        """What was lost, and nobody has been told."""
+        """Return the losses that their writers have not been told of."""
         return [error for lingering_lock in self._known() for error in lingering_lock.untold]
 
     def _known(self) -> set[LingeringLock]:
@@ -314,14 +320,14 @@ class Lingering:
 
     @property
     def unsettled(self) -> bool:
-        """Whether anything may be unsent, or lost and not told. Takes no mutex."""
+        """Whether a write may be unsent, or be lost and its writer not told. Takes no mutex."""
         lingering_locks = [found() for found in self.lingering_locks.valuerefs()]
         return bool(self._losers) or any(
             lingering_lock is not None and lingering_lock.unsettled for lingering_lock in lingering_locks
         )
 
     def settle(self) -> None:
-        """Commit all that is finished; what is lost is noted, for who wrote it.
+        """Commit what finished sections wrote, blocking the thread; note losses for their writers.
 
         Raises:
             UnreachableError: Redis did not answer, and the lease still runs.
@@ -330,7 +336,7 @@ class Lingering:
             self._run(self.commit(lingering_lock))
 
     def forgive_all(self) -> list[InterlockError]:
-        """What the calling task has lost, of whichever lock: it is told now."""
+        """Return what the calling task has lost, under whichever lock; it counts as told from now on."""
         losses = [lingering_lock.forgive() for lingering_lock in self._known()]
         with self._mutex:
             self._losers = {lingering_lock for lingering_lock in self._losers if lingering_lock.loses}
@@ -344,13 +350,13 @@ class Lingering:
     # --- the heartbeat looks ---
 
     def look(self, lingering_lock: LingeringLock) -> None:
-        """Give back what nobody uses, or another waits for; commit what has waited long enough."""
+        """Give the lock back if no thread uses it or another process waits; commit what has waited long enough."""
         lingering_lock.end_orphaned()
         try:
             if lingering_lock.over() and lingering_lock.take(lingering_lock.HEARTBEAT):
                 try:
                     if lingering_lock.over():
-                        self._run(self._give_back(lingering_lock, 0.0))  # what goes wrong is noted, for who wrote
+                        self._run(self._give_back(lingering_lock, 0.0))  # a loss is noted for the tasks that wrote
                 finally:
                     lingering_lock.end_turn(lingering_lock.HEARTBEAT)
             elif lingering_lock.uncommitted():
@@ -363,7 +369,7 @@ class Lingering:
                 lingering_lock.plan()
 
     def on_asked(self, id: str, *, broken: bool) -> None:
-        """Another process waits for what this id holds, or has ended its lease by hand."""
+        """Take notice that another process waits for what this id holds, or (`broken`) has ended its lease by hand."""
         with self._mutex:
             hold = self._holdings.holds.get(id)
             lingering_lock = None if hold is None else lingering_with(hold)
@@ -372,5 +378,5 @@ class Lingering:
                     lingering_lock.doubt()
                 self._wake_by(lingering_lock.ask())
             wait = self._holdings.waits.get(id)
-            if wait is not None:  # it has not heard of its grant yet
+            if wait is not None:  # the waiter has not heard of its grant yet
                 wait.asked = True

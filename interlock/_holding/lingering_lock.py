@@ -1,10 +1,11 @@
-"""A lock that this process keeps for a while after its release: lingering.
+"""A lock that lingers: this process keeps it for a while after its release.
 
-While it lingers, the process holds the lease and serves its own next acquire without asking Redis. Its threads take
-turns (`turns.py`). Asked by another process, it gives the lock back at the first release after its linger time, or as
-soon as nobody uses it; not asked, when nobody has used it for a while.
+While a lock lingers, the process holds the lease and serves its own next acquire without asking Redis. Its threads take
+turns (`turns.py`). If another process asks for the lock, this process gives it back at the first release after its
+linger time, or as soon as no thread uses it. If no other process asks, this process gives it back when no thread has
+used it for a while.
 
-The fast paths stand where they are used, in `lock.py` and `value.py`: what they read is a `Bias` of `turns.py`.
+The fast paths are in `lock.py` and `value.py`; they read a `Bias` of `turns.py`.
 """
 
 import threading
@@ -19,27 +20,30 @@ from interlock._io.steps import Steps, pause
 from interlock._protocol.scripts import Resource
 from interlock.errors import InterlockError
 
-ADAPTIVE_MIN, ADAPTIVE_MAX = 0.01, 0.25  # seconds, if nobody says otherwise
-ROUND_TRIPS = 16  # to linger for: a hand-over, and what is slower just around it, then costs a tenth at most
-SWITCH = 0.001  # seconds: what a hand-over takes beside the network
-LINGERING_LEASE_MIN = 1.0  # seconds: with a shorter lease nobody lingers: there are too few tokens in it
-LOOK_IDLE = 0.05  # seconds between two looks at whether anybody uses it
+ADAPTIVE_MIN, ADAPTIVE_MAX = 0.01, 0.25  # seconds that a lock lingers, if its user gives no `linger`
+ROUND_TRIPS = 16  # to linger for: then a hand-over, and the slower sections just around it, cost a tenth at most
+SWITCH = 0.001  # seconds that a hand-over takes beside the network
+LINGERING_LEASE_MIN = 1.0  # seconds: with a shorter lease no lock lingers, for its grant brings too few tokens
+LOOK_IDLE = 0.05  # seconds between two looks of the heartbeat at whether a thread uses the lock
 LOOK = 0.01  # the same, while another process waits
-LOOK_ASKED = 0.002  # the same, when it has just asked
-OFTEN = 2  # sections one after the other, LOOK_IDLE apart at most: then it lingers, if nobody has said for how long
-FAR = 0.004  # seconds: what takes longer is a round trip over a slow network
-COMMIT = 0.2  # seconds that finished sections wait to be committed; a look may come LOOK_IDLE later
-WRITTEN_MAX = 1000  # values: each commit looks at all that were written under one hold
+LOOK_ASKED = 0.002  # the same, when another process has just asked
+OFTEN = 2  # sections one after the other, LOOK_IDLE apart at most: then a lock lingers whose user gives no `linger`
+FAR = 0.004  # seconds: a longer round trip goes over a slow network
+COMMIT = 0.2  # seconds until the heartbeat commits what finished sections wrote; its look may come LOOK_IDLE later
+WRITTEN_MAX = 1000  # values written under one hold, after which it ends: each commit looks at all of them
 
 
 class Asker:
-    """One procedure that has the turn with Redis, or waits for it."""
+    """One procedure that has the turn to commit or to give back, or waits for it."""
 
     def __init__(self) -> None:
         self._thread, self._coroutine = threading.get_ident(), caller.stepping.coroutine
 
     def interrupted_by(self, other: "Asker") -> bool:
-        """Whether the other blocks the thread of this one: a signal handler or a finalizer, or a call on a loop."""
+        """Whether the other procedure blocks the thread of this one, as a signal handler or a finalizer does.
+
+        A blocking call on an event loop does so, too: the coroutines of the loop wait for it.
+        """
         return self._thread == other._thread and other._coroutine >= 0
 
 
@@ -49,38 +53,39 @@ class LingeringLock(Turns):
     Args:
         resource: what the lock is to Redis.
         lease: seconds.
-        linger: seconds; None: as the round trips that were measured say.
+        linger: seconds; None: as the measured round trips say, see the method `linger`.
     """
 
     def __init__(self, resource: Resource, lease: float, linger: float | None) -> None:
         super().__init__()
         self.resource, self.lease, self._linger = resource, lease, linger
-        self._io: dict[int, Asker] = {}  # {0: who} while something is committed, or given back: one after the other
+        self._io: dict[int, Asker] = {}  # {0: who commits or gives back at this moment}: one at a time
         self.hold: Hold | None = None  # what Redis has granted to this process
-        self.returning: Hold | None = None  # what is being given back
-        self.wants = ""  # the values that were used under the last hold: to come with the next grant
+        self.returning: Hold | None = None  # what this process is giving back to Redis
+        self.wants = ""  # the values that sections used under the last hold: to come with the next grant
         self.asked = False  # another process waits for it
         self.linger_until = 0.0
         self.due = float("inf")  # when the heartbeat looks at it
         self.commits = 0  # the number of the last commit
         self.committed_at = 0.0
-        # Tasks, and None for no task, that wrote what may not be committed yet, each with the first section that did.
+        # Tasks, and None for no task, whose writes may not be committed yet, each with the first section that wrote.
         self._writers: dict[str | None, float | None] = {}
-        self._losses: dict[str | None, InterlockError] = {}  # what of theirs was lost
-        self._often = 0  # how many strict sections followed one after the other
+        self._losses: dict[str | None, InterlockError] = {}  # tasks whose writes were lost, and the errors to tell them
+        self._often = 0  # how many sections in a row came within LOOK_IDLE of the one before
         self._left_at = self._came_at = -LOOK_IDLE
         self._seen: float | None = None  # the section that ran last when the heartbeat looked
-        self._token_of: float | None = None  # the section that asked for a token last
-        self._tokens = 0  # how many sections did
+        self._token_of: float | None = None  # the section that asked for its token last
+        self._tokens = 0  # how many sections have asked for theirs
         self._begun = 0.0
 
     # --- strict at first ---
 
     def lingers(self, round_trip: float) -> bool:
-        """Whether the caller is to enter by it. A lock that is used now and then is a strict one.
+        """Whether the caller is to enter by the lingering lock. A lock that is used now and then is a strict one.
 
         Args:
-            round_trip: seconds, as measured; who comes back sooner over a slow network would do nothing but wait.
+            round_trip: seconds, as measured. Over a slow network, a caller that comes back sooner than this makes the
+                lock linger: with a strict lock, it would do nothing but wait.
         """
         self._came_at = monotonic()
         pause = self._came_at - self._left_at
@@ -89,17 +94,18 @@ class LingeringLock(Turns):
         return self.hold is not None or self.returning is not None or bool(self._losses)
 
     def left(self) -> None:
-        """A section has ended and its lock was given up or lingers."""
+        """Note that a section has ended; its lock was given up, or lingers."""
         soon = self._came_at - self._left_at < LOOK_IDLE
         self._often, self._left_at = self._often + 1 if soon else 0, monotonic()
 
-    # --- the turn with Redis ---
+    # --- the turn to commit or to give back ---
 
     def take_io(self, me: Asker) -> Steps[bool]:
-        """Wait until nothing else is committed or given back, for a round trip or so.
+        """Wait, for a round trip or so, until no other procedure commits or gives back.
 
         Returns:
-            Whether the caller has the turn. Else who has it can't go on before the caller returns: see `Asker`.
+            Whether the caller has the turn. If not, the procedure that has it can't go on before the caller returns:
+            see `Asker`.
         """
         while (other := self._io.setdefault(0, me)) is not me:
             if other.interrupted_by(me):
@@ -109,22 +115,22 @@ class LingeringLock(Turns):
 
     @property
     def amid_io(self) -> bool:
-        """Whether who has the turn with Redis can't go on before the caller returns."""
+        """Whether the procedure that commits or gives back can't go on before the caller returns."""
         other = self._io.get(0)
         return other is not None and other.interrupted_by(Asker())
 
     def end_io(self, me: Asker) -> None:
-        """What was committed or given back has its answer; or it was not begun."""
+        """Give up the turn to commit or to give back, if the caller has it."""
         if self._io.get(0) is me:
             del self._io[0]
 
     # --- the section ---
 
     def enter_at_once(self) -> bool:
-        """Enter if nobody is inside and Redis need not be asked; whether it did."""
+        """Enter if no thread is inside and Redis need not be asked; return whether the thread entered."""
         me = threading.get_ident()
         entered = False
-        if self._mutex._is_owned():  # a signal handler interrupts its own thread amid such lines: see _holding/mutex.py
+        if self._mutex._is_owned():  # a signal handler interrupts its own thread amid bookkeeping: see `mutex.py`
             return False
         try:
             with self._mutex:
@@ -138,20 +144,20 @@ class LingeringLock(Turns):
         return entered
 
     def note_writer(self) -> None:
-        """The section that runs is about to write, and its task, unless it is noted, would not be told of a loss."""
+        """Note the task of the section that is about to write: else nothing would tell the task of a loss."""
         if not self.bias_holder.noted:
             with self._mutex:
                 self._writers.setdefault(self.bias_holder.task, self.section)
                 self.bias_holder.noted = True
 
     def unsent(self) -> dict[Key, Any]:
-        """What finished sections wrote and Redis has not stored; all of a section or nothing."""
+        """Return what finished sections wrote and Redis has not stored: all that a section wrote, or nothing of it."""
         hold = self.hold
         return {} if hold is None else self.at_rest(hold.local_values.unsent)[0]
 
     @property
     def token(self) -> int:
-        """The token of the section that runs, of the block that came with the grant; used when it is asked for."""
+        """The token of the section that runs, from the block that came with the grant; used up when it is asked for."""
         assert self.hold is not None
         with self._mutex:
             section = self.section
@@ -162,19 +168,31 @@ class LingeringLock(Turns):
 
     @property
     def last_token(self) -> int:
-        """The last one that was used of the hold's block."""
+        """The last token of the hold's block that was used."""
         assert self.hold is not None
         return self.hold.token + max(0, self._tokens - 1)
 
     def to_give_back(self) -> bool:
-        """Whether the thread that leaves is to give the lock back: its lease is over, or another's time has come."""
+        """Whether the thread that leaves is to give the lock back.
+
+        It is if the lease is over or the hold is lost, or if another process waits and the linger time is over.
+        """
         now = monotonic()
         return now >= self.deadline or self.hold is None or self.hold.gone or (self.asked and now >= self.linger_until)
 
     # --- what Redis granted ---
 
     def begin(self, hold: Hold, waiting: int, round_trip: float) -> float:
-        """Linger with a lock that Redis has granted while N others wait for it; return when to look at it first."""
+        """Linger with a lock that Redis has granted.
+
+        Args:
+            hold: what Redis has granted.
+            waiting: how many others wait for the lock.
+            round_trip: seconds, as measured.
+
+        Returns:
+            When the heartbeat is to look at the lock first, on time.monotonic().
+        """
         hold.lingering_lock = self
         now = monotonic()
         self.hold, self.asked, self.commits = hold, waiting > 0, 0
@@ -186,16 +204,17 @@ class LingeringLock(Turns):
         return self.due
 
     def linger(self, round_trip: float) -> float:
-        """How long to keep the lock at least while it is used, in seconds."""
+        """Return for how many seconds at least to keep the lock while threads use it."""
         wanted = self._linger
         if wanted is None:
             wanted = min(ADAPTIVE_MAX, max(ADAPTIVE_MIN, ROUND_TRIPS * (round_trip + SWITCH)))
         return min(wanted, self.lease / 4)
 
     def renewed(self) -> None:
-        """The hold has a new end: nobody enters with less than a third of it to run.
+        """Take notice that the hold has a new end, or is lost: no thread enters with less than a third of it to run.
 
-        A grant that was confirmed a moment ago has surely the time of its claim, and the lease after the next renewal.
+        A grant that was confirmed a moment ago surely has the time of its claim, but the whole lease only after the
+        next renewal. So the third is that of the shorter one.
         """
         hold = self.hold
         if hold is not None:
@@ -204,11 +223,11 @@ class LingeringLock(Turns):
             self.limit(good_until, min(good_until, self.linger_until) if self.asked else good_until, deadline)
 
     def doubt(self) -> None:
-        """It may be held no longer: who enters or leaves next asks first."""
+        """Have the thread that enters or leaves next ask Redis first: this process may hold the lock no longer."""
         self.limit(0.0, 0.0, 0.0)
 
     def ask(self) -> float:
-        """Another process waits: when to look whether anybody uses the lock."""
+        """Note that another process waits; return when the heartbeat is to look whether a thread uses the lock."""
         if not self.asked:
             self.asked = True
             self.make_room(self.linger_until)
@@ -217,12 +236,12 @@ class LingeringLock(Turns):
         return self.due
 
     def forget(self) -> None:
-        """In a child made by fork: what was held is the parent's."""
+        """In a child made by fork, forget the hold: it is the parent's."""
         self.reset()
         self.hold, self._io = None, {}
 
     def end(self) -> None:
-        """It is kept no longer. The hold goes last: who is interrupted before may do it again."""
+        """Keep the lock no longer. The hold goes last: a caller that is interrupted before that may do this again."""
         self.doubt()
         self.asked = False
         if self.hold is not None:
@@ -231,7 +250,7 @@ class LingeringLock(Turns):
             self.hold = None
 
     def close(self) -> dict[Key, Any]:
-        """The process ends, and with it whatever section runs; what the others wrote and Redis has not stored."""
+        """End the hold and the section that runs, for the process ends; return what finished sections wrote, unsent."""
         hold = self.hold
         assert hold is not None
         with self._mutex:
@@ -243,7 +262,7 @@ class LingeringLock(Turns):
     # --- the heartbeat ---
 
     def over(self) -> bool:
-        """Whether the process is to keep it no longer, as soon as nobody is inside."""
+        """Whether the process is to give the lock back now; not while a thread is inside, unless that has begun."""
         if self.returning is not None:
             return True
         hold = self.hold
@@ -252,17 +271,17 @@ class LingeringLock(Turns):
         late = self.asked and monotonic() >= self.linger_until
         stale = (
             monotonic() - self._begun > hold.local_values.shortest_ttl / 3
-        )  # what is only read here, Redis would forget
+        )  # Redis would drop a value that sections here only read, when its ttl is over
         many = self._tokens > tokens(hold.lease) // 2 or len(hold.local_values.written) > WRITTEN_MAX
         return late or stale or many or self._seen is self.bias_holder.entered
 
     def uncommitted(self) -> bool:
-        """Whether something finished has waited long enough."""
+        """Whether it is time to commit what finished sections wrote."""
         hold = self.hold
         return hold is not None and monotonic() >= self.committed_at + COMMIT and bool(self.unsent())
 
     def plan(self) -> None:
-        """When to look again."""
+        """Set when the heartbeat is to look again."""
         now = monotonic()
         self._seen = self.bias_holder.entered
         if self.hold is None and self.returning is None:
@@ -272,12 +291,12 @@ class LingeringLock(Turns):
         else:
             self.due = now + LOOK_IDLE
 
-    # --- what is lost ---
+    # --- losses ---
 
     def committed(self) -> None:
-        """All that was finished before is stored."""
+        """Note that Redis has stored all that was finished before; if nothing is unsent now, forget its writers."""
         with self._mutex:
-            self.bias_holder.noted = False  # first: who writes from now on notes itself, after this
+            self.bias_holder.noted = False  # first: a section that writes from now on notes its task after this
             hold = self.hold or self.returning
             if hold is None:
                 self._writers = {}
@@ -288,11 +307,12 @@ class LingeringLock(Turns):
                 self._writers = dict([running]) if running and hold.local_values.wrote(running[1]) else {}
 
     def lose(self, error: InterlockError) -> None:
-        """What was finished and not committed is discarded: who wrote it is told when it next asks."""
+        """Note that what was finished and not committed is discarded: its writers are told when they next ask."""
         with self._mutex:
-            self.bias_holder.noted = False  # first, as there
+            self.bias_holder.noted = False  # first, as in `committed`
             section, task = self.section, self.bias_holder.task
-            amid = section is not None and self._writers.get(task) is section  # it has not finished what it wrote
+            # Whether the task of the section that runs has written in that section alone: it has finished no write yet.
+            amid = section is not None and self._writers.get(task) is section
             for writer in self._writers:
                 if not (amid and writer == task):
                     self._losses.setdefault(writer, error)
@@ -301,40 +321,40 @@ class LingeringLock(Turns):
 
     @property
     def unsettled(self) -> bool:
-        """Whether anything may be unsent, or lost and not told. Takes no mutex."""
+        """Whether a write may be unsent, or be lost and its writer not told. Takes no mutex."""
         return bool(self._writers or self._losses) or self.returning is not None
 
     @property
     def untold(self) -> list[InterlockError]:
-        """What was lost, and those who wrote it have not been told."""
+        """The losses that their writers have not been told of."""
         return list(self._losses.values())
 
     @property
     def loses(self) -> bool:
-        """Whether somebody is still to be told."""
+        """Whether a writer is still to be told of a loss."""
         return bool(self._losses)
 
     def raise_loss(self) -> None:
-        """Raise what the calling task has lost, once."""
+        """Raise, once, the error of what the calling task has lost, if it has lost anything."""
         if self._losses:
             error = self.forgive()
             if error is not None:
                 raise error
 
     def forgive(self) -> InterlockError | None:
-        """What the calling task has lost, if anything: it is told now."""
+        """Return the error of what the calling task has lost, if anything; it counts as told from now on."""
         task = caller.current.get()
         with self._mutex:
             return self._losses.pop(task.id if task else None, None)
 
 
 def tokens(lease: float) -> int:
-    """How many tokens come with a grant, one for each entry: as `grant` in lock.lua has it."""
+    """Return how many tokens come with a grant, one for each entry; `grant` in lock.lua computes the same."""
     return int(min(lease, 60.0) * 500_000)
 
 
 def lingering_with(held: Hold | Wait) -> LingeringLock | None:
-    """Return the lock that lingers with a hold, or is to linger with what is waited for; None: it is a strict one."""
+    """Return the lock that lingers with a hold, or will linger with the grant of a wait; None: a strict lock."""
     lingering_lock = held.lingering_lock
     assert lingering_lock is None or isinstance(lingering_lock, LingeringLock)
     return lingering_lock

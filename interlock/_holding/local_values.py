@@ -1,4 +1,4 @@
-"""Copies of the values that a lock guards: its holder reads and writes them, and sends them back under its token."""
+"""Copies of the values that a lock guards: the holder reads and writes them, and sends them back under its token."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,32 +13,33 @@ Key: TypeAlias = str | tuple[str, int]
 
 MISSING: Any = object()
 
-WANTED_MAX = 8  # values that come with a grant; others are read when they are used
+WANTED_MAX = 8  # values that come with a grant; the process reads others when a section uses them
 
 Section: TypeAlias = object | None
-"""A section of code under the lock, by whatever object nothing else is; None: none."""
+"""A section of code under the lock, identified by an object that no other section has; None: no section."""
 
 
 class LocalValue:
     """The copy of one value, or of one element of an array.
 
-    What finished sections wrote can be read amid another one, for its first write leaves what was there in `before`.
-    The order of a write, and of a read in `finished`, lets both go on without a mutex.
+    Other threads can read what finished sections wrote while another section runs, for the first write of that section
+    leaves in `before` what was there. `LocalValues.write` writes, and `finished` reads, in an order that makes a mutex
+    unnecessary.
     """
 
     __slots__ = ("before", "bias", "gone", "now", "section", "sent")
 
     def __init__(self) -> None:
         self.now: Any = MISSING  # what sections read
-        self.before: Any = MISSING  # what was there when the section began that wrote it last
-        self.section: Section = None  # that wrote it last
-        self.sent: Any = MISSING  # what Redis has stored, of what was written
-        self.gone = False  # the value was unlinked: what Redis has stored of it is no more
-        self.bias = NO_BIAS  # who is inside by it may read and write this, without asking anybody
+        self.before: Any = MISSING  # what was there before the section that wrote it last
+        self.section: Section = None  # the section that wrote it last
+        self.sent: Any = MISSING  # the last of what sections wrote that Redis has stored
+        self.gone = False  # the value was unlinked: Redis has no longer what it stored of it
+        self.bias = NO_BIAS  # a thread that is inside by this bias may read and write the copy by the fast paths
 
     def finished(self, running: Section) -> Any:
-        """What it holds but for the section that runs; MISSING if nothing."""
-        now = self.now  # first: if that section begins to write it after this, then `now` is what was before
+        """Return what the copy holds without what the section that runs wrote; MISSING if it holds nothing."""
+        now = self.now  # first: if that section first writes the value after this, `now` is what was there before
         return self.before if running is not None and self.section is running else now
 
 
@@ -46,51 +47,51 @@ NO_LOCAL_VALUE = LocalValue()
 
 
 class LocalValues:
-    """The values of one hold.
+    """The copies of values that belong to one hold.
 
-    `copy` and `update` of a plain dict are one step each to all threads: there is no mutex.
+    There is no mutex: to all threads, `copy` and `update` of a plain dict are one step each.
 
     Args:
-        token: with which the lock was granted.
+        token: the fencing token of the grant.
     """
 
     def __init__(self, token: int) -> None:
-        self.token = token  # of the grant
+        self.token = token
         self.by_key: dict[Key, LocalValue] = {}
         self.written: dict[
             Key, LocalValue
-        ] = {}  # those of them that any section wrote, or may write without asking anybody
-        self._arrays: set[str] = set()  # names of those that were read whole
+        ] = {}  # those of them that any section wrote, or may write by the fast paths, which tell nobody
+        self._arrays: set[str] = set()  # names of the arrays that were read whole
         self._types: dict[str, tuple[str, int | None]] = {}  # type code and ttl (ms) by name
-        self._used: dict[str, bool] = {}  # by name, the latest last
+        self._used: dict[str, bool] = {}  # names of the values that were used, the latest last
 
     def use(self, name: str, typecode: str, ttl_ms: int | None) -> None:
-        """A section is about to use a value or an array, of which this is the type code; and its ttl in ms."""
+        """Note that a section is about to use a value or an array, with its type code and its ttl in ms."""
         self._types[name] = typecode, ttl_ms
         self._used.pop(name, None)
         self._used[name] = True
 
     def know_whole(self, name: str, elements: Mapping[Key, Any]) -> None:
-        """All elements of an array, as Redis has them; those that the sections wrote are newer."""
+        """Take in all elements of an array as Redis has them; what sections wrote here is newer, and stays."""
         for key, element in elements.items():
             if self.read(key) is MISSING:
                 self.local_value(key).now = element
         self._arrays.add(name)
 
     def local_value(self, key: Key) -> LocalValue:
-        """The one of that value."""
+        """Return the copy of that value; make an empty one if there is none."""
         found = self.by_key.get(key)
         return self.by_key.setdefault(key, LocalValue()) if found is None else found
 
     def read(self, key: Key) -> Any:
-        """What the section sees; MISSING if that is not here."""
+        """Return what the section sees; MISSING if there is no copy here."""
         found = self.by_key.get(key)
         return MISSING if found is None else found.now
 
     def write(self, key: Key, value: Any, section: Section) -> LocalValue:
-        """The section writes a value, as its C type holds it."""
+        """Write a value, as its C type holds it, for that section; return the copy."""
         local_value = self.local_value(key)
-        self.written[key] = local_value  # first: what is seen and not written would never be sent
+        self.written[key] = local_value  # first: a new value that `written` lacks would be seen and never sent
         if local_value.section is not section:
             local_value.before = local_value.now
             local_value.section = section
@@ -98,7 +99,10 @@ class LocalValues:
         return local_value
 
     def forget(self, name: str, running: Section) -> None:
-        """A value is no more: only what the section wrote to it is read here; it is told when that is to be stored."""
+        """Forget a value or an array that was unlinked, but for what the section that runs wrote to it.
+
+        That section goes on reading what it wrote, and gets `GoneError` when its writes are to be stored.
+        """
         self._arrays.discard(name)
         for key, local_value in self.by_key.copy().items():
             if key == name or (isinstance(key, tuple) and key[0] == name):
@@ -108,14 +112,14 @@ class LocalValues:
                     local_value.bias = NO_BIAS
 
     def reach(self, key: Key, local_value: LocalValue, bias: Bias) -> None:
-        """Let the fast paths of the thread that is inside, and has that bias, use a value."""
+        """Let the thread that is inside, and has that bias, use a value by the fast paths."""
         self.written[key] = local_value  # first, as in `write`
         local_value.bias = bias
-        if self.by_key.get(key) is not local_value:  # forgotten meanwhile
+        if self.by_key.get(key) is not local_value:  # `forget` has dropped it meanwhile
             local_value.bias = NO_BIAS
 
     def finished(self, running: Section) -> dict[Key, Any]:
-        """What finished sections wrote, while that one runs."""
+        """Return what finished sections wrote, while the section `running` runs."""
         found = {}
         for key, local_value in self.written.copy().items():
             value = local_value.finished(running)
@@ -132,19 +136,19 @@ class LocalValues:
         return any(local_value.section is section for local_value in self.written.copy().values())
 
     def unsent(self, running: Section) -> dict[Key, Any]:
-        """What finished sections wrote and Redis has not stored; all of a section or nothing."""
+        """Return what finished sections wrote and Redis has not stored: all that a section wrote, or nothing of it."""
         found = self.finished(running)
         return {key: value for key, value in found.items() if self.written.get(key, NO_LOCAL_VALUE).sent is not value}
 
     def stored(self, sent: Mapping[Key, Any]) -> None:
-        """Redis has stored this."""
+        """Note that Redis has stored these values."""
         for key, value in sent.items():
             local_value = self.written.get(key)
             if local_value is not None:
                 local_value.sent = value
 
     def receive(self, wants: str, texts: Sequence[str | None]) -> None:
-        """These values came with the grant; None: gone, which is noticed when it is read."""
+        """Take in the values that came with the grant; None stands for a value that is gone: its reader notices it."""
         for (name, ttl_ms), text in zip(json.loads(wants) if texts else (), texts, strict=True):
             if text is not None and text.startswith("*:"):
                 typecode, elements = c_types.decode_array(json.loads(text[2:]))
@@ -155,7 +159,7 @@ class LocalValues:
                 self.local_value(name).now = c_types.decode(text[0], text[2:], self.token)
 
     def encoded(self, state: str, unsent: Mapping[Key, Any]) -> Writes:
-        """Something unsent as the scripts want it."""
+        """Return unsent values in the form that the scripts want."""
         writes: dict[str, tuple[str | dict[str, str], int | None]] = {}
         for key, value in unsent.items():
             if isinstance(key, str):
@@ -171,15 +175,18 @@ class LocalValues:
 
     @property
     def shortest_ttl(self) -> float:
-        """Seconds after which the first of the values that were used vanishes if nobody touches it in Redis."""
+        """Seconds after which Redis drops the first of the values that were used, if nobody touches it there."""
         return min((ttl_ms / 1000 for _, ttl_ms in self._types.copy().values() if ttl_ms), default=float("inf"))
 
     def wanted(self) -> str:
-        """The values that were used, as JSON [[name, ttl in ms or 0], ...]: to come with the next grant. '' if none."""
+        """Return which values are to come with the next grant: the latest used, as JSON [[name, ttl in ms or 0], ...].
+
+        '' if no section used any.
+        """
         names = [name for name in list(self._used) if name in self.by_key or name in self._arrays][-WANTED_MAX:]
         return json.dumps([[name, self._types[name][1] or 0] for name in names]) if names else ""
 
 
 def redis_key(state: str, name: str) -> str:
-    """Where a value is that the lock of that state guards."""
+    """Return the key in Redis of a value that a lock guards; `state` is the lock's own key."""
     return f"{state}:value:{name}"

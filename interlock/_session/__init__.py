@@ -1,1 +1,1 @@
-"""One process's session with one Redis: it acquires, releases and waits, renews leases and hears of grants."""
+"""One process's session with one Redis: it acquires, releases and waits, renews leases and reads grants."""

@@ -1,4 +1,4 @@
-"""Getting permits: ask, wait in the queue, enter when the grant has come."""
+"""How a session acquires a permit: it asks, waits in the queue, and enters when the grant has come."""
 
 import logging
 import time
@@ -21,9 +21,9 @@ from interlock._session.releasing import Releasing
 from interlock._session.server_watch import ServerWatch
 from interlock.errors import InterlockError
 
-MARGIN = 0.05  # seconds that a lease must have to run at least, for the caller to enter without asking again
-OPEN_WITHIN = 1.0  # seconds that a waiter must have left to open the connection for its confirmation: some round trips
-LATE_MAX = 5  # grants that came too late, until the lease is called too short
+MARGIN = 0.05  # seconds that a lease must have to run at least: with less, the caller does not enter but asks again
+OPEN_WITHIN = 1.0  # seconds: a waiter with more time left connects ahead for its confirmation, in some round trips
+LATE_MAX = 5  # grants that come too late, until acquire raises that the lease is too short
 
 log = logging.getLogger("interlock")
 
@@ -36,7 +36,7 @@ class Acquiring:
     ) -> None:
         self._holdings, self._heartbeat, self._watch, self._inbox = holdings, heartbeat, watch, inbox
         self._releasing = releasing
-        self.round_trip = 0.0  # seconds, as measured
+        self.round_trip = 0.0  # seconds, as measured; 0.0: not yet
 
     def acquire(
         self,
@@ -50,10 +50,10 @@ class Acquiring:
         """Get a permit, or None when the time is over.
 
         Args:
-            resource: of what.
+            resource: the lock or semaphore.
             lease: seconds.
             timeout: seconds; None: no limit; 0: one try.
-            lingering_lock: that is to linger with it.
+            lingering_lock: the lock that is to linger with the permit; None: a strict lock.
             wants: the values that are to come with the grant: `LocalValues.wanted`.
         """
         if timeout != 0:
@@ -67,7 +67,7 @@ class Acquiring:
                 yield Blocking(self._watch.look)
             if hold is None or self._holdings.quiet(lease) <= 0:
                 return hold
-            if lingering_lock is not None:  # it was granted by a server that may have forgotten who holds it
+            if lingering_lock is not None:  # the server that granted it may have forgotten who holds it: release it
                 with self._holdings.mutex:
                     lingering_lock.end()
             self._holdings.taken(hold)
@@ -79,7 +79,7 @@ class Acquiring:
     ) -> Steps[Hold | None]:
         holdings = self._holdings
         deadline = Deadline(timeout)
-        if timeout != 0 or lingering_lock is not None:  # who lingers hears that it is asked
+        if timeout != 0 or lingering_lock is not None:  # a process that lingers hears when another one asks
             yield from self._inbox.listen(timeout)
         mode = resource.mode if lingering_lock is None else f"l{round(lease * 1000)}"
         wait = Wait(
@@ -90,12 +90,12 @@ class Acquiring:
                 holdings.waits[wait.id] = wait
         try:
             hold = yield from self._try(wait) if timeout == 0 else self.wait(wait, deadline)
-        except InterlockError:  # refused: there is no attempt to end
+        except InterlockError:  # the call was refused: no attempt is left to end
             with holdings.mutex:
                 holdings.waits.pop(wait.id, None)
             raise
         except BaseException:
-            with holdings.mutex:  # interrupted after it was entered: nobody will release it
+            with holdings.mutex:  # if the caller was interrupted after it entered, it will not release
                 entered = holdings.holds.pop(wait.id, None)
                 if lingering_lock is not None and entered is not None:
                     lingering_lock.end()
@@ -132,13 +132,22 @@ class Acquiring:
         raise too_short(wait)
 
     def wait(self, wait: Wait, deadline: Deadline, *, patient: bool = False) -> Steps[Hold | None]:
-        """Ask, and wait for the grant. `patient`: also if Redis does not answer the first question; nobody ends it."""
+        """Ask, and wait for the grant.
+
+        Args:
+            wait: which permit, and for whom.
+            deadline: when to give up.
+            patient: go on also if Redis does not answer the first question, and let nobody end the wait.
+
+        Returns:
+            The permit, or None when the time is over.
+        """
         holdings = self._holdings
         outbox, late = self._inbox.outbox, 0
         while late < LATE_MAX:
             asked = None
             try:
-                if wait.grant is None:  # else a notified waiter of a Condition has it already
+                if wait.grant is None:  # else the waiter, one that a Condition notified, has its grant already
                     sent, asked = yield from self._ask(wait, blocking=True)
             except UNANSWERED:
                 if wait.arrival is None and not patient:
@@ -146,7 +155,7 @@ class Acquiring:
                 if wait.arrival is None:
                     yield pause(BACKOFF)
                     continue
-                # it is in the queue already: the heartbeat asks again when Redis is back
+                # The waiter is in the queue already: the heartbeat asks again when Redis is back.
             if asked and asked.code == scripts.GRANTED:
                 hold = self._enter(wait, asked.token, sent + (asked.ms - asked.now_ms) / 1000, 0, asked.texts)
                 if hold is not None:
@@ -164,7 +173,7 @@ class Acquiring:
                 with holdings.mutex:
                     if wait.grant is None:
                         return None
-                    wait.signal.take()  # the grant came in the last moment
+                    wait.signal.take()  # the grant came at the last moment
             with holdings.mutex:
                 grant, wait.grant = wait.grant, None
             if grant is None:
@@ -172,7 +181,7 @@ class Acquiring:
                 self.check_open(wait)
             assert grant is not None
             with holdings.mutex:
-                # the claim's end, or the end of the lease that the confirmation made of it, if that is sooner
+                # The lease ends with the claim, or if that is sooner, one lease after the confirmation.
                 end = wait.sample[0] + (grant.end_ms - wait.sample[1]) / 1000
             lease_end = min(end, grant.confirmed + wait.lease)
             hold = self._enter(wait, grant.token, lease_end, grant.waiting, grant.texts)
@@ -182,7 +191,7 @@ class Acquiring:
         raise too_short(wait)
 
     def check_open(self, wait: Wait) -> None:
-        """Refuse to wait on after `close`: nothing would hear of a grant."""
+        """Raise `InterlockError` after `close`: no thread of this session would hear of a grant."""
         if self._heartbeat.ended:
             raise InterlockError(
                 f"{wait.resource.kind} {wait.resource.name!r} was not acquired: while this waited, interlock.close() "
@@ -190,7 +199,10 @@ class Acquiring:
             )
 
     def _enter(self, wait: Wait, token: int, deadline: float, waiting: int, texts: Sequence[str | None]) -> Hold | None:
-        """The permit as this process has it from now on; None if its lease may be over already: then ask again."""
+        """Note the permit as one that this process holds, and return it.
+
+        Return None if its lease may be over already, or soon: then the caller asks again.
+        """
         now = time.monotonic()
         if now >= deadline - min(MARGIN, wait.lease / 4):
             return None
@@ -210,19 +222,19 @@ class Acquiring:
         return hold
 
     def leave(self, wait: Wait) -> Steps[None]:
-        """The attempt ends without a permit; a grant that has come meanwhile is passed on."""
+        """End the attempt without a permit; Redis passes on a grant that has come meanwhile."""
         with self._holdings.mutex:
             self._holdings.waits.pop(wait.id, None)
         try:
             yield from scripts.abandon(wait.resource, id=wait.id, condition=wait.condition)
-        except (redis.RedisError, OSError) as error:  # its place lapses: nobody re-asks, or confirms a grant for it
+        except (redis.RedisError, OSError) as error:  # its place lapses: nobody asks or confirms for it
             log.warning("could not leave the queue of %r: %s", wait.resource.name, error)
         else:
             self._holdings.end_id(wait.id)
 
 
 def too_short(wait: Wait) -> InterlockError:
-    """A lease that is always over before the caller hears of it."""
+    """Return the error for a lease that is always over before the caller hears of its grant."""
     return InterlockError(
         f"the lease of {wait.resource.kind} {wait.resource.name!r}, {wait.lease:g} s, is over before its grant "
         "arrives: lease must be longer than three round trips"

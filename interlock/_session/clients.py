@@ -1,4 +1,4 @@
-"""The client that is used when none is given, and the look at servers before they are trusted."""
+"""The client that interlock uses when its user gives none, and the look at servers before interlock trusts them."""
 
 import logging
 import os
@@ -22,35 +22,40 @@ OLDEST = {"redis": (6, 2), "valkey": (7, 2)}
 LOOPBACK = ("localhost", "127.0.0.1", "::1")  # names of one address
 
 
-_clients: dict[str, redis.Redis] = {}  # by address; kept, for a session lives as long as its client
+_clients: dict[str, redis.Redis] = {}  # by address; they are kept, for a session lives as long as its client
 log = logging.getLogger("interlock")
 
 
 def default_client() -> redis.Redis:
-    """The client made from `REDIS_URL`, one a process and address."""
+    """Return the client made from `REDIS_URL`: one for each process and address."""
     url = address.url()
     if url not in _clients:
         made = redis.Redis.from_url(
             url,
-            health_check_interval=15,  # seconds: a half-open connection is found before a lease is over
-            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),  # a caller hears of an outage in a second
+            health_check_interval=15,  # seconds: so redis-py finds a half-open connection before a lease is over
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),  # a caller hears of an outage within a second
         )
-        _clients.setdefault(url, made)  # in one step: there is no mutex, see `_holding/mutex.py`
+        _clients.setdefault(url, made)  # one step in place of a mutex: see `_holding/mutex.py`
     return _clients[url]
 
 
 def given(client: Client) -> bool:
-    """Whether a user passed this client, and it was not made from REDIS_URL."""
+    """Whether a user passed this client; any other is one that interlock made from REDIS_URL."""
     return not any(client is each for each in _clients.values())
 
 
 def checked(wire: Wire, *, given: bool = False) -> Wire:
-    """At first use, without patience: is anybody there, new enough, and set not to forget locks?
+    """Check, at first use and in one try, that the servers answer, are new enough, and are set not to forget locks.
 
-    The wire itself, or the wire to the Cluster to which its server turns out to belong; `given`: as the function says.
+    Args:
+        wire: to the servers.
+        given: whether a user passed the client, as the function `given` says.
+
+    Returns:
+        The wire itself, or the wire to the Cluster to which its server turns out to belong.
 
     Raises:
-        UnreachableError: nobody answers.
+        UnreachableError: a server does not answer.
         InterlockError: a server is too old, or its eviction policy may evict locks.
         RefusedError: the client's user lacks a right.
     """
@@ -68,9 +73,9 @@ def checked(wire: Wire, *, given: bool = False) -> Wire:
 
 
 def _check(server: redis.Redis, scratch_key: str | None, given: bool) -> str:
-    """Its mode: "cluster", "sentinel" or "standalone"."""
+    """Check one server, and return its mode: "cluster", "sentinel" or "standalone"."""
     pool = server.connection_pool
-    once = {**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0)}  # redis-py tries to connect in each of its tries
+    once = {**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0)}  # else redis-py retries to connect in each try
     try:
         with redis.ConnectionPool(connection_class=pool.connection_class, **once) as connections:
             asked = redis.Redis(connection_pool=connections)
@@ -88,11 +93,11 @@ def _check(server: redis.Redis, scratch_key: str | None, given: bool) -> str:
 
 
 def _check_version(server: redis.Redis, where: str) -> str:
-    """Its mode. Raises InterlockError if it is too old, or may evict locks."""
+    """Return the server's mode. Raise InterlockError if it is too old, or may evict locks."""
     try:
         said = server.info("server")
         memory = server.info("memory")
-    except NoPermissionError:  # a managed Redis, say: HELLO is allowed to all, and has the rest
+    except NoPermissionError:  # as of a managed Redis: all users may call HELLO, which says the rest
         log.warning(
             "the user of %s may not call INFO: nobody checks that maxmemory-policy is noeviction, nor sees a restart",
             where,
@@ -111,7 +116,7 @@ def _check_version(server: redis.Redis, where: str) -> str:
 
 
 def _hello(server: redis.Redis) -> dict[str, str]:
-    """What INFO would say, from HELLO."""
+    """Return from HELLO what INFO would say of version and mode."""
     said = server.execute_command("HELLO")  # type: ignore[no-untyped-call]
     if isinstance(said, list):
         said = dict(zip(said[::2], said[1::2], strict=True))
@@ -121,24 +126,24 @@ def _hello(server: redis.Redis) -> dict[str, str]:
 
 
 def runs(wire: Wire) -> frozenset[str]:
-    """Which process the server is: another one may know less than the one before. Nothing is said of a Cluster's.
+    """Return which process the server is: another process than before may know less. Empty for a Cluster.
 
-    Raises what redis-py raises if it does not answer.
+    Raises what redis-py raises if the server does not answer.
     """
     if isinstance(wire, ClusterWire):
         return frozenset()
     try:
         return frozenset(str(server.info("server")["run_id"]) for server in wire.servers())
-    except NoPermissionError:  # then nobody knows
+    except NoPermissionError:  # then interlock sees no restart
         return frozenset()
     except redis.ResponseError as error:
         raise refusals.ours(error) from error
 
 
 def apart(client: Client) -> tuple[str, str] | None:
-    """The address of a client, and what REDIS_URL says, if they differ as far as is known without asking anybody.
+    """Return the address of a client, and what REDIS_URL says, if they differ; else None. This asks no server.
 
-    A client of Sentinel has no address. One of a Cluster has those of all nodes that it knows.
+    A client of Sentinel has no address. A client of a Cluster has the addresses of all nodes that it knows.
     """
     if isinstance(client, RedisCluster):
         nodes = client.nodes_manager
@@ -154,7 +159,7 @@ def apart(client: Client) -> tuple[str, str] | None:
 
 
 def _place(settings: Mapping[str, Any]) -> str | None:
-    """The server and the database of a connection with these settings; None: only Sentinel knows."""
+    """Return the server and the database of a connection with these settings; None: only Sentinel knows them."""
     if "connection_pool" in settings:
         return None
     database = int(settings.get("db") or 0)
@@ -165,7 +170,7 @@ def _place(settings: Mapping[str, Any]) -> str | None:
 
 
 def where(wire: Wire) -> str:
-    """The address of a wire, without passwords."""
+    """Return the address of a wire, without passwords."""
     if isinstance(wire, ClusterWire):
         return "the Cluster of " + ", ".join(f"{host}:{port}" for host, port in wire.known[:3])
     (server,) = wire.servers()
@@ -173,7 +178,7 @@ def where(wire: Wire) -> str:
 
 
 def where_of(client: redis.Redis) -> str:
-    """The address of a client, without passwords."""
+    """Return the address of a client, without passwords."""
     known = client.connection_pool.connection_kwargs
     if "path" in known:
         return f"unix://{known['path']}"

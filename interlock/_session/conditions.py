@@ -1,4 +1,4 @@
-"""Waiting for a Condition: the lock is released, and held again when somebody has notified."""
+"""How a caller waits for a Condition: it releases the lock, and holds it again when another caller has notified."""
 
 import logging
 import time
@@ -25,7 +25,7 @@ log = logging.getLogger("interlock")
 
 
 class Conditions:
-    """Waits for Conditions of one session's locks."""
+    """The waits for Conditions of one session's locks."""
 
     def __init__(
         self, holdings: Holdings, heartbeat: Heartbeat, inbox: Inbox, acquiring: Acquiring, releasing: Releasing,
@@ -35,11 +35,20 @@ class Conditions:
         self._acquiring, self._releasing, self._lingering = acquiring, releasing, lingering
 
     def wait(self, resource: Resource, owner: caller.Owner, condition: str, timeout: float | None) -> Steps[bool]:
-        """Release a lock that the owner holds, wait for a notification, have it again; whether there was one.
+        """Release a lock that the owner holds, wait for a notification, and acquire the lock again.
+
+        Args:
+            resource: the lock.
+            owner: who holds it.
+            condition: the name of the Condition.
+            timeout: seconds to wait for a notification; None: no limit.
+
+        Returns:
+            Whether there was a notification.
 
         Raises:
-            LeaseLostError: its lease was over; nobody waits, and the caller does not hold it.
-            GoneError: a value that was written exists no longer; likewise.
+            LeaseLostError: the lease was over; the caller does not wait, and does not hold the lock.
+            GoneError: a value that the section wrote exists no longer; otherwise as above.
         """
         check_may_wait(f"the Condition {condition!r}")
         holdings = self._holdings
@@ -68,15 +77,15 @@ class Conditions:
                         wait.condition, wait.arrival = "", None
                 else:
                     notified = yield from self._leave_condition(wait)
-            except BaseException as error:  # as in threading, who is interrupted has the lock again
+            except BaseException as error:  # as in threading, an interrupted caller has the lock again
                 interruption = error
                 with holdings.mutex:
-                    if wait.grant is not None:  # it was taken, and then came the exception
+                    if wait.grant is not None:  # the exception came after the signal was taken
                         wait.signal.wake()
                 notified = yield from self._leave_condition(wait)
             self._acquiring.check_open(wait)
             again = yield from self._acquiring.wait(wait, Deadline(None), patient=True)
-        except BaseException:  # interrupted again, or refused: the lock is not held, and nobody waits
+        except BaseException:  # interrupted again, or refused: the caller neither holds the lock nor waits
             with holdings.mutex:
                 holdings.holds.pop(wait.id, None)
                 wait.condition = condition
@@ -91,7 +100,7 @@ class Conditions:
         return notified
 
     def _pass_on(self, hold: Hold, condition: str) -> Steps[None]:
-        """Notify another waiter in place of one that was interrupted, as asyncio does. It holds the lock."""
+        """Notify another waiter in place of one that was interrupted and holds the lock again, as asyncio does."""
         call = self._holdings.new_id()
         try:
             yield from scripts.condition_notify(
@@ -135,7 +144,7 @@ class Conditions:
             self._heartbeat.wake_by(wait.due)
 
     def _leave_condition(self, wait: Wait) -> Steps[bool]:
-        """Queue for the lock, notified or not; whether it was."""
+        """Move a waiter from the Condition to the lock's queue, notified or not; return whether it was notified."""
         notified, arrival = yield from patiently(
             lambda: scripts.condition_leave(wait.resource, id=wait.id, condition=wait.condition), float("inf")
         )

@@ -1,6 +1,6 @@
-"""The thread that renews a process's leases, and asks again for those of it that wait.
+"""The thread that renews a process's leases, and asks again for the process's waiters.
 
-A thread, also for coroutines: an event loop that is busy for longer than a lease would lose it.
+It is a thread also for coroutines: an event loop that is busy for longer than a lease would lose the lease.
 """
 
 import logging
@@ -22,9 +22,9 @@ from interlock._protocol.scripts import Beat, Heard
 from interlock._session import clients
 from interlock._text import described
 
-REASK = 1.0  # seconds between two signs of life of a waiter; ALIVE_MS in attempt.lua allows three to be lost
+REASK = 1.0  # seconds between two signs of life for a waiter; ALIVE_MS in attempt.lua allows three to be lost
 IDLE_BEAT = 5.0  # seconds between two looks of an idle heartbeat at whether its client still exists
-BEATS_MAX = 100  # names a round trip
+BEATS_MAX = 100  # names of locks in one round trip
 
 log = logging.getLogger("interlock")
 
@@ -34,9 +34,9 @@ class Heartbeat:
 
     Args:
         wire: to Redis.
-        holdings: whose; its mutex guards all this.
-        granted: called with an id when a sign of life was answered with a grant.
-        reconnected: called when Redis answers again.
+        holdings: the holds and waits; their mutex guards the heartbeat's state, too.
+        granted: called with an id and its grant when Redis answers a sign of life with a grant.
+        reconnected: called before the next beat when a connection was lost: to look at the server that answers again.
         done: called by the thread when it ends.
     """
 
@@ -51,42 +51,47 @@ class Heartbeat:
         self.ended = False
         self.wire, self._holdings = wire, holdings
         self._granted, self._reconnected, self._done = granted, reconnected, done
-        self.lingering_locks: Callable[[], list[LingeringLock]] = list  # locks that linger
-        self.look: Callable[[LingeringLock], None] = lambda _: None  # at one that is due
+        self.lingering_locks: Callable[[], list[LingeringLock]] = list  # returns the locks that linger
+        self.look: Callable[[LingeringLock], None] = lambda _: None  # looks at a lingering lock that is due
         self._pulse = threading.Condition(holdings.mutex)
         self._wake_at = 0.0
         self._thread = OnceStarted(self._run, "interlock-heartbeat")
 
     @property
     def began(self) -> bool:
-        """Whether there has been anything to speak for."""
+        """Whether the thread was started: there has been a hold or a wait to speak for."""
         return self._thread.started
 
     def begin(self) -> None:
-        """There will be something to speak for. Not under the mutex."""
+        """Start the thread if need be: there will be a hold or a wait. Do not call it under the mutex."""
         if not self._thread.started:
             self._thread.start()
 
     def wake_by(self, due: float) -> None:
-        """Let it beat at that time at the latest. Under the mutex."""
+        """Have the thread beat at that time at the latest. Call it under the mutex."""
         if due < self._wake_at:
             self._wake_at = due
             self._pulse.notify()
 
     def end(self) -> None:
-        """End now. Also called by the garbage collector: under the mutex that this takes, no thread ever waits."""
+        """End the thread now. The garbage collector may call this: no thread waits under the mutex that it takes."""
         with self._holdings.mutex:
             self.ended = True
             self._pulse.notify()
 
     def plan(self, wait: Wait, soonest_ms: int) -> None:
-        """When this waiter asks again: when a lease ends, but within REASK. Under the mutex."""
+        """Set when to ask again for this waiter: when a lease ends, but within REASK. Call it under the mutex.
+
+        Args:
+            wait: the waiter.
+            soonest_ms: ms until a lease ends; below 0: nobody holds one.
+        """
         ahead = REASK if soonest_ms < 0 else min(REASK, soonest_ms / 1000 + 0.002)
         wait.due = time.monotonic() + ahead
         self.wake_by(wait.due)
 
     def ask_now(self) -> None:
-        """Ask for all that wait, at once."""
+        """Ask at once for all waiters."""
         holdings = self._holdings
         with holdings.mutex:
             for wait in holdings.waits.values():
@@ -132,7 +137,7 @@ class Heartbeat:
             abandoned = holdings.abandon(holds)
             holds = [hold for hold in holds if not hold.abandoned]
             waits = [wait for wait in holdings.waits.values() if wait.resource.state in due]
-            for wait in waits:  # an acquire under way asks by itself
+            for wait in waits:  # also those without an arrival: their acquire is under way, and asks by itself
                 wait.due = now + max(REASK, holdings.quiet(wait.lease))
             waits = [wait for wait in waits if holdings.quiet(wait.lease) <= 0]
         self._forget(over)
@@ -159,7 +164,7 @@ class Heartbeat:
                     self.hear(sent, ours, theirs, heard)
 
     def _forget(self, over: list[Hold]) -> None:
-        """Nobody could release them, and their leases are over."""
+        """Drop abandoned holds whose leases are over: no object could release them."""
         for hold in over:
             lingering_lock = hold.lingering_lock
             if lingering_lock is not None:
@@ -171,7 +176,7 @@ class Heartbeat:
     def _warn(self, hold: Hold) -> None:
         text = abandoned_text(hold)
         log.warning(text)
-        with suppress(ResourceWarning):  # where warnings are errors: leases depend on this thread
+        with suppress(ResourceWarning):  # a program may make warnings errors: leases depend on this thread
             warnings.warn(text, ResourceWarning, stacklevel=2)
 
     def _postpone(self, items: list[Hold | Wait]) -> None:
@@ -180,13 +185,13 @@ class Heartbeat:
                 item.due = time.monotonic() + BACKOFF
 
     def hear(self, sent: float, holds: list[Hold], waits: list[Wait], heard: Heard) -> None:
-        """Take in the answer to a beat that was sent at that time."""
+        """Take in the answer to a beat that the caller sent at that time, on time.monotonic()."""
         granted, ended = [], []
         holdings = self._holdings
         with holdings.mutex:
             for hold, end_ms in zip(holds, heard.ends_ms, strict=True):
                 if hold.id not in holdings.holds or hold.releaser is not None:
-                    continue  # being released: that answer counts, not this one
+                    continue  # a caller releases it: the answer to that counts, not this one
                 if end_ms > 0:
                     hold.deadline = sent + (end_ms - heard.now_ms) / 1000
                     hold.due = time.monotonic() + hold.lease / 3
@@ -199,7 +204,7 @@ class Heartbeat:
                         self.wake_by(hold.lingering_lock.ask())
                 if not hold.gone:
                     continue
-                if end_ms == 0:  # it stays here until its owner releases it, and is told
+                if end_ms == 0:  # it stays here until its owner releases it, and gets the error
                     holdings.lost.add((hold.resource.state, hold.resource.mode))
                 else:
                     ended.append(hold)
@@ -216,7 +221,7 @@ class Heartbeat:
 
 
 def beat(resource: scripts.Resource, holds: list[Hold], waits: list[Wait]) -> Beat:
-    """What is said of one name."""
+    """Return what the heartbeat says to Redis of one name."""
     return Beat(
         resource,
         [(hold.id, hold.token, round(hold.lease * 1000)) for hold in holds],

@@ -1,4 +1,4 @@
-"""What is published for one session: grants, which are confirmed at once, and wake-ups."""
+"""The inbox of one session: Redis publishes grants, which the session confirms at once, and wake-ups."""
 
 import logging
 import time
@@ -13,21 +13,21 @@ from interlock._session.heartbeat import Heartbeat
 from interlock._session.listener import Listener
 from interlock._text import described
 
-LISTEN_WITHIN = 5.0  # seconds for the first subscription
-WAKE_WORD, ASKED_WORD, BROKEN_WORD = "0", "-1", "-2"  # messages in place of a token: tell in attempt.lua
+LISTEN_WITHIN = 5.0  # seconds that a caller waits for the first subscription
+WAKE_WORD, ASKED_WORD, BROKEN_WORD = "0", "-1", "-2"  # messages in place of a token: see `tell` in attempt.lua
 
 log = logging.getLogger("interlock")
 
 
 class Inbox:
-    """Hears what is published for one session.
+    """Reads what Redis publishes for one session.
 
     Args:
         wire: to the server.
-        holdings: whose waiters are woken.
-        heartbeat: asks for all waiters again after a reconnection.
-        prefix: of the channel.
-        on_asked: called with the id of a lock that another process waits for, or that somebody has broken.
+        holdings: the waiters that messages wake.
+        heartbeat: asks again for all waiters after a reconnection.
+        prefix: what the channel's name begins with.
+        on_asked: called with the id of a hold whose lock another process waits for, or somebody has broken.
     """
 
     def __init__(
@@ -39,11 +39,17 @@ class Inbox:
         self.outbox = Outbox(wire)
 
     def move(self, wire: Wire) -> None:
-        """Use another wire from here on. Nobody has listened yet."""
+        """Use another wire from here on. The listener has not started yet."""
         self._wire, self.outbox = wire, Outbox(wire)
 
     def listen(self, within: float | None) -> Steps[None]:
-        """Have messages heard. If that takes longer, go on: the next sign of life brings what nobody heard."""
+        """Have the listener read messages; wait until it does, but not for longer than this.
+
+        If that takes longer, go on: the next sign of life brings what the listener missed.
+
+        Args:
+            within: seconds, LISTEN_WITHIN at most; None: LISTEN_WITHIN.
+        """
         if self._listener is None:
             channel = f"{self._prefix}interlock:session:{self._holdings.session}"
             made = Listener(self._wire, channel, self._on_message, self._on_connection)
@@ -54,7 +60,7 @@ class Inbox:
             yield Rest(signal, LISTEN_WITHIN if within is None else min(within, LISTEN_WITHIN))
 
     def _on_connection(self) -> None:
-        """Also after a reconnection: what was published meanwhile is lost."""
+        """Ask again for all waiters, also after a reconnection: what Redis published meanwhile is lost."""
         scripts.load_confirm(self._wire)
         self._heartbeat.ask_now()
         with self._holdings.mutex:
@@ -76,35 +82,36 @@ class Inbox:
                 signal.wake()
 
     def on_grant(self, id: str, grant: Grant) -> None:
+        """Confirm a grant, and wake the waiter that it is for."""
         holdings = self._holdings
         with holdings.mutex:
             wait = holdings.waits.get(id)
             if wait is None:
-                return  # entered by another answer, or left: then its abandon passes the grant on
+                return  # it has entered by another answer, or has left: then its abandon passes the grant on
         if self.outbox.forgotten:
             self.outbox.forgotten = False
             scripts.load_confirm(self._wire)
-        # At once, before the section and without awaiting the reply: later, a C call in the section may keep the GIL.
+        # Confirm at once, before the section, and await no reply: later, a C call of the section may keep the GIL.
         confirmed = time.monotonic()
         self.outbox.send(confirmation(wait, grant.token))
         with holdings.mutex:
             first = wait.grant is None
-            if wait.grant is None or wait.grant.token != grant.token:  # else the first confirmation is what counts
+            if wait.grant is None or wait.grant.token != grant.token:  # else the first confirmation counts
                 wait.grant = replace(grant, confirmed=confirmed)
             if first and wait.id in holdings.waits:
                 wait.signal.wake()
 
     def end(self) -> None:
-        """Let the listener end when it next looks."""
+        """Have the listener end when it next looks."""
         if self._listener is not None:
             self._listener.ended = True
 
     def close(self) -> None:
-        """Close the connections, and let the listener end now."""
+        """Close the connections of the outbox, and wake the listener, so that it ends now."""
         try:
             if self._listener is not None:
-                self._wire.call("PUBLISH", self._listener.channel, "")  # so that it looks now
-        except Exception as error:  # there is nobody to tell
+                self._wire.call("PUBLISH", self._listener.channel, "")  # so that the listener looks now
+        except Exception as error:  # no caller is left to tell
             log.info("the listener ends a moment later: %s", described(error))
         finally:
             self.outbox.close()

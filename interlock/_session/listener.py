@@ -1,4 +1,4 @@
-"""The thread that hears what is published for one session: grants, and wake-ups."""
+"""The thread that reads what Redis publishes for one session: grants, and wake-ups."""
 
 import logging
 import time
@@ -15,32 +15,32 @@ from interlock._protocol import scripts
 from interlock._session import clients
 from interlock._text import described
 
-SILENCE = 1.0  # seconds between two looks at whether to end
-SILENT_MAX = 3  # such looks without a word, until the server is asked whether it is there
-DEAF_MAX = 5  # such looks without a word, until the connection counts as dead: a machine that vanished says nothing
+SILENCE = 1.0  # seconds between two looks of the thread at whether to end
+SILENT_MAX = 3  # such looks without a message, after which the thread asks the server whether it is there
+DEAF_MAX = 5  # such looks without a message, after which the connection counts as dead: a vanished machine is silent
 
 log = logging.getLogger("interlock")
 
 
 class Listener:
-    """Hears one channel, for as long as `ended` is false.
+    """Reads one channel, for as long as `ended` is false.
 
     Args:
-        wire: of the session.
+        wire: the session's.
         channel: the session's own.
-        hear: called with each message, by this thread.
-        connected: called when messages are heard from now on, and after each reconnection, by this thread.
+        hear: called by this thread with each message.
+        connected: called by this thread when it has subscribed, and again after each reconnection.
     """
 
     def __init__(self, wire: Wire, channel: str, hear: Callable[[str], None], connected: Callable[[], None]) -> None:
         self.ended = False
         self._wire, self.channel, self._hear, self._connected = wire, channel, hear, connected
         self._listening = False
-        self._resting: deque[Signal] = deque()  # callers until then
+        self._resting: deque[Signal] = deque()  # of callers that wait until the thread has subscribed
         self._thread = OnceStarted(self._run, "interlock-listener")
 
     def connecting(self) -> Signal | None:
-        """None if messages are heard; else what is woken when they are."""
+        """Start the thread if need be; return None if it reads messages, else a signal that it wakes when it does."""
         if self._listening:
             return None
         self._thread.start()
@@ -91,5 +91,5 @@ class Listener:
             silent = 0
             if message["type"] == "subscribe":
                 self._on_subscribed()
-            elif message["type"] == "message" and not self.ended:  # else it is only to look
+            elif message["type"] == "message" and not self.ended:  # else the message only makes it look at `ended`
                 self._hear(scripts.text(message["data"]))

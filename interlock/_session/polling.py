@@ -1,4 +1,4 @@
-"""Waiting for what a script answers in the end: an event, an item, a barrier that opens."""
+"""How a caller waits until a script answers: for an event, an item, or a barrier that opens."""
 
 import logging
 from collections.abc import Callable
@@ -22,7 +22,7 @@ log = logging.getLogger("interlock")
 
 
 class Polling:
-    """Asks a script until it answers, and rests until a message or a second has come."""
+    """Asks a script until it answers; between two questions, rests until a message comes or REASK seconds are over."""
 
     def __init__(self, holdings: Holdings, heartbeat: Heartbeat, watch: ServerWatch, inbox: Inbox) -> None:
         self._holdings, self._heartbeat, self._watch, self._inbox = holdings, heartbeat, watch, inbox
@@ -34,14 +34,15 @@ class Polling:
         timeout: float | None,
         undo: Callable[[str], Steps[object]] | None = None,
     ) -> Steps[Answer | None]:
-        """What Redis answers in the end, or None when the time is over.
+        """Return what Redis answers in the end, or None when the time is over.
 
         Args:
-            ask: asks under an id, in one script that is safe to send twice; None: not yet, and the id is queued, so
-                that a message wakes it. It is asked again at least every REASK seconds, as a sign of life.
-            leave: takes the id off the queue; what it would have been answered, if that has come meanwhile.
+            ask: asks under an id, in one script that is safe to send twice. It returns None for "not yet": then Redis
+                has queued the id, so that a message wakes the caller. It is called again at least every REASK seconds,
+                as a sign of life.
+            leave: takes the id off the queue, and returns the answer to it, if that has come meanwhile.
             timeout: seconds; None: no limit; 0: one try.
-            undo: takes an id off the queue whose caller was interrupted, and takes back what it was answered; None:
+            undo: takes the id of an interrupted caller off the queue, and takes back what Redis answered to it; None:
                 `leave` does.
         """
         if timeout != 0:
@@ -50,7 +51,7 @@ class Polling:
         holdings = self._holdings
         deadline = Deadline(timeout)
         if timeout != 0:
-            self._heartbeat.begin()  # which ends the listener, when the client is no more
+            self._heartbeat.begin()  # the heartbeat ends the listener when the client is no more
             yield from self._inbox.listen(timeout)
         id, signal, queued = holdings.new_id(), Signal(), False
         with holdings.mutex:
@@ -74,9 +75,9 @@ class Polling:
                     holdings.end_id(id)
                     return answer
                 yield Rest(signal, min(rest, left))
-        except InterlockError:  # refused: there is nothing to leave
+        except InterlockError:  # the call was refused: there is no queue to leave
             raise
-        except BaseException:  # interrupted, perhaps on the way: it may be queued
+        except BaseException:  # the caller was interrupted, perhaps amid the question: the id may be queued
             yield from self._leave_quietly(id, undo or leave)
             raise
         finally:
@@ -86,7 +87,7 @@ class Polling:
     def _leave_quietly(self, id: str, leave: Callable[[str], Steps[object]]) -> Steps[None]:
         try:
             yield from leave(id)
-        except (redis.RedisError, OSError) as error:  # its place lapses: nobody asks for it any more
+        except (redis.RedisError, OSError) as error:  # its place lapses: no caller asks for it any more
             log.warning("could not leave a queue: %s", described(error))
         else:
             self._holdings.end_id(id)

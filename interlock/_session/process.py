@@ -1,4 +1,4 @@
-"""The sessions of this process, and its end: what is flushed, released and closed for all of them."""
+"""The sessions of this process, and its end: it flushes, releases and closes all of them."""
 
 import logging
 import os
@@ -17,29 +17,29 @@ LOCKS = ("Lock", "RLock", "RWLock")  # kinds that a task must not keep beyond it
 log = logging.getLogger("interlock")
 
 _sessions: weakref.WeakKeyDictionary[Client, Session] = weakref.WeakKeyDictionary()
-_ending: list[Session] = []  # their clients are no more, and they may hold something
+_ending: list[Session] = []  # sessions whose clients are no more, and which may hold something
 
 
 def session(client: Client | None) -> Session:
-    """The session of this process with the Redis of that client, or with that of `REDIS_URL`."""
+    """Return this process's session with the Redis of that client; None: with the Redis of `REDIS_URL`."""
     chosen = client if client is not None else clients.default_client()
     found = _sessions.get(chosen)
     if found is None:
         made = Session(chosen, _forget)
-        found = _sessions.setdefault(chosen, made)  # in one step: there is no mutex, see `_holding/mutex.py`
+        found = _sessions.setdefault(chosen, made)  # one step in place of a mutex: see `_holding/mutex.py`
         if found is made:
-            weakref.finalize(chosen, _end, found, os.getpid()).atexit = False  # then close does it
+            weakref.finalize(chosen, _end, found, os.getpid()).atexit = False  # `close` ends it then
     return found
 
 
 def _forget(session: Session) -> None:
-    """A session was closed."""
+    """Forget a session that was closed."""
     with suppress(ValueError):
         _ending.remove(session)
 
 
 def _end(session: Session, process: int) -> None:
-    """The client is no more, nor any primitive that used it. Called amid garbage collection."""
+    """End a session whose client is no more, nor any primitive that used it. Called amid garbage collection."""
     if process == os.getpid():
         if session.heartbeat.began:
             session.vanishing = True
@@ -48,7 +48,7 @@ def _end(session: Session, process: int) -> None:
 
 
 def release_owned() -> list[Exception]:
-    """Releases the locks that the running task holds, with a warning for each; what went wrong, one by one."""
+    """Release the locks that the running task holds, with a warning for each; return the errors, one by one."""
     owner, running = caller.owner(), caller.current.get()
     owners = {owner, *((number, running.id) for number in running.coroutines)} if running else {owner}
     task = running.label if running else "that ran"
@@ -67,7 +67,7 @@ def release_owned() -> list[Exception]:
             log.warning(text)
             try:
                 each.run(each.leave(resource, owner))
-            except Exception as error:  # the others must be released all the same
+            except Exception as error:  # the other locks must be released all the same
                 errors.append(error)
     return errors
 
@@ -75,12 +75,13 @@ def release_owned() -> list[Exception]:
 def flush() -> None:
     """Commit what this process wrote under locks that it keeps (`linger`): others see it when this returns.
 
-    Called before a task's result is stored, and by whatever another process may take as a signal: `Event.set`,
-    `Queue.put`, `Pipe.send`, `notify`, a barrier, `Semaphore.release`, what multiprocessing or billiard sends, the end
-    of the process. Call it before telling others in another way. One round trip a lock.
+    Interlock itself commits before a task's result is stored, and before all that another process may take as a signal:
+    `Event.set`, `Queue.put`, `Pipe.send`, `notify`, a barrier, `Semaphore.release`, what multiprocessing or billiard
+    sends, the end of the process. Call `flush` before you tell others in another way. Costs one round trip for each
+    lock.
 
     Raises:
-        LeaseLostError, GoneError: something that the calling thread, or its task, wrote was discarded, whole.
+        LeaseLostError, GoneError: what the calling thread, or its task, wrote under a lock was discarded as a whole.
         UnreachableError: Redis did not answer until the lease was over.
     """
     for each in list(_sessions.values()):
@@ -88,7 +89,7 @@ def flush() -> None:
 
 
 def commit() -> None:
-    """As `flush`, before something else that another process may take as a signal: what is lost is not raised here.
+    """Commit as `flush` does, before what another process may take as a signal; losses stay noted, not raised.
 
     Raises:
         UnreachableError: Redis did not answer until the lease was over.
@@ -98,7 +99,7 @@ def commit() -> None:
 
 
 def _forget_after_fork() -> None:
-    """In a child: no session, no leases, no unsent writes. No network call here."""
+    """In a child made by fork, forget all sessions, leases and unsent writes. This makes no network call."""
     forget_after_fork()
     for each in _sessions.values():
         for lingering_lock in each.lingering.all():
@@ -110,10 +111,11 @@ def _forget_after_fork() -> None:
 def close() -> None:
     """Give back all that this process holds, and leave every queue: the last call before a process ends.
 
-    A process that ends in order does it by itself. Call it where one ends by `os._exit`, as Celery's pool processes do.
+    A process that ends in order does this by itself. Call it in a process that ends by `os._exit`, as Celery's pool
+    processes do.
     """
     ended = [*_sessions.values(), *_ending]
-    _sessions.clear()  # who comes later begins anew
+    _sessions.clear()  # a later caller begins a new session
     for each in ended:
         each.close()
 

@@ -1,4 +1,4 @@
-"""Giving locks back, with what was written under them."""
+"""How a session gives locks back, and stores what sections wrote under them."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ class Releasing:
         self._holdings, self._heartbeat = holdings, heartbeat
 
     def hold_again(self, holds: Iterable[Hold]) -> None:
-        """Nothing came of the release: they are held as before."""
+        """Hold these as before, for nothing came of their release: the heartbeat renews them again."""
         with self._holdings.mutex:
             for hold in holds:
                 hold.releaser = None
@@ -32,14 +32,17 @@ class Releasing:
     def release(
         self, hold: Hold, unsent: Mapping[Key, Any] | None = None, *, until: float | None = None
     ) -> Steps[None]:
-        """Give up a lock with what was written under it; None: all of it. The hold comes from `take`.
+        """Give up a lock, and store what sections wrote under it.
 
-        If Redis does not answer it is asked again until that time, on time.monotonic(); None: to the end of the lease.
+        Args:
+            hold: from `Holdings.take`.
+            unsent: what to store; None: all that Redis has not stored yet.
+            until: how long to ask again if Redis does not answer, on time.monotonic(); None: to the end of the lease.
 
         Raises:
-            LeaseLostError: its lease is over; what was written is discarded.
-            GoneError: a value that was written exists no longer; nothing was written.
-            UnreachableError: Redis did not answer until the lease was over.
+            LeaseLostError: the lease is over; what was written is discarded.
+            GoneError: a value that was written exists no longer; Redis stored nothing.
+            UnreachableError: Redis did not answer until then.
         """
         code = scripts.LOST
         stored = writes(hold, unsent)
@@ -58,9 +61,9 @@ class Releasing:
         self.ended(hold, code)
 
     def store(self, hold: Hold, *, until: float | None = None) -> Steps[None]:
-        """Have what was written under a hold stored, of which the caller's own thread, interrupted, is amid `release`.
+        """Store what was written under a hold that the caller's own thread, which the caller interrupts, is releasing.
 
-        The request is the same, and is sent twice: who is interrupted does the rest.
+        The request is that of `release`, and Redis may get it twice. The interrupted `release` does the rest.
 
         Raises:
             LeaseLostError, GoneError: what was written is discarded.
@@ -76,7 +79,11 @@ class Releasing:
             raise GoneError(gone_text(hold))
 
     def ended(self, hold: Hold, code: int) -> None:
-        """A lock was given up, and this is what the server said."""
+        """Drop a hold whose release the server answered with this code; raise the error, if it is one.
+
+        Raises:
+            LeaseLostError, GoneError: as `release`.
+        """
         self._holdings.forget([hold], lost=code == scripts.LOST)
         if code == scripts.LOST:
             raise LeaseLostError(lost_text(hold))
@@ -84,7 +91,7 @@ class Releasing:
             raise GoneError(gone_text(hold))
 
     def surely_lost(self, hold: Hold) -> Steps[bool]:
-        """Whether the lease is over. If only our clock says so, ask: a late heartbeat is no lost lease."""
+        """Whether the lease is over. If only this process's clock says so, ask Redis: a late beat is no lost lease."""
         if hold.lost and not hold.gone:
             sent = time.monotonic()
             heard = yield from scripts.beat(beat(hold.resource, [hold], []))
@@ -93,5 +100,5 @@ class Releasing:
 
 
 def writes(hold: Hold, unsent: Mapping[Key, Any] | None = None) -> Writes:
-    """Return what is to be stored with the end of a hold."""
+    """Return what Redis is to store at the end of a hold; `unsent` as in `Releasing.release`."""
     return hold.local_values.encoded(hold.resource.state, hold.local_values.unsent(None) if unsent is None else unsent)

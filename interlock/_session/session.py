@@ -1,11 +1,12 @@
-"""What one process has with one Redis: its identity, what it holds and waits for, and two threads.
+"""What one process has with one Redis: an id, what the process holds and waits for, and two threads.
 
 The *heartbeat* renews leases and asks again for waiters; the *listener* reads grants. A session ends with its process:
-a child made by fork begins one of its own, and its parent keeps what it had.
+a child made by fork begins a session of its own, and its parent keeps what it had.
 
-Why a published message carries the grant and not a list that the waiter blocks on: one connection a process however
-many threads wait, no key is left behind, the server says at once when nobody listens, and it works across the slots of
-a Redis Cluster. It may be lost; a waiter therefore asks again at least once a second. The price is a change of thread.
+A published message carries the grant, and not a list that the waiter blocks on, for four reasons. A process needs one
+connection, however many of its threads wait. No key is left behind. The server says at once when nobody listens. And
+messages work across the slots of a Redis Cluster. A message may be lost, so a waiter asks again at least once a second.
+The price is a change of thread.
 """
 
 import logging
@@ -43,7 +44,12 @@ log = logging.getLogger("interlock")
 
 
 class Session:
-    """One process's session with one Redis: its parts, and what they share."""
+    """One process's session with one Redis: its parts, and what they share.
+
+    Args:
+        client: of the user, or from `REDIS_URL`; the session's wire is made from it, and does not keep it.
+        on_close: called with the session when it is closed.
+    """
 
     def __init__(self, client: Client, on_close: Callable[["Session"], None] = lambda _: None) -> None:
         self._on_close = on_close
@@ -66,39 +72,40 @@ class Session:
 
     @property
     def id(self) -> str:
-        """What ids of its attempts begin with. It is told apart by its end if this is a Cluster's."""
+        """The id of the session, with which the ids of its attempts begin. Its end tells whether it is a Cluster's."""
         return self._id + self.wire.mark
 
     @property
     def client(self) -> Client:
-        """A client of its own, for what is rare."""
+        """A client of the session's own, for rare commands."""
         return self.wire.client
 
     def run(self, steps: Steps[Answer]) -> Answer:
         """Take the steps of a procedure, blocking this thread.
 
         Raises:
-            ReentryError: the caller interrupts its own thread amid bookkeeping (`_holding/mutex.py`); it took no step.
+            ReentryError: the caller interrupts its own thread amid bookkeeping (`_holding/mutex.py`); no step is taken.
         """
         if self.holdings.mutex._is_owned():
             raise refused("interlock")
         if caller.stepping.coroutine >= 0:
             return run_steps(steps, self.call)
-        number, caller.stepping.coroutine = caller.stepping.coroutine, 0  # a signal handler, amid a coroutine's steps
+        # A signal handler calls this while its thread takes a coroutine's steps.
+        number, caller.stepping.coroutine = caller.stepping.coroutine, 0
         try:
             return run_steps(steps, self.call)
         finally:
             caller.stepping.coroutine = number
 
     def call(self, *command: str | float) -> Any:
-        """One command, one round trip. What a server answers as an error is raised as ours."""
+        """Send one command in one round trip, and return the reply. Raise an error that the server answers as ours."""
         try:
             return self.wire.call(*command)
         except (redis.ResponseError, redis.AuthenticationError) as error:
             raise refusals.ours(error) from error
 
     def resource(self, kind: str, name: str, permits: int = 1, ttl_ms: int | None = None) -> Resource:
-        """What a primitive of that name is to this session's Redis."""
+        """Return what a primitive of that name is to this session's Redis."""
         return Resource(f"{self.prefix}interlock:{{{name}}}", name, kind, permits, ttl_ms)
 
     def checked(self) -> Steps[None]:
@@ -106,9 +113,9 @@ class Session:
         return self.watch.checked()
 
     def leave(self, resource: Resource, owner: caller.Owner | None) -> Steps[Hold | None]:
-        """The section of the owner ends, with no owner given that of the caller or another; under what it ran, if any.
+        """End the section of the owner; without an owner, that of the caller, else another one of this process.
 
-        Raises as `release`.
+        Returns the hold under which it ran, or None if there was none. Raises as `Releasing.release`.
         """
         hold = self.holdings.mine(resource, owner)
         lingering_lock = None if hold is None else lingering_with(hold)
@@ -120,10 +127,10 @@ class Session:
             yield from self.releasing.release(taken[0])
         return taken[0] if taken else None
 
-    # --- what the parts tell ---
+    # --- what the parts of the session report ---
 
     def _moved(self, wire: Wire) -> None:
-        """The server was looked at: it is a Cluster's, or it is what it was."""
+        """Use this wire from here on: that to the server's Cluster, or the same as before if it is not in one."""
         self.wire = self.heartbeat.wire = wire
         self.inbox.move(wire)
         self.holdings.session = self.id
@@ -137,18 +144,18 @@ class Session:
     # --- the end ---
 
     def end(self) -> None:
-        """Let the threads end, when they next look; then the heartbeat closes it."""
+        """Have both threads end when they next look. If the client is no more, the heartbeat closes the session."""
         self.heartbeat.end()
         self.inbox.end()
 
     def close(self) -> None:
-        """At the normal end of a process, or when its client is no more: give back what is held, leave every queue."""
+        """Give back what is held, and leave every queue: at a process's normal end, or when the client is no more."""
         self.end()
         self._on_close(self)
         holdings = self.holdings
         with holdings.mutex:
             holds, waits = list(holdings.holds.values()), list(holdings.waits.values())
-            unsent = {hold.id: _finished(hold) for hold in holds}  # a section that has not ended never was
+            unsent = {hold.id: _finished(hold) for hold in holds}  # a section that has not ended stores nothing
             holdings.holds.clear()
             holdings.waits.clear()
             for lingering_lock in self.lingering.all():
@@ -163,7 +170,7 @@ class Session:
                 log.info(
                     "at the end of the process, the lease of %s %r was over", hold.resource.kind, hold.resource.name
                 )
-            except Exception as error:  # the others must be given back all the same
+            except Exception as error:  # the other holds must be given back all the same
                 log.warning("could not give back %r, its lease will run out: %s", hold.resource.name, described(error))
         for wait in waits:
             self._last(self.acquiring.leave(wait))
@@ -172,24 +179,24 @@ class Session:
             log.warning("lost, and nobody asked: %s", loss)
 
     def _vanish(self) -> None:
-        """The heartbeat's last act. If the client is no more, leave no thread and no connection behind."""
+        """Close the session if its client is no more, and leave no thread or connection: the heartbeat's last act."""
         if not self.vanishing:
             return
         try:
             self.close()
-        except Exception as error:  # there is nobody to tell
+        except Exception as error:  # no caller is left to tell
             log.info("a session whose client is no more was not closed: %s", described(error))
         finally:
             self.inbox.close()
             self.wire.close()
 
     def _last(self, steps: Steps[Any]) -> None:
-        """As `run`, also for a signal handler that comes amid bookkeeping: what it interrupts does not matter now."""
+        """Take steps as `run`, also for a signal handler amid bookkeeping: what it interrupts does not matter now."""
         run_steps(steps, self.call)
 
 
 def _finished(hold: Hold) -> Mapping[Key, Any]:
-    """What is to be stored of a hold that the end of the process ends."""
+    """Return what Redis is to store of a hold that ends with the process."""
     lingering_lock = lingering_with(hold)
     if lingering_lock is not None and lingering_lock.hold is hold:
         return lingering_lock.close()
