@@ -133,7 +133,7 @@ class Condition(Primitive):
 
         Args:
             predicate: a function without arguments, called at first, and again after each notification.
-            timeout: seconds to wait in all; None: for ever.
+            timeout: seconds to wait for notifications in all; None: for ever.
 
         Returns:
             What the predicate returned last: a false value if the time is over.

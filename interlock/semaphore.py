@@ -153,7 +153,7 @@ class Semaphore(Primitive):
 class BoundedSemaphore(Semaphore):
     """A Semaphore whose count never grows beyond its first value; `threading.BoundedSemaphore` between machines.
 
-    `release` raises `ValueError` where the count would. In all else it is a `Semaphore`.
+    `release` raises `ValueError` if the count would grow beyond that. In all else it is a `Semaphore`.
     """
 
     kind = "BoundedSemaphore"
