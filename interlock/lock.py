@@ -256,7 +256,7 @@ class Lock(_BaseLock):
         lease: seconds that Redis keeps the lock for a holder that is silent, 0.1 to a day.
         linger: seconds, 0 to 10. 0: the lock is strict, and each release gives it up. More: the process keeps the lock
             after a release, and its threads enter again without asking Redis, as long as the lock is in use and no
-            other process asks for it; when another process asks, this one keeps the lock for that many seconds more.
+            other process asks for it; when another process asks, this one keeps the lock for that many seconds.
             None: the lock is strict until three sections have followed one another at most 50 ms apart, or two within
             one round trip that takes more than 4 ms; then it lingers for 16 round trips, 10 to 250 ms. A lock with a
             lease of less than a second is always strict. docs/explanation/guarantees.md says what lingering means for

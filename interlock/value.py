@@ -58,7 +58,7 @@ class RawValue(Shared):
         yield from self._session.checked()
         yield ("SET", self._key, first, "NX", *self._expiry)
         try:
-            reply = yield ("GET", self._key)  # no GETEX: a call that raises an error here must change nothing
+            reply = yield ("GET", self._key)  # no GETEX: a refused creation must change nothing, not even the expiry
         except RefusedError as error:
             if "WRONGTYPE" not in str(error):
                 raise

@@ -80,7 +80,7 @@ def coroutine(called_by: asyncio.Task[Any] | None = None) -> int:
         number = _coroutines[task] = next(_numbers)
         caller.coroutines[number] = task
     if acting := caller.current.get():
-        acting.coroutines.add(number)  # so that the end of that Celery task releases the locks that this one left held
+        acting.coroutines.add(number)  # so that the end of the task releases the locks that this coroutine left held
     return number
 
 
