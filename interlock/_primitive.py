@@ -1,4 +1,4 @@
-"""What all primitives share: a name in Redis, a way to travel, a look inside."""
+"""The base of all primitives: a name in Redis, how an object travels to other processes, and a look at its state."""
 
 import copy
 import importlib
@@ -25,11 +25,11 @@ Own = TypeVar("Own", bound="Primitive")
 
 @dataclass(frozen=True)
 class Holder:
-    """One who holds a permit."""
+    """One holder of a permit."""
 
-    who: str  # host:pid, and the task if there is one
+    who: str  # host:pid of the process, and the task if the holder runs one
     token: int  # the fencing token
-    remaining: float  # seconds until the lease ends, if nobody renews it
+    remaining: float  # seconds until the lease ends, if the process does not renew it
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,21 @@ class Statistics:
 
     kind: str
     name: str
-    permits: int  # how many may hold at once
-    holders: tuple[Holder, ...]  # the one whose lease ends first, first
-    waiters: tuple[str, ...]  # host:pid and task, in order of arrival
+    permits: int  # how many holders there may be at once
+    holders: tuple[Holder, ...]  # in the order in which their leases end
+    waiters: tuple[str, ...]  # host:pid and task of each, in order of arrival
 
 
 class Primitive:
     """An object that names a thing in Redis.
 
-    It may be made before a fork and used after it, pickled, and passed to a Celery task through JSON
-    (`interlock.register_with_kombu`). What travels is kind, name and parameters, never an address or a password: on
-    arrival it uses the Redis that `REDIS_URL` names there. So an object with a `client=` of another address than
-    `REDIS_URL` gives does not travel: `TypeError`, for it would be another thing there. (A client of Sentinel has no
-    address to compare.)
+    A program may make the object before a fork and use it after the fork, pickle it, and pass it to a Celery task
+    through JSON (`interlock.register_with_kombu`). Only the kind, the name and the parameters travel, never an address
+    or a password. On arrival the object uses the Redis that `REDIS_URL` names there. So an object whose `client=` has
+    another address than `REDIS_URL` gives does not travel: to pickle it raises `TypeError`, because on arrival it would
+    name another thing. (A client of Sentinel has no address to compare.)
 
-    A copy in the same process (`copy.copy`, `copy.deepcopy`, `dataclasses.asdict`) keeps the client, and so is the
+    A copy in the same process (`copy.copy`, `copy.deepcopy`, `dataclasses.asdict`) keeps the client, and so names the
     same thing.
     """
 
@@ -76,19 +76,19 @@ class Primitive:
         return session(self._client)
 
     def parameters(self) -> dict[str, Any]:
-        """What names this object elsewhere: JSON types only."""
+        """Return what another process needs to make this object there, in JSON types only."""
         raise NotImplementedError
 
     @classmethod
     def attached(cls, **parameters: Any) -> Self:
-        """The object that these parameters name. Creates nothing in Redis."""
+        """Return the object that these parameters name. Creates nothing in Redis."""
         return cls(**parameters)
 
     def travelling(self) -> dict[str, Any]:
         """Return kind and parameters, as they leave the process in a pickle or in JSON.
 
         Raises:
-            TypeError: its client goes to another address than REDIS_URL gives, where it would be looked for.
+            TypeError: the client has another address than REDIS_URL gives, and the receiver would look there.
         """
         client = self._given_client
         if client is not None and (places := clients.apart(client)):
@@ -107,13 +107,13 @@ class Primitive:
         return attach, (self.travelling(),)
 
     def __copy__(self) -> Self:
-        """Another object for the same thing, with the same client."""
+        """Return another object for the same thing, with the same client."""
         made = type(self).__new__(type(self))
         made.__dict__.update(self.__dict__)
         return made
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """As `__copy__`, with copies of the primitives that it has, such as its lock: what shared one still does."""
+        """Copy the object and the primitives in it, such as its lock: copies of two that share a lock share one too."""
         made = memo[id(self)] = copy.copy(self)
         for attribute, part in vars(self).items():
             if isinstance(part, Primitive) or isinstance(getattr(part, "__self__", None), Primitive):
@@ -122,18 +122,19 @@ class Primitive:
 
 
 def attach(parameters: dict[str, Any]) -> Primitive:
-    """The object that was described by kind and parameters, as it arrives from a pickle or from JSON."""
+    """Return the object that a pickle or JSON describes by its kind and parameters."""
     rest = dict(parameters)
     kind = rest.pop("kind")
     if kind.startswith("aio."):
-        importlib.import_module("interlock.aio")  # by name, for it is above; now, for it needs asyncio, and few need it
+        # The import is by name because `aio` is a layer above this one, and late because few programs need asyncio.
+        importlib.import_module("interlock.aio")
     return Primitive.kinds[kind].attached(**rest)
 
 
 def blocking(
     procedure: Callable[Concatenate[Own, Parameters], Steps[Result]],
 ) -> Callable[Concatenate[Own, Parameters], Result]:
-    """A method from the steps that it takes: called, it blocks the thread; `steps_of` gives the steps themselves."""
+    """Make a method from a procedure: a call of it blocks the thread, and `steps_of` returns its steps instead."""
     signature = inspect.signature(procedure)
 
     @wraps(procedure)
@@ -147,20 +148,24 @@ def blocking(
 
     method.steps = procedure  # type: ignore[attr-defined]
     method.without_result = False  # type: ignore[attr-defined]
-    returns = signature.return_annotation.__args__[-1]  # of the generator
+    returns = signature.return_annotation.__args__[-1]  # the return type of the generator
     method.__signature__ = signature.replace(return_annotation=returns)  # type: ignore[attr-defined]
     method.__annotations__ = {**procedure.__annotations__, "return": returns}
     return method
 
 
 def without_result(method: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Marks a method whose caller awaits nothing: called amid bookkeeping, it is made later, by another thread."""
+    """Mark a method that returns nothing: another thread makes a call that comes amid bookkeeping, later."""
     method.without_result = True  # type: ignore[attr-defined]
     return method
 
 
 def _amid_bookkeeping(method: Any, bound: inspect.BoundArguments) -> Any:
-    """What becomes of a call by a signal handler or a finalizer that interrupts bookkeeping (`_holding/mutex.py`)."""
+    """Answer a call by a signal handler or a finalizer that interrupts the bookkeeping of its own thread.
+
+    A try to acquire gets False. Another thread makes a call that neither waits nor has a result, as soon as the mutex
+    is free. Every other call raises `ReentryError`. `_holding/mutex.py` says why.
+    """
     bound.apply_defaults()
     given = bound.arguments
     self = given["self"]
@@ -174,13 +179,16 @@ def _amid_bookkeeping(method: Any, bound: inspect.BoundArguments) -> Any:
 
 
 def steps_of(method: Callable[Parameters, Result]) -> Callable[Parameters, Steps[Result]]:
-    """The steps of a bound method that `blocking` made."""
+    """Return the procedure of a bound method that `blocking` made: a call of it returns the steps."""
     bound: Any = method
     return bound.__func__.steps.__get__(bound.__self__)  # type: ignore[no-any-return]
 
 
 def look(state: Session, kind: str, name: str, permits: int) -> Steps[Statistics]:
-    """Who holds and who waits. Grows with what it reports: for people, not for decisions."""
+    """Return the holders and the waiters, for people to read and not for decisions.
+
+    The cost grows with the number of holders and waiters.
+    """
     yield from state.checked()
     found = yield from scripts.look(state.resource(kind, name, permits))
     return Statistics(
@@ -193,6 +201,6 @@ def look(state: Session, kind: str, name: str, permits: int) -> Steps[Statistics
 
 
 def who(id: str) -> str:
-    """What an id says to people."""
+    """Return what an id tells people: the process, its task, and whether it wants to write."""
     attempt, _, label = id.partition(" ")
     return f"{label} to write" if attempt.endswith("w") else label

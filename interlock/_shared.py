@@ -1,4 +1,4 @@
-"""What shared values and arrays have in common: a C type, a key, an end; and the lock that guards some."""
+"""The base of shared values and arrays: a C type, a key in Redis, `unlink`, and for some of them a lock."""
 
 from collections.abc import Mapping
 from time import monotonic
@@ -22,17 +22,17 @@ WHY = "what is written under the lock is stored with its release, in one step in
 
 
 class Shared(Primitive):
-    """Something of a C type in Redis."""
+    """A value or an array of a C type in Redis."""
 
-    noun = "value"  # what errors call it
+    noun = "value"  # the word for it in the messages of errors
 
     def _prepare(self, typecode_or_type: Any, *, name: str | None, client: Client | None, ttl: float | None) -> None:
-        """Everything but to create it in Redis."""
+        """Check the arguments and set the attributes, without creating anything in Redis."""
         super().__init__(name, client)
         self.typecode = typecode_of(typecode_or_type)
         self._python, self._lowest, self._highest = held_as_they_are(self.typecode)
         self._local_value = (
-            NO_LOCAL_VALUE  # what the fast paths of a Value read and write: the copy under the hold of its last use
+            NO_LOCAL_VALUE  # the fast paths of a Value read and write this: the copy under the hold of its last use
         )
         self.ttl = checked_ttl(ttl, named=name is not None)
 
@@ -56,7 +56,7 @@ class Shared(Primitive):
 
     @blocking
     def unlink(self) -> Steps[None]:
-        """Delete it. Whoever uses it afterwards gets GoneError."""
+        """Delete it. Each later use of it, in any process, raises GoneError."""
         yield from self._session.checked()
         yield ("DEL", self._key)
 
@@ -71,7 +71,7 @@ class Shared(Primitive):
 
 
 class Guarded(Shared):
-    """What a lock guards: it has a lock of its own, or shares another's."""
+    """A value or an array that a lock guards: a lock of its own, or one that it shares with others."""
 
     def _prepare(  # type: ignore[override]
         self,
@@ -111,7 +111,7 @@ class Guarded(Shared):
 
     @blocking
     def unlink(self) -> Steps[None]:
-        """Delete it. Whoever uses it afterwards gets GoneError, and so does a section that wrote to it, at its end."""
+        """Delete it. Each later use of it raises GoneError, and so does the end of a section that wrote to it."""
         lingering = self._session.lingering
         yield from lingering.commit_all()
         lingering_lock = lingering.lingering_locks.get(self._lock._resource.state)
@@ -123,18 +123,22 @@ class Guarded(Shared):
                 hold.local_values.forget(self.name, hold.running)
 
     def get_lock(self) -> Lock | RLock:
-        """The lock that guards it."""
+        """Return the lock that guards it."""
         return self._lock
 
     def get_obj(self) -> NoReturn:
-        """Raise TypeError: the ctypes object that `multiprocessing` returns lies in shared memory, and here is none."""
+        """Raise TypeError: `multiprocessing` returns a ctypes object in shared memory, and Redis shares no memory."""
         raise TypeError(
             f"the {self.noun} {self.name!r} has no ctypes object to get: it is kept in Redis, not in shared memory; "
             "read and write it by itself, under get_lock()"
         )
 
     def _held(self) -> Steps[Hold | None]:
-        """Return the caller's hold, with the values that its lock guards, or None. LeaseLostError: it is over."""
+        """Return the caller's hold of the lock, which has the copies of the values, or None if it has no hold.
+
+        Raises:
+            LeaseLostError: the lease of that hold is over.
+        """
         hold = self._lock._mine()
         if hold is None:
             return None
@@ -145,7 +149,7 @@ class Guarded(Shared):
         return hold
 
     def _kept(self) -> Mapping[Key, Any]:
-        """What finished sections of this process wrote, while it lingers: Redis may not have it yet."""
+        """Return what finished sections wrote while this process lingers with the lock: Redis may not have it yet."""
         lingering_lock = self._session.lingering.lingering_locks.get(self._lock._resource.state)
         if lingering_lock is None:
             return {}
@@ -155,17 +159,17 @@ class Guarded(Shared):
         return lingering_lock.at_rest(hold.local_values.finished)[0]
 
     def _lingered(self) -> bool:
-        """Whether this process lingers with the lock, and the caller may enter."""
+        """Whether this process lingers with the lock, and the caller is one that may try to enter by that."""
         lingering_lock = self._session.lingering.lingering_locks.get(self._lock._resource.state)
         return lingering_lock is not None and lingering_lock.hold is not None and self._lock._lingers()
 
     def _locked(self, section: Steps[Result]) -> Steps[Result]:
-        """A section under the lock."""
+        """Acquire the lock, take the steps of a section, and release the lock."""
         yield from steps_of(self._lock.acquire)()
         return (yield from self._then_release(section))
 
     def _then_release(self, section: Steps[Result]) -> Steps[Result]:
-        """A section under the lock, which the caller has taken for it."""
+        """Take the steps of a section, and release the lock that the caller has acquired for it."""
         try:
             return (yield from section)
         finally:
@@ -173,7 +177,7 @@ class Guarded(Shared):
                 yield from steps_of(self._lock.release)()
             except InterlockError:
                 raise
-            except BaseException:  # interrupted on the way: it is given up all the same
+            except BaseException:  # an exception interrupted the release: the caller releases again, all the same
                 yield from steps_of(self._lock.release)()
                 raise
 
@@ -187,11 +191,11 @@ class Guarded(Shared):
 
     @blocking
     def acquire(self, blocking: bool = True, timeout: float = -1) -> Steps[bool]:
-        """As the lock's."""
+        """Acquire the lock, as its own `acquire` does."""
         return steps_of(self._lock.acquire)(blocking, timeout)
 
     @without_result
     @blocking
     def release(self) -> Steps[None]:
-        """As the lock's."""
+        """Release the lock, as its own `release` does."""
         return steps_of(self._lock.release)()

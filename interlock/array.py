@@ -16,8 +16,8 @@ from interlock.lock import Lock, RLock
 
 log = logging.getLogger("interlock")
 
-WHOLE_MAX = 1000  # elements: a larger one is not copied under its lock; each read of it asks Redis
-LENGTH_MAX = 250_000  # elements: made, read or stored whole, they keep Redis from all others for half a second or so
+WHOLE_MAX = 1000  # elements: a holder does not copy a larger array, so each read of it asks Redis
+LENGTH_MAX = 250_000  # elements: to make, read or store so many at once, Redis serves no other for about half a second
 
 
 class RawArray(Shared):
@@ -29,15 +29,16 @@ class RawArray(Shared):
     >>> squares[1], squares[2:], len(squares)
     (2, [4, 9], 4)
 
-    Reading or writing an element or a slice is a round trip: `array[i] += 1` is two, and loses updates when two
-    processes do it at once; writing different elements loses nothing. A slice is read and written at one moment: Redis
-    serves nobody else meanwhile, 1 to 3 ms for each thousand elements. Differs from `multiprocessing.RawArray`: it has
-    a name and at most 250,000 elements; all of one name are one; iterating reads it once, as it is at that moment.
+    Reading or writing an element or a slice costs a round trip: `array[i] += 1` costs two, and loses updates when two
+    processes do it at once; processes that write different elements lose nothing. Redis reads or writes a slice at one
+    moment, and serves no other caller meanwhile, for 1 to 3 ms for each thousand elements. Differs from
+    `multiprocessing.RawArray`: it has a name and at most 250,000 elements; all raw arrays of one name are one; a loop
+    over it reads it once, as it is at that moment.
 
     Args:
         typecode_or_type: 'i', 'd', 'c', ... as in `multiprocessing`, or a ctypes type.
-        size_or_initializer: how many zeros, 0 to 250,000, or what it holds at first; if the name exists already, it
-            keeps what it has.
+        size_or_initializer: how many zeros, 0 to 250,000, or a sequence of the first elements. If the name exists
+            already, it keeps its elements.
         name: None: a fresh unique one.
         client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         ttl: seconds that it outlives its last use; None: for ever if it has a name, else a day.
@@ -62,7 +63,7 @@ class RawArray(Shared):
         self._session.run(self._create(self._sized(size_or_initializer)))
 
     def _sized(self, size_or_initializer: int | Sequence[Any]) -> dict[str, str]:
-        """Take its length; the elements that it holds at first."""
+        """Set the length from the argument, and return the first elements, encoded, by their index."""
         if isinstance(size_or_initializer, int):
             self._length, first = int.__int__(size_or_initializer), {}
         else:
@@ -102,7 +103,7 @@ class RawArray(Shared):
         return self
 
     def _joined(self, values: list[Any]) -> Any:
-        """A slice as ctypes gives it: bytes of characters, text of wide ones, else a list."""
+        """Return a slice as ctypes does: bytes for characters, text for wide characters, else a list."""
         return b"".join(values) if self.typecode == "c" else "".join(values) if self.typecode == "u" else values
 
     @blocking
@@ -178,19 +179,19 @@ class Array(Guarded, RawArray):
     >>> seats[:]
     [1, 1, 5]
 
-    What is written under the lock is stored when the lock is released, in the same round trip, under the lock's token,
-    with all other values that share the lock, or not at all. Differs from `multiprocessing.Array` as `Value` does from
-    its twin: it has a name and at most 250,000 elements; reading without the lock takes no lock and shows what was
-    committed last. Writing without the lock takes it for that write. An array of 'c' has `.value` (up to the first zero
-    byte) and `.raw`. `get_obj` raises `TypeError`, as does `numpy.frombuffer`: there is no shared memory.
+    Redis stores what a section wrote when the lock is released, in the same round trip, under the lock's token, with
+    all other values that share the lock, or not at all. Differs from `multiprocessing.Array` as `Value` does from its
+    twin: it has a name and at most 250,000 elements; reading without the lock takes no lock and shows the elements that
+    were committed last. Writing without the lock takes the lock for that write. An array of 'c' has `.value` (up to the
+    first zero byte) and `.raw`. `get_obj` raises `TypeError`, as does `numpy.frombuffer`: there is no shared memory.
 
-    Under the lock, an array of up to 1,000 elements is read once, whole, and comes with later grants to a process that
-    lingers; of a larger one, what is read is read from Redis each time, which the log says once, and
-    what is written is kept until the release, as for all.
+    Under the lock, the holder reads an array of up to 1,000 elements once and whole, and the array comes with later
+    grants to a process that lingers. A holder asks Redis for each read of a larger array, which the log says once. What
+    a section writes to an array of any size, its process keeps until the release.
 
     Args:
-        lock: True or None: an RLock of its own; an interlock.Lock or RLock: that one; False: none, the result is a
-            RawArray.
+        lock: True or None: an RLock of its own; an interlock.Lock or RLock: that one; False: no lock, and the result is
+            a RawArray.
         lease, linger: for the lock of its own, as in `Lock`.
         typecode_or_type, size_or_initializer, name, client, ttl: as in `RawArray`.
 
@@ -199,7 +200,7 @@ class Array(Guarded, RawArray):
     """
 
     kind = "Array"
-    _told = False  # that it is too large to come with its lock
+    _told = False  # whether the log has said that the array is too large to come with its lock
 
     def __new__(cls, *arguments: Any, lock: Any = True, **options: Any) -> Any:
         if lock is False:
@@ -238,7 +239,7 @@ class Array(Guarded, RawArray):
                     "the array %r has %s elements: more than %s do not come with its lock, each read asks Redis",
                     self.name, f"{self._length:,}", f"{WHOLE_MAX:,}",
                 )  # fmt: skip
-            if whole:  # it is read once, and comes with later grants
+            if whole:  # the holder reads such an array once, and it comes with later grants
                 stored = yield from steps_of(super()._read)(0, self._length)
                 hold.local_values.know_whole(
                     self.name, {(self.name, index): value for index, value in enumerate(stored)}
@@ -261,7 +262,7 @@ class Array(Guarded, RawArray):
 
     @property
     def raw(self) -> bytes:
-        """All bytes of an array of 'c'."""
+        """All bytes of an array of 'c'. An array of any other type raises AttributeError."""
         self._characters("raw")
         return bytes(self[:])
 
@@ -272,7 +273,7 @@ class Array(Guarded, RawArray):
 
     @property
     def value(self) -> bytes:
-        """The bytes of an array of 'c' before the first zero byte."""
+        """The bytes of an array of 'c' before the first zero byte. An array of any other type raises AttributeError."""
         self._characters("value")
         return bytes(self[:]).partition(b"\0")[0]
 

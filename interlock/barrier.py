@@ -1,4 +1,4 @@
-"""`Barrier`: so many parties wait for each other, on any machine."""
+"""`Barrier`: N parties wait for each other, on any machine."""
 
 import logging
 import threading
@@ -31,11 +31,11 @@ class BarrierStatistics:
     name: str
     parties: int
     broken: bool
-    waiters: tuple[str, ...]  # host:pid and task, in no order: all are released at once
+    waiters: tuple[str, ...]  # host:pid and task of each, in no order: the barrier releases all at once
 
 
 class Barrier(Primitive):
-    """A place where so many parties wait for each other; `threading.Barrier` between machines.
+    """A place where N parties wait for each other; `threading.Barrier` between machines.
 
     >>> import interlock, threading
     >>> start = interlock.Barrier(2, name="start")
@@ -47,31 +47,33 @@ class Barrier(Primitive):
     >>> start.n_waiting, start.broken
     (0, False)
 
-    Differs from `threading.Barrier`: it has a name, and all barriers of one name are one, and must be made for one
-    number of parties. A party that is interrupted while it waits breaks it. While the action runs the clock of those
-    who wait goes on: a timeout, `abort` and `reset` break the barrier then too, also for the party that runs the
-    action. `repr` asks Redis.
+    Differs from `threading.Barrier`: it has a name, and all barriers of one name are one, and programs must make them
+    for one number of parties. A party that is interrupted while it waits breaks the barrier. While the action runs, the
+    time-outs of the waiting parties go on: a time-out, `abort` and `reset` break the barrier then too, also for the
+    party that runs the action. `repr` asks Redis.
 
-    The action stays where it was given: pickle and JSON leave it behind, for only names travel. It is run once a
-    round, by the last to arrive *of those that have one*, before any is released. If it raises, the barrier is broken.
+    The action stays in the process where it was given: pickle and JSON leave it behind, because only names travel. In
+    each round one party runs it, the last to arrive *of those that have one*, before the barrier releases any party. If
+    the action raises, the barrier is broken.
 
-    A party that dies while it waits, or in its action, breaks the barrier: one that is silent for 3.5 s counts as dead,
-    and is noticed by whoever asks next, at the latest by another party within a second. So does one that is stopped
-    for as long, and an action that lets no other thread of its process run. If nobody at all was heard for so long, it
-    may have been Redis that was away: then all have 3.5 s more. A party that dies after it arrived and is not yet
-    missed counts as there. Who has left a round with a result has it, whatever happens to others.
+    A party that dies while it waits, or in its action, breaks the barrier. Redis counts a party as dead when it was
+    silent for 3.5 s, and notices that at the next call of any process, which is at the latest the question of another
+    party within a second. A party that is stopped for as long also breaks the barrier, and so does an action that lets
+    no other thread of its process run. If Redis heard no party at all for so long, Redis itself may have been away, so
+    all parties have 3.5 s more. A party that dies after it arrived, and before Redis misses it, counts as present. A
+    party that has left a round with a result keeps that result, whatever happens to others.
 
     Args:
         parties: how many wait for each other, 1 or more.
-        action: called with no arguments by one party of each round.
-        timeout: how long `wait` waits if it is not told, in seconds; None: for ever.
+        action: a function that one party of each round calls with no arguments; None: no action.
+        timeout: how long a `wait` without a timeout of its own waits, in seconds; None: for ever.
         name: None: a fresh unique one.
         client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
-        ttl: seconds that it stays broken without being used, 1 to a year; None: for ever, until `reset` or `unlink`,
-            if it has a name, else a day. One that is not broken leaves Redis after a day without use.
+        ttl: seconds without use for which the barrier stays broken, 1 to a year; None: for ever, until `reset` or
+            `unlink`, if it has a name, else a day. A barrier that is not broken leaves Redis after a day without use.
 
-    Costs the last party one round trip, two with an action. Who has to wait asks again each second, and once more
-    when it is woken.
+    Costs the last party one round trip, or two with an action. A party that has to wait asks again each second, and
+    once more when it is woken.
     """
 
     kind = "Barrier"
@@ -102,18 +104,19 @@ class Barrier(Primitive):
 
     @blocking
     def wait(self, timeout: float | None = None) -> Steps[int]:
-        """Wait until all parties are here.
+        """Wait until all parties have arrived.
 
         Args:
-            timeout: how long to wait, in seconds; None: as long as the barrier was made for.
+            timeout: how long to wait, in seconds; None: the timeout that the barrier was made with.
 
         Returns:
             The caller's place in order of arrival: 0 to `parties` - 1.
 
         Raises:
-            BrokenBarrierError: `threading`'s. It is broken, or was reset, or the time is over: then it is broken now.
-            UnreachableError: no Redis answers at first; later it is waited for.
-            NameTakenError: the name stands for another kind of thing, or for another number of parties.
+            BrokenBarrierError: that of `threading`. The barrier is broken, or was reset, or the time is over, which
+                breaks the barrier.
+            UnreachableError: no Redis answers at first. If Redis stops answering later, the call waits for it.
+            NameTakenError: the name belongs to another kind of thing, or to a barrier for another number of parties.
         """
         seconds = checked_wait(True, self._timeout if timeout is None else timeout, forever=None)
         yield from self._session.lingering.commit_all()
@@ -129,27 +132,27 @@ class Barrier(Primitive):
 
     @blocking
     def abort(self) -> Steps[None]:
-        """Break it: who waits, and who comes, gets `BrokenBarrierError`, until `reset`. One round trip.
+        """Break it: each party that waits or comes gets `BrokenBarrierError`, until `reset`. One round trip.
 
         Raises:
-            UnreachableError: no Redis answers. It may be broken all the same.
+            UnreachableError: no Redis answers. The barrier may be broken all the same.
             NameTakenError: as in `wait`.
         """
         yield from self._change("abort")
 
     @blocking
     def reset(self) -> Steps[None]:
-        """Make it as new; who waits gets `BrokenBarrierError`. One round trip. Errors as in `abort`."""
+        """Make it as new; parties that wait get `BrokenBarrierError`. One round trip. Errors as in `abort`."""
         yield from self._change("reset")
 
     @property
     def parties(self) -> int:
-        """How many wait for each other."""
+        """How many parties wait for each other."""
         return self._parties
 
     @property
     def n_waiting(self) -> int:
-        """How many wait now. One round trip."""
+        """How many parties wait now. One round trip."""
         return int(self._look()[2])
 
     @property
@@ -159,13 +162,13 @@ class Barrier(Primitive):
 
     @blocking
     def unlink(self) -> Steps[None]:
-        """Delete it: it is as new. Parties that wait arrive anew, within a second."""
+        """Delete it: at its next use it is as new. Parties that wait arrive anew, within a second."""
         yield from self._session.checked()
         yield ("DEL", *self._keys)
 
     @blocking
     def statistics(self) -> Steps[BarrierStatistics]:
-        """Whether it is broken, and who waits. One round trip."""
+        """Return whether it is broken, and who waits. One round trip."""
         _, broken, _, ids = yield from self._run("list")
         return BarrierStatistics(self.kind, self.name, self._parties, bool(broken), tuple(who(text(id)) for id in ids))
 
@@ -202,12 +205,12 @@ class Barrier(Primitive):
         return reply
 
     def _step(self, verb: str, id: str) -> Steps[tuple[int, int]]:
-        """What a party does: arrive, open or leave. The code of the answer, and the party's index."""
+        """Have a party arrive, open the barrier or leave; return the code of the answer and the party's index."""
         reply = yield from self._run(verb, id)
         return int(reply[0]), int(reply[1]) if len(reply) > 1 else 0
 
     def _change(self, verb: str) -> Steps[None]:
-        """Abort or reset, once, however often it is sent."""
+        """Abort or reset. It takes effect once, however often the client sends it."""
         yield from self._session.checked()
         holdings = self._session.holdings
         call = holdings.new_id()
@@ -216,7 +219,7 @@ class Barrier(Primitive):
 
 
 class _Party:
-    """One call of `wait`: what it asks, and the action that it may have to run."""
+    """One call of `wait`: the questions that it asks, and the action that it may have to run."""
 
     def __init__(
         self,
@@ -229,7 +232,10 @@ class _Party:
         self.failure: BaseException | None = None  # what the action raised
 
     def ask(self, id: str) -> Steps[int | None]:
-        """The index of who may pass, BROKEN, or None: not yet. Runs the action when all are here, and then opens."""
+        """Arrive, or ask again, and return the party's index if it may pass, BROKEN, or None: not yet.
+
+        If all parties have arrived and this one is to run the action, it runs the action and then opens the barrier.
+        """
         code, index = yield from self._step("arrive", id)
         if code == scripts.GRANTED:
             yield Blocking(lambda: self._run_action(id))
@@ -239,7 +245,7 @@ class _Party:
         return self._answer(code, index)
 
     def leave(self, id: str) -> Steps[int | None]:
-        """The index if all have come meanwhile, else BROKEN: who leaves breaks the barrier."""
+        """Leave, and return the party's index if all have come meanwhile, else BROKEN: leaving breaks the barrier."""
         code, index = yield from self._step("leave", id)
         return self._answer(code, index)
 
@@ -249,19 +255,19 @@ class _Party:
         return index if code == scripts.DONE else code
 
     def _run_action(self, id: str) -> None:
-        if self._ran or self._action is None:  # ran, but the answer to its opening was lost
+        if self._ran or self._action is None:  # it ran before if the answer to the opening was lost
             return
         self._ran = True
         try:
             with _signs_of_life(lambda: self._session.run(self._step("arrive", id))):
                 self._action()
-        except BaseException as error:  # raised by wait, after the barrier was broken
+        except BaseException as error:  # `wait` raises it, after this party has broken the barrier
             self.failure = error
 
 
 @contextmanager
 def _signs_of_life(sign: Callable[[], object]) -> Iterator[None]:
-    """Has another thread say each second that this one lives, for as long as the block lasts."""
+    """Have another thread say each second that this party lives, for as long as the block lasts."""
     over = threading.Event()
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""`Condition`: wait, under a lock, until another says that something has changed."""
+"""`Condition`: a caller waits, under a lock, until another notifies it that something has changed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ class ConditionStatistics:
 
     name: str
     lock: str  # the name of its lock
-    waiters: tuple[str, ...]  # host:pid and task, in order of arrival
+    waiters: tuple[str, ...]  # host:pid and task of each, in order of arrival
 
 
 class Condition(Primitive):
-    """Waiting for a change of what a lock guards; `threading.Condition` between machines.
+    """A place to wait until the state that a lock guards has changed; `threading.Condition` between machines.
 
     >>> import interlock, threading
     >>> lock = interlock.RLock()
@@ -45,24 +45,25 @@ class Condition(Primitive):
     ...     ready.wait_for(lambda: orders.value > 0, timeout=10)
     True
 
-    Whoever waits has given the lock up, with what was written under it stored, and queued, in one step. `notify` moves
-    waiters to the queue of the lock, in order of arrival: none wakes up before it has the lock. A waiter that dies is
-    passed over; one that was notified and dies before it has the lock passes the notification on.
+    A call of `wait` stores what the caller wrote under the lock, gives the lock up and joins the queue of the
+    condition, all in one step. `notify` moves waiters to the wait queue of the lock, in order of arrival: none wakes up
+    before it has the lock. Redis passes over a waiter that has died. If a notified waiter dies before it has the lock,
+    Redis passes the notification on to another waiter.
 
-    Differs from `threading.Condition`: it has a name, and all of one name with one lock are one; the lock may be None,
-    an `interlock.Lock` or an `interlock.RLock`, and no other object with `acquire` and `release` (`TypeError`): Redis
-    has to release it; the caller itself must hold it, as `threading` asks of an RLock. As
-    there, test what you wait for again when `wait` returns (or use `wait_for`): who was silent for some seconds, or
-    lost its connection, may have missed a notification, and is woken in any case. A lock that is lost meanwhile raises
-    `LeaseLostError`.
+    Differs from `threading.Condition`: it has a name, and all conditions of one name with one lock are one; the lock
+    may be None, an `interlock.Lock` or an `interlock.RLock`, and any other object with `acquire` and `release` raises
+    `TypeError`, because Redis itself has to release the lock; the caller itself must hold the lock, as `threading` asks
+    of an RLock. As in `threading`, test again what you wait for when `wait` returns (or use `wait_for`): a waiter that
+    was silent for some seconds, or lost its connection, may have missed a notification, so Interlock wakes it in any
+    case. If the lease of the lock is over meanwhile, `LeaseLostError` says so.
 
     Args:
-        lock: None: an RLock of its own.
+        lock: the lock to wait under; None: an RLock of its own.
         name: None: a fresh unique one.
         client: a `redis.Redis` or `redis.cluster.RedisCluster`, for a lock of its own; None: from `REDIS_URL`.
         lease, linger: for a lock of its own, as in `Lock`.
 
-    Costs one round trip to begin to wait and one to notify; then the hand-over of the lock.
+    Costs one round trip to begin to wait and one to notify. After that, a waiter waits for the hand-over of the lock.
     """
 
     kind = "Condition"
@@ -97,7 +98,7 @@ class Condition(Primitive):
         return cls(Lock(**lock) if lock.pop("kind") == Lock.kind else RLock(**lock), name=parameters["name"])
 
     def get_lock(self) -> Lock | RLock:
-        """Its lock, to guard values with: `Value("i", 0, lock=condition.get_lock())`. `threading` has none such."""
+        """Return its lock, to guard values with: `Value("i", 0, lock=condition.get_lock())`. `threading` has none."""
         return self._lock
 
     @property
@@ -106,18 +107,20 @@ class Condition(Primitive):
 
     @blocking
     def wait(self, timeout: float | None = None) -> Steps[bool]:
-        """Give the lock up, wait to be notified, and have the lock again, after all who queued for it before.
+        """Give the lock up, wait for a notification, and take the lock again, after all that queued for it before.
 
         Args:
-            timeout: seconds to wait for the notification, None: for ever. The lock is waited for without a limit.
+            timeout: seconds to wait for the notification; None: for ever. The call then waits for the lock without a
+                limit.
 
         Returns:
-            Whether it was notified.
+            Whether the caller was notified.
 
         Raises:
             NotHeldError: the caller does not hold the lock.
-            LeaseLostError: its lease was over before; nobody waits, and the caller does not hold it.
-            GoneError: a value that was written under the lock exists no longer; likewise.
+            LeaseLostError: the lease was over before; the caller did not wait, and does not hold the lock.
+            GoneError: a value that the caller wrote under the lock exists no longer; the caller did not wait, and does
+                not hold the lock.
             UnreachableError: Redis did not answer until the lease was over.
         """
         limit = None if timeout is None else checked_wait(True, max(0.0, timeout), forever=None)
@@ -126,14 +129,14 @@ class Condition(Primitive):
 
     @blocking
     def wait_for(self, predicate: Callable[[], Found], timeout: float | None = None) -> Steps[Found]:
-        """Wait until the predicate, which is called under the lock, is true.
+        """Wait until the predicate, which the caller calls under the lock, is true.
 
         Args:
-            predicate: asked first, and again after each notification.
-            timeout: seconds, None: for ever.
+            predicate: a function without arguments, called at first, and again after each notification.
+            timeout: seconds to wait for notifications in all; None: for ever.
 
         Returns:
-            What the predicate said last: false if the time is over.
+            What the predicate returned last: a false value if the time is over.
         """
         deadline = Deadline(timeout)
         while not (found := predicate()):
@@ -148,7 +151,7 @@ class Condition(Primitive):
 
         Raises:
             NotHeldError: the caller does not hold the lock.
-            LeaseLostError: its lease is over; nobody is notified.
+            LeaseLostError: the lease is over; the call has notified no waiter.
             UnreachableError: Redis did not answer until the lease was over.
         """
         n = int(n) if isinstance(n, bool) else checked_count("n", n)
@@ -156,7 +159,7 @@ class Condition(Primitive):
 
     @blocking
     def notify_all(self) -> Steps[None]:
-        """Let all waiters have the lock, one after the other. Raises as `notify`."""
+        """Let all waiters have the lock, one after the other, when it is released. Raises what `notify` raises."""
         yield from self._notify(None)
 
     def _notify(self, n: int | None) -> Steps[None]:
@@ -182,7 +185,7 @@ class Condition(Primitive):
 
     @blocking
     def statistics(self) -> Steps[ConditionStatistics]:
-        """Who waits to be notified, in order."""
+        """Return who waits for a notification, in order."""
         yield from self._session.checked()
         found = yield from scripts.look(self._resource, condition=self.name)
         return ConditionStatistics(self.name, self._lock.name, tuple(who(id) for id in found.condition))

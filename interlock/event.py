@@ -1,4 +1,4 @@
-"""`Event`: a flag that one sets and many wait for, on any machine."""
+"""`Event`: a flag that one caller sets and many wait for, on any machine."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ class EventStatistics:
     kind: str
     name: str
     is_set: bool
-    waiters: tuple[str, ...]  # host:pid and task, in no order: all are woken at once
+    waiters: tuple[str, ...]  # host:pid and task of each, in no order: `set` wakes all at once
 
 
 class Event(Primitive):
@@ -36,20 +36,22 @@ class Event(Primitive):
     >>> ready.clear()
 
     Differs from `threading.Event`: it has a name, and all events of one name are one; it outlives the processes that
-    use it, so what was set stays set for who comes later; `repr` asks Redis.
+    use it, so an event that is set stays set for callers that come later; `repr` asks Redis.
 
-    Who waits when `set` is called returns True, also if `clear` follows at once. If its process is stopped meanwhile,
-    it learns of it when it goes on, within ten minutes. A process that dies while it waits is forgotten after a few
-    seconds, and disturbs nobody. What is not set needs no memory, and leaves Redis after a day without use.
+    The `wait` of a caller that waits when another calls `set` returns True, also if `clear` follows at once. If the
+    waiter's process is stopped meanwhile, the waiter learns of the `set` when its process goes on, within ten minutes.
+    Redis forgets a waiter whose process died after a few seconds, and it disturbs no other. An event that is not set
+    needs no memory, and leaves Redis after a day without use.
 
     Args:
         name: None: a fresh unique one.
         client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
-        ttl: seconds that it stays set without being used, 1 to a year; None: for ever, until `unlink`, if it has a
+        ttl: seconds without use for which the event stays set, 1 to a year; None: for ever, until `unlink`, if it has a
             name, else a day.
 
-    Costs one round trip each to set, to clear, to ask, and to wait for what is set already. Who has to wait asks
-    again each second, and once more when it is woken: from `set` to running it is one round trip and a half.
+    Costs one round trip each to set, to clear, to ask, and to wait for an event that is set already. A waiter asks
+    again each second, and once more when it is woken: from `set` until the waiter runs, it takes one and a half round
+    trips.
     """
 
     kind = "Event"
@@ -67,18 +69,18 @@ class Event(Primitive):
 
         Raises:
             UnreachableError: no Redis answers.
-            NameTakenError: the name stands for another kind of thing.
+            NameTakenError: the name belongs to another kind of thing.
         """
         return (yield from self._asked("", stay=False)) == scripts.GRANTED
 
     @without_result
     @blocking
     def set(self) -> Steps[None]:
-        """Set it, and wake all who wait. One round trip; the server's part of it grows with their number.
+        """Set it, and wake all waiters. One round trip; the server's work in it grows with the number of waiters.
 
         Raises:
-            UnreachableError: no Redis answers. It may be set all the same.
-            NameTakenError: the name stands for another kind of thing.
+            UnreachableError: no Redis answers. The event may be set all the same.
+            NameTakenError: the name belongs to another kind of thing.
         """
         yield from self._session.lingering.commit_all()
         yield from self._change("event_set", self.kind, self._ttl_ms)
@@ -86,7 +88,7 @@ class Event(Primitive):
     @without_result
     @blocking
     def clear(self) -> Steps[None]:
-        """Clear it: who waits from now on waits for the next `set`. One round trip. Errors as in `set`."""
+        """Clear it: a caller that waits from now on waits for the next `set`. One round trip. Errors as in `set`."""
         yield from self._change("event_clear", self.kind)
 
     @blocking
@@ -97,11 +99,11 @@ class Event(Primitive):
             timeout: how long to wait, in seconds; None: for ever.
 
         Returns:
-            Whether it is set, or was since the call; False when the time is over.
+            Whether the event is set, or was set since the call began; False when the time is over.
 
         Raises:
-            UnreachableError: no Redis answers at first; later it is waited for.
-            NameTakenError: the name stands for another kind of thing.
+            UnreachableError: no Redis answers at first. If Redis stops answering later, the call waits for it.
+            NameTakenError: the name belongs to another kind of thing.
         """
         seconds = checked_wait(True, timeout, forever=None)
         if seconds == 0:
@@ -117,13 +119,13 @@ class Event(Primitive):
 
     @blocking
     def unlink(self) -> Steps[None]:
-        """Delete it: it is clear, as if it had never been used. Who waits goes on waiting."""
+        """Delete it: it is clear, as if it had never been used. Callers that wait go on waiting."""
         yield from self._session.checked()
         yield ("DEL", *self._keys)
 
     @blocking
     def statistics(self) -> Steps[EventStatistics]:
-        """Whether it is set, and who waits. One round trip."""
+        """Return whether it is set, and who waits. One round trip."""
         _, is_set, ids = yield from self._run("event_look", self.kind)
         return EventStatistics(self.kind, self.name, bool(is_set), tuple(who(text(id)) for id in ids))
 
@@ -153,12 +155,17 @@ class Event(Primitive):
         return reply
 
     def _asked(self, id: str, *, stay: bool) -> Steps[int]:
-        """GRANTED, QUEUED (with `stay`) or BUSY. With no id it is only asked; without `stay` the id is forgotten."""
+        """Ask whether it is set, and return GRANTED, QUEUED (only with `stay`) or BUSY.
+
+        Args:
+            id: the waiter's id; "": ask and queue no waiter.
+            stay: True: Redis queues the id if the event is not set; False: Redis forgets the id.
+        """
         reply = yield from self._run("event_wait", self.kind, self._ttl_ms, id, int(stay))
         return int(reply[0])
 
     def _change(self, script: str, *argv: str | int) -> Steps[None]:
-        """Set or clear, once, however often it is sent."""
+        """Run the script that sets or clears. It takes effect once, however often the client sends it."""
         yield from self._session.checked()
         holdings = self._session.holdings
         call = holdings.new_id()

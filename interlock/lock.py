@@ -21,7 +21,7 @@ current = caller.current.get
 
 
 class _BaseLock(Primitive):
-    """What both locks share."""
+    """The base of `Lock` and `RLock`."""
 
     def __init__(
         self,
@@ -34,9 +34,9 @@ class _BaseLock(Primitive):
         super().__init__(name, client)
         self.lease = checked_lease(lease)
         self.linger = checked_linger(linger)
-        self._wants = ""  # the values that were used in the last section that it ended
-        self._lingering_lock: LingeringLock | None = None  # this process's, if it lingers and was used
-        self._bias = NO_BIAS  # there, the one that this object heard of last: what the fast paths look at
+        self._wants = ""  # the values that the last section used which this object ended
+        self._lingering_lock: LingeringLock | None = None  # this process's, once the object is used and may linger
+        self._bias = NO_BIAS  # the bias of that lock that this object saw last: the fast paths look at it
 
     def parameters(self) -> dict[str, Any]:
         return {"name": self.name, "lease": self.lease, "linger": self.linger}
@@ -50,10 +50,10 @@ class _BaseLock(Primitive):
 
     @blocking
     def acquire(self, blocking: bool = True, timeout: float = -1) -> Steps[bool]:
-        """Take the lock, after all who asked before.
+        """Take the lock, after all callers that asked before.
 
         Args:
-            blocking: False: one try, without waiting.
+            blocking: False: the call tries once and does not wait.
             timeout: how long to wait, in seconds; -1: for ever.
 
         Returns:
@@ -61,7 +61,7 @@ class _BaseLock(Primitive):
 
         Raises:
             UnreachableError: no Redis answers.
-            NameTakenError: the name stands for another kind of thing.
+            NameTakenError: the name belongs to another kind of thing.
         """
         wait = checked_wait(blocking, timeout, forever=-1)
         session = self._session
@@ -79,11 +79,11 @@ class _BaseLock(Primitive):
     @without_result
     @blocking
     def release(self) -> Steps[None]:
-        """Give the lock up: it lingers, or is handed to the first who waits, in one round trip.
+        """Give the lock up: the process lingers with it, or Redis hands it to the first waiter, in one round trip.
 
         Raises:
             NotHeldError: the caller does not hold it.
-            LeaseLostError: its lease ran out before; what was written under it is discarded.
+            LeaseLostError: the lease ran out before; Redis discards what the section wrote to values under the lock.
             UnreachableError: Redis did not answer until the lease was over.
         """
         yield from self._release(None)
@@ -93,29 +93,29 @@ class _BaseLock(Primitive):
         if hold is None:
             holder = "the caller" if owner else "this process"
             raise NotHeldError(f"cannot release the {self.kind} {self.name!r}: {holder} does not hold it")
-        if hold.lingering_lock is None:  # else the next one may be inside already
+        if hold.lingering_lock is None:  # else the next thread of the process may be inside already
             self._wants = hold.local_values.wanted()
         if self._lingering_lock is not None:
             self._lingering_lock.left()
 
     @blocking
     def locked(self) -> Steps[bool]:
-        """Whether anybody holds it. One round trip."""
+        """Whether the lock has a holder anywhere. One round trip."""
         found = yield from steps_of(self.statistics)()
         return bool(found.holders)
 
     @blocking
     def break_lock(self) -> Steps[bool]:
-        """Take the lock away from whoever holds it, by hand, and hand it to the first who waits. One round trip.
+        """Take the lock away from its holder, by hand, and hand it to the first waiter. One round trip.
 
-        Who held it hears of it as if the lease had run out: `lost` turns true with the next renewal, `LeaseLostError`
-        comes with the next release, and nothing that is written under the old token takes effect.
+        The holder learns of it as if the lease had run out: its `lost` turns true with the next renewal, its next
+        release raises `LeaseLostError`, and nothing that it writes under the old token takes effect.
 
         Returns:
-            Whether anybody held it.
+            Whether the lock had a holder.
 
         Raises:
-            NameTakenError: the name stands for another kind of thing.
+            NameTakenError: the name belongs to another kind of thing.
         """
         session = self._session
         yield from session.checked()
@@ -126,7 +126,10 @@ class _BaseLock(Primitive):
 
     @blocking
     def statistics(self) -> Steps[Statistics]:
-        """Who holds it and who waits, in order. If this process lingers, and nobody is inside, nobody holds it."""
+        """Return who holds the lock and who waits, in order.
+
+        While this process lingers with the lock and none of its threads is inside, the answer has no holder.
+        """
         found = yield from look(self._session, self.kind, self.name, 1)
         lingering_lock = self._session.lingering.lingering_locks.get(self._resource.state)
         hold = lingering_lock.hold if lingering_lock is not None else None
@@ -136,41 +139,42 @@ class _BaseLock(Primitive):
 
     @property
     def token(self) -> int | None:
-        """The fencing token under which this process holds it; None if it does not. Tokens only grow."""
+        """The fencing token under which this process holds the lock; None if it does not. Tokens only grow."""
         hold = self._find()
         return hold.section_token if hold else None
 
     @property
     def deadline(self) -> float | None:
-        """When the lease ends if it is not renewed, on `time.monotonic()`; None if this process does not hold it."""
+        """When the lease of this process ends unless it is renewed, on `time.monotonic()`; None if there is none."""
         hold = self._find()
         return hold.deadline if hold else None
 
     @property
     def lost(self) -> bool:
-        """Whether the lease that this process had last ran out before it was released. Asks nobody."""
+        """Whether the last lease of this process ran out before a release ended it. Does not ask Redis."""
         hold = self._find()
         return hold.lost if hold else (self._resource.state, self._resource.mode) in self._session.holdings.lost
 
     def _find(self) -> Hold | None:
-        """What releases would end: a Lock's may be released by any thread of the process."""
+        """Return the hold that a release would end, if any: any thread of the process may release a Lock."""
         return self._session.holdings.mine(self._resource)
 
     def _mine(self) -> Hold | None:
-        """What the caller itself holds."""
+        """Return the caller's own hold, if it has one."""
         return self._session.holdings.mine(self._resource, caller.owner())
 
     def _releasable(self) -> Hold | None:
-        """What the caller itself holds, or a coroutine left held that has ended."""
+        """Return the caller's own hold, or one that a coroutine did not release before it ended, if there is one."""
         return self._session.holdings.releasable(self._resource, caller.owner())
 
     def __enter__(self) -> bool:
         bias = self._bias
         mark = bias.mark
         if not bias.taken and mark._is_owned():
-            # Announce, then look. Who takes the bias away (`Turns._freed`) ends its time, then looks whether it is
-            # taken: one of both sees the other. After the look nothing is called, so that no handler of a signal that
-            # uses this lock itself comes between.
+            # This thread first announces itself (`taken`), then looks whether the bias is still good. The thread that
+            # takes the bias away (`Turns._freed`) first ends the time of the bias, then looks whether it is taken. So
+            # one of the two sees the other. After its look this thread calls nothing, so that no signal handler that
+            # uses this lock itself can run in between.
             bias.taken = True
             try:
                 if current() is bias.caller and (now := monotonic()) < bias.good_until:
@@ -184,7 +188,7 @@ class _BaseLock(Primitive):
         return self._enter()
 
     def _enter(self) -> bool:
-        """Enter by a bias that another object of this name was given, by a new one, or by asking Redis."""
+        """Enter by the bias that another object of this name has brought about, by a new one, or by asking Redis."""
         lingering_lock = self._lingering_lock
         if lingering_lock is not None:
             if self._bias is not lingering_lock.bias_holder:
@@ -196,7 +200,7 @@ class _BaseLock(Primitive):
         return self.acquire()
 
     def _bias_at(self, lingering_lock: LingeringLock | None) -> None:
-        """Show the fast paths that the caller is inside by way of this lock."""
+        """Show the fast paths of this object that the caller is inside by this lingering lock."""
         if lingering_lock is not None and self._lingers():
             if self._lingering_lock is not lingering_lock:
                 self._anchor = self._session.holdings.anchor(self._resource)
@@ -219,7 +223,7 @@ class _BaseLock(Primitive):
 
 
 class Lock(_BaseLock):
-    """A lock that at most one caller holds, anywhere; `threading.Lock` between machines.
+    """A lock that at most one caller holds at a time, on any machine; `threading.Lock` between machines.
 
     >>> import interlock
     >>> lock = interlock.Lock(name="report")
@@ -227,37 +231,42 @@ class Lock(_BaseLock):
     ...     lock.locked(), interlock.Lock(name="report").acquire(blocking=False)
     (True, False)
 
-    Differs from `threading.Lock`: it has a name, and all locks of one name are one lock; any thread *of the process
-    that holds it* may release it, no other process may; who asks first gets it first; `repr` asks nobody and knows only
-    of this process; `release` of what is not held raises `NotHeldError`, which is also a `ValueError`.
+    Differs from `threading.Lock`: the lock has a name, and all locks of one name are one lock; any thread *of the
+    process that holds it* may release it, and no other process may; the waiter that asked first gets it first; `repr`
+    does not ask Redis and knows only of this process; `release` by a process that does not hold the lock raises
+    `NotHeldError`, which is also a `ValueError`.
 
-    The holder has it for a *lease*, which a thread of its process renews for as long as it lives. If the process dies
-    or stops, the lock goes to the next one when the lease is over. If the process was only stopped, it learns of it by
-    `LeaseLostError`, and nothing that it writes under the lock afterwards takes effect (`interlock.Value` with
-    `lock=`). For other resources, pass `lock.token`, which only grows, and let the resource refuse older ones. Keep the
-    object: when a program has dropped all objects of one name while it holds the lock, and no task holds it, the lease
-    is renewed no more, and a `ResourceWarning` says so.
+    The holder has the lock for a *lease*, which a thread of its process renews for as long as the process lives. If the
+    process dies or is stopped, Redis gives the lock to the next waiter when the lease is over. A process that was only
+    stopped learns of the loss by `LeaseLostError`, and nothing that it writes under the lock afterwards takes effect
+    (`interlock.Value` with `lock=`). Pass `lock.token`, which only grows, to any other resource, and let the resource
+    refuse tokens that are older than one it has seen. Keep the object: when a program has dropped all objects of one
+    name while it holds the lock, and no task holds it, the heartbeat stops renewing the lease, and a `ResourceWarning`
+    says so.
 
     A copy in the same process (`copy.copy`, `copy.deepcopy`, `dataclasses.asdict`) is the same lock, with the same
-    client. A pickle, and an argument of a task, carry the name alone, never an address or a password, and use the Redis
-    of `REDIS_URL` where they arrive: with a `client=` of another address, that would be another lock, so pickling it
-    raises `TypeError` and says both addresses. The same holds for all that have a name.
+    client. A pickle, and an argument of a task, carry the name, the lease and the linger time, never an address or a
+    password, and use the Redis of `REDIS_URL` where they arrive. With a `client=` of another address they would name
+    another lock there, so pickling raises `TypeError` and names both addresses. The same holds for every object with a
+    name.
 
     Args:
         name: None: a fresh unique one.
         client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         lease: seconds that Redis keeps the lock for a holder that is silent, 0.1 to a day.
-        linger: 0: strict, it is given up with each release; else the process keeps it after a release, and enters again
-            without asking, for as long as no other process asks and it is in use, and for so many seconds, at most 10,
-            if another does. None: strict, until three sections have followed one another, 50 ms apart at most, or two
-            within a round trip, if that takes more than 4 ms; then for 16 round trips, 10 to 250 ms. A lease of less
-            than a second: strict. What that means for order, for the dead, and for what is written under it:
-            docs/explanation/guarantees.md. What is written is committed before interlock's own signals, the end of a
-            task, and all that multiprocessing and billiard send; before telling others in another way, call
+        linger: seconds, 0 to 10. 0: the lock is strict, and each release gives it up. More: the process keeps the lock
+            after a release, and its threads enter again without asking Redis, as long as the lock is in use and no
+            other process asks for it; when another process asks, this one keeps the lock for that many seconds.
+            None: the lock is strict until three sections have followed one another at most 50 ms apart, or two within
+            one round trip that takes more than 4 ms; then it lingers for 16 round trips, 10 to 250 ms. A lock with a
+            lease of less than a second is always strict. docs/explanation/guarantees.md says what lingering means for
+            the order of waiters, for processes that die, and for values written under the lock. The process commits
+            those values before interlock's own signals, before the end of a task, and before anything that
+            multiprocessing or billiard sends. Before you tell other processes in any other way, call
             `interlock.flush()`.
 
-    Costs one round trip to acquire and one to release; the hand-over to a waiter is half a trip to Redis and half a
-    trip on. While it lingers: none.
+    Costs one round trip to acquire and one to release. A hand-over takes half a round trip from the releasing process
+    to Redis, and half a round trip on to the waiter. While the process lingers, both cost none.
     """
 
     kind = "Lock"
@@ -266,8 +275,9 @@ class Lock(_BaseLock):
 class RLock(_BaseLock):
     """A lock that its owner may acquire again; `threading.RLock` between machines.
 
-    Its owner is a thread, and within it a task: two tasks that run one after the other in a worker's thread are two
-    owners. Only the owner may release it, as often as it acquired it. Acquiring again costs no round trip.
+    The owner is a thread together with the task that it runs, if any: two tasks that run one after the other in a
+    worker's thread are two owners. Only the owner may release the lock, as often as it acquired it. Acquiring again
+    costs no round trip.
 
     >>> import interlock
     >>> lock = interlock.RLock()
@@ -282,10 +292,10 @@ class RLock(_BaseLock):
 
     @blocking
     def acquire(self, blocking: bool = True, timeout: float = -1) -> Steps[bool]:
-        """As `Lock.acquire`; at once if the caller holds it.
+        """Take the lock as `Lock.acquire` does; at once if the caller holds it already.
 
         Raises:
-            LeaseLostError: the caller holds it no longer, for its lease is over.
+            LeaseLostError: the caller acquired it before, and that lease is over.
         """
         hold = self._mine()
         if hold is None:
@@ -299,7 +309,7 @@ class RLock(_BaseLock):
     @without_result
     @blocking
     def release(self) -> Steps[None]:
-        """As `Lock.release`; the lock is given up when it was released as often as acquired."""
+        """Release once, as `Lock.release`; the owner gives the lock up when it released as often as it acquired."""
         hold = self._releasable()
         if hold is not None and hold.count > 1:
             self._nest(hold, -1)
@@ -313,7 +323,7 @@ class RLock(_BaseLock):
         if lingering_lock is not None and change > 0:
             lingering_lock.nest(
                 deeper=True
-            )  # first: whatever interrupts this, nobody leaves by the fast path what is nested
+            )  # first: so no thread leaves a nested section by the fast path, wherever an exception interrupts this
         hold.count += change
         if lingering_lock is not None and change < 0:
             lingering_lock.nest(deeper=hold.count > 1)

@@ -1,4 +1,4 @@
-"""`Pipe`: two connected ends, each of which may be anywhere."""
+"""`Pipe`: two connected ends, each of which may be on any machine."""
 
 import os
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from interlock._protocol.queue_scripts import Answer, End
 from interlock._protocol.scripts import Resource
 from interlock.queue import get_item, put_item
 
-_forks = 0  # how often this process has forked, or was
+_forks = 0  # grows with each fork that this process makes, and in a child with its own fork
 
 
 def _count_fork() -> None:
@@ -27,14 +27,14 @@ os.register_at_fork(after_in_parent=_count_fork, after_in_child=_count_fork)
 
 @dataclass(frozen=True)
 class ConnectionStatistics:
-    """A look at one end of a Pipe, as Redis saw it."""
+    """A look at one end of a Pipe, as Redis saw it, one direction after the other."""
 
     name: str
-    end: int  # 0: the first that Pipe returned, 1: the second
+    end: int  # 0: the first end that Pipe returned, 1: the second
     incoming: int  # messages that this end has not received yet
     outgoing: int  # messages that the other end has not received yet
-    closed: bool  # this end, anywhere
-    other_closed: bool  # the other end
+    closed: bool  # whether any process has closed this end
+    other_closed: bool  # whether any process has closed the other end
 
 
 def Pipe(  # noqa: N802 - the name that multiprocessing gives it
@@ -45,7 +45,7 @@ def Pipe(  # noqa: N802 - the name that multiprocessing gives it
     ttl: float | None = None,
     pickle: bool = False,
 ) -> tuple["Connection", "Connection"]:
-    """Two connected ends, as `multiprocessing.Pipe`, that may be used on different machines.
+    """Return two connected ends, as `multiprocessing.Pipe` does, for use on different machines.
 
     >>> import interlock
     >>> here, there = interlock.Pipe()
@@ -58,22 +58,24 @@ def Pipe(  # noqa: N802 - the name that multiprocessing gives it
         ...
     EOFError
 
-    Pass an end to a process or a task as an argument, or have both sides make the Pipe by its name and use an end each.
+    Pass an end to a process or a task as an argument, or have both sides make the Pipe by its name and use one end
+    each.
 
     Args:
         duplex: True: both ends send and receive; False: the first receives, the second sends.
         name: None: a fresh unique one.
         client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
-        ttl: seconds without use after which messages, and that an end was closed, are forgotten, 1 to a year; None:
-            never if it has a name (until `unlink`), else a day. What is open and empty leaves Redis after a day, and so
-            does a Pipe whose ends are both closed: its name is free again then.
-        pickle: as in `Queue`: True: pickle what is sent, and unpickle what is received.
+        ttl: seconds without use after which Redis forgets the messages, and forgets that an end was closed, 1 to a
+            year; None: never if it has a name (until `unlink`), else a day. A Pipe that is open and empty leaves Redis
+            after a day, and so does a Pipe whose ends are both closed: its name is free again then.
+        pickle: as in `Queue`: True: pickle each object that is sent, and unpickle each that is received.
 
     Returns:
         Two `Connection` objects.
 
     Raises:
-        TypeError, ValueError: of the arguments. Asks no Redis: another kind of thing of that name is met at first use.
+        TypeError, ValueError: an argument is wrong. The call does not ask Redis: if the name belongs to another kind of
+            thing, the first use of an end raises NameTakenError.
     """
     if not isinstance(duplex, bool | int):
         raise TypeError(f"duplex must be True or False, not {type(duplex).__name__}")
@@ -98,17 +100,18 @@ class Connection(Primitive):
     (False, True)
 
     Differs from `multiprocessing.connection.Connection`: a message is **JSON or bytes**, as in `Queue`, and has at most
-    1 MiB; `recv` also returns what `send_bytes` sent, and `recv_bytes` the JSON text of what `send` sent. `send` never
-    waits: messages that nobody receives pile up in Redis. Several threads and processes may use one end: each message
-    goes to one of them. Left out: `fileno`, and with it `multiprocessing.connection.wait`, and `recv_bytes_into`.
+    1 MiB; `recv` also returns the bytes that `send_bytes` sent, and `recv_bytes` the JSON text of an object that `send`
+    sent. `send` never waits: messages that no process receives pile up in Redis. Several threads and processes may use
+    one end: each message goes to one of them. Left out: `fileno`, and with it `multiprocessing.connection.wait`, and
+    `recv_bytes_into`.
 
-    An end is closed by `close()` alone, for all who have it. Nobody closes it when its process dies or forgets it: who
-    waits for an answer that may never come should `poll` with a time-out. As there, a process that has passed an end on
-    (as an argument, or by a fork) closes its own handle without closing the end, unless it has sent or received
-    through it.
+    Only `close()` closes an end, and it does so for all processes that have the end. The end stays open when its
+    process dies or drops it, so a caller that waits for an answer that may never come should `poll` with a time-out. As
+    with `multiprocessing`, a process that has passed an end on (as an argument, or by a fork) closes its own handle
+    without closing the end, unless it has sent or received through it.
 
-    Costs one round trip to send and to receive, and one or two to close; a waiting receiver has its message one and a
-    half after it reaches Redis.
+    Costs one round trip to send and to receive, and one or two to close. A waiting receiver has its message one and a
+    half round trips after the message reaches Redis.
     """
 
     kind = "Connection"
@@ -129,7 +132,7 @@ class Connection(Primitive):
         self._closed = False
         self._passed_on = False
         self._forks = _forks
-        self._used_by: int | None = None  # the process that has sent or received through it
+        self._used_by: int | None = None  # the id of the process that has sent or received through it
 
     def parameters(self) -> dict[str, Any]:
         self._passed_on = True
@@ -140,7 +143,7 @@ class Connection(Primitive):
         return cls(**parameters, client=None, pickle=False)
 
     def _way(self, to: int) -> Resource:
-        """The way to one of the ends."""
+        """Return the queue in Redis of the messages to one of the ends: its way."""
         ttl_ms = None if self.ttl is None else round(self.ttl * 1000)
         resource = self._session.resource("Pipe", self.name, 0, ttl_ms)
         return resource if to == 0 else replace(resource, state=f"{resource.state}:back")
@@ -157,8 +160,8 @@ class Connection(Primitive):
         Raises:
             BrokenPipeError: the other end is closed.
             OSError: this end is closed, or only receives.
-            TypeError: JSON cannot hold it.
-            ValueError: it is too large.
+            TypeError: JSON cannot hold the object.
+            ValueError: the object is too large.
             NameTakenError, UnreachableError: as in `Queue.put`.
         """
         self._check(self._writable, "connection is read-only")
@@ -166,7 +169,7 @@ class Connection(Primitive):
 
     @blocking
     def send_bytes(self, buf: Any, offset: int = 0, size: int | None = None) -> Steps[None]:
-        """Send bytes, or so many of them from an offset on. Errors as in `send`, and ValueError if there are fewer."""
+        """Send bytes: `size` of them from `offset` on. Raises what `send` raises, and ValueError if `buf` has fewer."""
         self._check(self._writable, "connection is read-only")
         whole = memoryview(buf).tobytes()
         if offset < 0:
@@ -183,28 +186,29 @@ class Connection(Primitive):
 
     @blocking
     def recv(self) -> Steps[Any]:
-        """The next message; waits for it.
+        """Wait for the next message and return it.
 
         Raises:
-            EOFError: there is none, and the other end is closed.
+            EOFError: there is no message, and the other end is closed.
             OSError: this end is closed, or only sends.
-            InterlockError: it is pickled, and this end was not made with `pickle=True`. It stays where it is.
+            InterlockError: the message is pickled, and this end was not made with `pickle=True`. It stays where it is.
             NameTakenError, UnreachableError: as in `Queue.put`.
         """
         return codec.decode((yield from self._receive(pickles=self.pickle)))
 
     @blocking
     def recv_bytes(self, maxlength: int | None = None) -> Steps[bytes]:
-        """The bytes of the next message; waits for it.
+        """Wait for the next message and return its bytes.
 
         Raises:
-            OSError: it has more than maxlength bytes. It is lost then, and this object receives no more.
+            OSError: this end is closed, or only sends; or the message has more than maxlength bytes. Such a message is
+                lost, and this object receives no more.
             EOFError, NameTakenError, UnreachableError: as in `recv`.
         """
         self._check(self._readable, "connection is write-only")
         if maxlength is not None and maxlength < 0:
             raise ValueError("negative maxlength")
-        plain = codec.raw((yield from self._receive(pickles=True)))  # it is not unpickled
+        plain = codec.raw((yield from self._receive(pickles=True)))  # `codec.raw` unpickles nothing
         if maxlength is not None and len(plain) > maxlength:
             if self._writable:
                 self._readable = False
@@ -218,7 +222,7 @@ class Connection(Primitive):
         """Whether `recv` would return, or raise EOFError, at once. One round trip, or more if it waits.
 
         Args:
-            timeout: how long to wait until it would, in seconds; None: for ever.
+            timeout: how long to wait for that, in seconds; None: for ever.
 
         Raises:
             OSError, NameTakenError, UnreachableError: as in `recv`.
@@ -262,7 +266,7 @@ class Connection(Primitive):
 
     @property
     def closed(self) -> bool:
-        """Whether this handle was closed. Asks nobody."""
+        """Whether this handle was closed. Does not ask Redis."""
         return self._closed
 
     @property
@@ -277,9 +281,10 @@ class Connection(Primitive):
 
     @blocking
     def close(self) -> Steps[None]:
-        """Close this end, for all who have it; the other end receives what is left, and then EOFError.
+        """Close this end, for all that have it; the other end receives the messages that are left, and then EOFError.
 
-        An end that was passed on, and through which this process has not sent or received, stays open elsewhere.
+        If this process has passed the end on, and has not sent or received through it, only this handle is closed: the
+        end stays open elsewhere.
 
         Raises:
             NameTakenError, UnreachableError: as in `Queue.put`.
@@ -294,7 +299,7 @@ class Connection(Primitive):
         self._closed = True
 
     def _ways(self) -> list[tuple[Resource, End]]:
-        """The ways that this end has a part in, and which."""
+        """Return the ways that this end uses, each with the part that it has: "r" receives, "w" sends."""
         ways: list[tuple[Resource, End]] = []
         if self.duplex or self.end == 0:
             ways.append((self._way(self.end), "r"))
@@ -304,14 +309,14 @@ class Connection(Primitive):
 
     @blocking
     def unlink(self) -> Steps[None]:
-        """Delete the Pipe: messages, and that its ends were closed. Used again, it begins anew."""
+        """Delete the Pipe, with its messages and the note that its ends were closed. At its next use it begins anew."""
         yield from self._session.checked()
         for to in (0, 1):
             yield ("DEL", *queue_scripts.keys(self._way(to)))
 
     @blocking
     def statistics(self) -> Steps[ConnectionStatistics]:
-        """What waits to be received, and what is closed. Two round trips."""
+        """Return how many messages wait in each direction, and which ends are closed. Two round trips."""
         yield from self._session.checked()
         incoming = yield from queue_scripts.look(self._way(self.end))
         outgoing = yield from queue_scripts.look(self._way(1 - self.end))

@@ -15,7 +15,7 @@ from interlock._protocol.scripts import Resource
 from interlock._session.session import Session
 from interlock.errors import InterlockError
 
-MAXSIZE_MAX = 2**31 - 1  # items: as multiprocessing's on Linux
+MAXSIZE_MAX = 2**31 - 1  # items: the same limit as that of multiprocessing on Linux
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class QueueStatistics:
     name: str
     size: int  # items in it
     maxsize: int  # items that it may hold; 0: no bound
-    unfinished: int  # items of a JoinableQueue that were put and for which task_done was not called yet
-    getters: tuple[str, ...]  # who waits for an item: host:pid and task, in order of arrival
-    putters: tuple[str, ...]  # who waits for room, likewise
+    unfinished: int  # items put into a JoinableQueue for which no caller has called task_done yet
+    getters: tuple[str, ...]  # those who wait for an item: host:pid and task of each, in order of arrival
+    putters: tuple[str, ...]  # those who wait for room: host:pid and task of each, in order of arrival
 
 
 def _leave(resource: Resource) -> Callable[[str], Steps[Answer | None]]:
@@ -36,7 +36,7 @@ def _leave(resource: Resource) -> Callable[[str], Steps[Answer | None]]:
 
 
 def put_item(session: Session, resource: Resource, item: str, timeout: float | None) -> Steps[int]:
-    """Append an encoded item: DONE, BUSY when the time is over; of a Pipe also BROKEN or GONE."""
+    """Append an encoded item, and return DONE, or BUSY when the time is over; for a Pipe also BROKEN or GONE."""
     yield from session.lingering.commit_all()
     arrival = ""
 
@@ -55,7 +55,12 @@ def put_item(session: Session, resource: Resource, item: str, timeout: float | N
 def get_item(
     session: Session, resource: Resource, timeout: float | None, *, take: bool = True, pickles: bool = False
 ) -> Steps[Answer]:
-    """Take an encoded item, or wait until there is one: DONE, BUSY when the time is over; of a Pipe also ENDED, GONE.
+    """Take an encoded item, or wait until there is one.
+
+    With `take` False the item stays in the queue, and the answer only says that there is one.
+
+    Returns:
+        DONE with the item, or BUSY when the time is over; for a Pipe also ENDED or GONE.
 
     Raises:
         InterlockError: the next item is pickled, and the caller did not ask for such. It stays where it is.
@@ -83,7 +88,7 @@ def get_item(
 
 
 class _BaseQueue(Primitive):
-    """What all three share."""
+    """The base of the three queues."""
 
     maxsize = 0
 
@@ -105,7 +110,7 @@ class _BaseQueue(Primitive):
 
     @classmethod
     def attached(cls, **parameters: Any) -> Self:
-        """The object that these parameters name. Creates nothing in Redis, and unpickles nothing, whoever sent them."""
+        """Return the object that these parameters name. Creates nothing in Redis, and the object unpickles nothing."""
         return cls(**parameters, pickle=False)
 
     def _put(self, obj: Any, timeout: float | None) -> Steps[bool]:
@@ -117,24 +122,24 @@ class _BaseQueue(Primitive):
 
     @blocking
     def qsize(self) -> Steps[int]:
-        """How many items are in it. One round trip."""
+        """Return how many items are in it. One round trip."""
         yield from self._session.checked()
         return int((yield ("LLEN", queue_scripts.items_key(self._resource))))
 
     @blocking
     def empty(self) -> Steps[bool]:
-        """Whether no item is in it. One round trip; another process may change that at any moment."""
+        """Whether it has no item. One round trip; another process may change that at any moment."""
         return (yield from steps_of(self.qsize)()) == 0
 
     @blocking
     def unlink(self) -> Steps[None]:
-        """Delete it with all that it holds. Used again, it begins empty; who waits goes on waiting."""
+        """Delete it with all its items. At its next use it begins empty; callers that wait go on waiting."""
         yield from self._session.checked()
         yield ("DEL", *queue_scripts.keys(self._resource))
 
     @blocking
     def statistics(self) -> Steps[QueueStatistics]:
-        """What it holds and who waits, in order. One round trip; grows with what it reports."""
+        """Return how many items it has and who waits, in order. One round trip; it grows with the number of waiters."""
         yield from self._session.checked()
         found = yield from queue_scripts.look(self._resource)
         getters, putters = (tuple(who(id) for id in ids) for ids in (found.getters, found.putters))
@@ -155,32 +160,34 @@ class Queue(_BaseQueue):
     >>> jobs.full(), jobs.get(), jobs.get(), jobs.empty()
     (True, {'page': 1}, b'raw', True)
 
-    Differs from `multiprocessing.Queue`: it has a name, and all queues of one name are one, made with one maxsize. An
-    item is **JSON or bytes**, not a pickle: tuples arrive as lists, keys of dicts as str; other things raise
-    `TypeError`. There is no feeder thread: when `put` returns the item is in the queue, and what cannot be put is said
-    by `put`. Who asks first is served first, on both sides. `qsize` works everywhere. A queue is not garbage-collected:
-    what it holds stays after all processes have ended.
+    Differs from `multiprocessing.Queue`: it has a name, and all queues of one name are one, and programs make them with
+    one maxsize. An item is **JSON or bytes**, not a pickle: a tuple arrives as a list, a key of a dict as a str, and
+    any other object raises `TypeError`. There is no feeder thread: when `put` returns, the item is in the queue, and
+    `put` itself raises the error of an item that it cannot put. The caller that asked first is served first, on both
+    sides. `qsize` works on every system. Interlock does not garbage-collect a queue: its items stay in Redis after all
+    processes have ended.
 
-    With `pickle=True` items are pickled, as there, and **unpickling runs what the writer wants**: ask for it only where
-    you trust all who can write to that Redis. Each reader asks for itself: one that did not raises `InterlockError`,
-    and the item stays where it is. So `pickle` does not travel with the object: make it anew, by name, on arrival.
+    With `pickle=True` the queue pickles items, as `multiprocessing` does, and **unpickling runs what the writer
+    wants**: ask for it only where you trust everybody who can write to that Redis. Each reader asks for itself: the
+    `get` of a reader that did not ask raises `InterlockError`, and the item stays where it is. So `pickle` does not
+    travel with the object: make the object anew, by name, where it arrives.
 
-    A process that dies while it waits loses nothing and delays nobody; if its machine dies, or it is stopped, others
-    are delayed by two seconds, and by six at most if many of its threads waited. An item that a process got and did not
-    finish is lost with it, as there. If an exception such as `KeyboardInterrupt` strikes `get` while an item is on its
-    way, the item is the first in the queue again.
+    A process that dies while it waits loses no item and delays no other process. If its machine dies, or the process is
+    stopped, it delays others by two seconds, and by six at most if many of its threads waited. An item that a process
+    got and did not finish is lost with the process, as with `multiprocessing`. If an exception such as
+    `KeyboardInterrupt` strikes `get` while an item is on its way, the item becomes the first in the queue again.
 
     Args:
         maxsize: how many items it may hold; 0 or less: no bound.
         name: None: a fresh unique one.
         client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
-        ttl: seconds without use after which items are forgotten, 1 to a year; None: never if it has a name (until
+        ttl: seconds without use after which Redis forgets the items, 1 to a year; None: never if it has a name (until
             `unlink`), else a day. An empty queue leaves Redis after a day.
-        pickle: True: pickle what is put, and unpickle what is got.
+        pickle: True: pickle each item that is put, and unpickle each that is got.
 
-    Costs one round trip to put and one to get; who waits has its item one and a half after the put reaches Redis.
-    Who waits asks again once a second, a putter with its item. What was got is kept for ten minutes, the last of each
-    thread that gets, so that a reply that is lost can be sent again.
+    Costs one round trip to put and one to get. A waiting getter has its item one and a half round trips after the put
+    reaches Redis. A waiter asks again once a second, and a putter sends its item each time. For each thread that gets,
+    Redis keeps the last item for ten minutes, so that it can send a lost reply again.
     """
 
     kind = "Queue"
@@ -206,37 +213,39 @@ class Queue(_BaseQueue):
     @without_result
     @blocking
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> Steps[None]:
-        """Append an item, after all who wait for room.
+        """Append an item, after the items of all callers that wait for room already.
 
         Args:
             obj: JSON or bytes, at most 1 MiB; anything that pickles if the queue was made with `pickle=True`.
-            block: False: one try, without waiting; `timeout` is ignored then, as in `multiprocessing`.
+            block: False: the call tries once, does not wait, and ignores `timeout`, as in `multiprocessing`.
             timeout: how long to wait for room, in seconds; None: for ever.
 
         Raises:
             queue.Full: there was no room in time.
-            TypeError: JSON cannot hold it.
-            ValueError: it is too large, or this object was closed.
-            NameTakenError: the name stands for another kind of thing, or has another maxsize.
-            UnreachableError: no Redis answers. If the connection is lost on the way, and cannot be had again
-                (`redis.ConnectionError`), the item may be in or not.
+            TypeError: JSON cannot hold the item.
+            ValueError: the item is too large, or this object was closed.
+            NameTakenError: the name belongs to another kind of thing, or to a queue of another maxsize.
+            UnreachableError: no Redis answers. If the connection breaks on the way, and the client cannot connect again
+                (`redis.ConnectionError`), the item may be in the queue or not.
         """
         if not (yield from self._put(obj, self._wait(block, timeout))):
             raise queue.Full
 
     @blocking
     def get(self, block: bool = True, timeout: float | None = None) -> Steps[Any]:
-        """Take the oldest item, after all who wait for one.
+        """Take the oldest item, after all callers that wait for one already.
 
         Args:
-            block: False: one try, without waiting; `timeout` is ignored then, as in `multiprocessing`.
+            block: False: the call tries once, does not wait, and ignores `timeout`, as in `multiprocessing`.
             timeout: how long to wait, in seconds; None: for ever.
 
         Raises:
             queue.Empty: there was no item in time.
-            InterlockError: the next item is pickled, and this object was not made with `pickle=True`. It stays.
+            InterlockError: the next item is pickled, and this object was not made with `pickle=True`. The item stays in
+                the queue.
             ValueError: this object was closed.
-            NameTakenError, UnreachableError: as in `put`; likewise, an item may have been taken, and is lost then.
+            NameTakenError, UnreachableError: as in `put`. If the connection breaks on the way, the call may have taken
+                an item, which is lost then.
         """
         answer = yield from self._get(self._wait(block, timeout))
         if answer.code != scripts.DONE:
@@ -246,28 +255,28 @@ class Queue(_BaseQueue):
     @without_result
     @blocking
     def put_nowait(self, obj: Any) -> Steps[None]:
-        """As `put(obj, False)`."""
+        """Do `put(obj, False)`."""
         return steps_of(self.put)(obj, False)
 
     @blocking
     def get_nowait(self) -> Steps[Any]:
-        """As `get(False)`."""
+        """Do `get(False)`."""
         return steps_of(self.get)(False)
 
     @blocking
     def full(self) -> Steps[bool]:
-        """Whether it holds as many items as it may. One round trip; another process may change that at any moment."""
+        """Whether it has as many items as it may. One round trip; another process may change that at any moment."""
         return self.maxsize > 0 and (yield from steps_of(self.qsize)()) >= self.maxsize
 
     def close(self) -> None:
-        """Use this object no longer to put or get: it raises `ValueError` from now on. Others are not touched."""
+        """Have this object raise `ValueError` from now on at each put and get. Other objects of the name go on."""
         self._closed = True
 
     def join_thread(self) -> None:
-        """Does nothing: there is no feeder thread to wait for."""
+        """Do nothing: there is no feeder thread to wait for."""
 
     def cancel_join_thread(self) -> None:
-        """Does nothing: there is no feeder thread to leave behind."""
+        """Do nothing: there is no feeder thread to leave behind."""
 
     def _wait(self, block: bool, timeout: float | None) -> float | None:
         if self._closed:
@@ -276,7 +285,7 @@ class Queue(_BaseQueue):
 
 
 class JoinableQueue(Queue):
-    """A Queue that knows when all its items were worked on; `multiprocessing.JoinableQueue` between machines.
+    """A Queue that counts the items that are not worked on yet; `multiprocessing.JoinableQueue` between machines.
 
     >>> import interlock
     >>> jobs = interlock.JoinableQueue()
@@ -286,8 +295,9 @@ class JoinableQueue(Queue):
     >>> jobs.task_done()
     >>> jobs.join()
 
-    Differs as `Queue` does; arguments as there. What is unfinished is counted and not named, as there: an item whose
-    getter died stays unfinished until somebody calls `task_done` for it. The count is kept as items are.
+    Differs from its twin as `Queue` does; arguments as in `Queue`. As in `multiprocessing`, it counts unfinished items
+    and does not name them: an item whose getter died stays unfinished until some caller calls `task_done` for it. Redis
+    keeps the count for as long as it keeps items.
     """
 
     kind = "JoinableQueue"
@@ -295,10 +305,10 @@ class JoinableQueue(Queue):
     @without_result
     @blocking
     def task_done(self) -> Steps[None]:
-        """Say that an item that was got has been worked on. One round trip; the last one wakes all who join.
+        """Say that the caller has worked on an item that it got. One round trip; the last one wakes all that join.
 
         Raises:
-            ValueError: called more often than items were put.
+            ValueError: callers called it more often than they put items.
             NameTakenError, UnreachableError: as in `put`.
         """
         session = self._session
@@ -311,9 +321,9 @@ class JoinableQueue(Queue):
 
     @blocking
     def join(self) -> Steps[None]:
-        """Wait until `task_done` was called for every item that was put.
+        """Wait until callers have called `task_done` for every item that was put.
 
-        Once that is so, who waits goes on, also if items are put meanwhile.
+        Once that is so, the waiting caller goes on, also if other callers put items meanwhile.
 
         Raises:
             NameTakenError, UnreachableError: as in `put`.
@@ -336,8 +346,8 @@ class SimpleQueue(_BaseQueue):
     >>> queue.get(), queue.empty()
     ([1, 2], True)
 
-    Differs from `multiprocessing.SimpleQueue` as `Queue` does from `multiprocessing.Queue`; arguments as there. `put`
-    never waits: there, a full pipe makes it.
+    Differs from `multiprocessing.SimpleQueue` as `Queue` does from `multiprocessing.Queue`; arguments as in `Queue`.
+    `put` never waits, while in `multiprocessing` it waits when the pipe is full.
     """
 
     kind = "SimpleQueue"
@@ -355,25 +365,25 @@ class SimpleQueue(_BaseQueue):
     @without_result
     @blocking
     def put(self, obj: Any) -> Steps[None]:
-        """Append an item. As `Queue.put`; `OSError` if this object was closed."""
+        """Append an item, as `Queue.put` does; raises `OSError` if this object was closed."""
         self._check_closed()
         yield from self._put(obj, 0.0)
 
     @blocking
     def get(self) -> Steps[Any]:
-        """Take the oldest item, after all who wait for one. As `Queue.get`; `OSError` if this object was closed."""
+        """Take the oldest item, as `Queue.get` does without a timeout; raises `OSError` if this object was closed."""
         self._check_closed()
         answer = yield from self._get(None)
         return codec.decode(answer.text)
 
     @blocking
     def empty(self) -> Steps[bool]:
-        """Whether no item is in it. One round trip; `OSError` if this object was closed."""
+        """Whether it has no item. One round trip; raises `OSError` if this object was closed."""
         self._check_closed()
         return (yield from steps_of(super().empty)())
 
     def close(self) -> None:
-        """Use this object no longer: its methods raise `OSError` from now on. Other objects are not touched."""
+        """Have `put`, `get` and `empty` of this object raise `OSError` from now on. Other objects of the name go on."""
         self._closed = True
 
     def _check_closed(self) -> None:

@@ -1,4 +1,4 @@
-"""`RWLock`: many may read at once, who writes is alone; first come, first served."""
+"""`RWLock`: many readers hold it together, a writer holds it alone; first come, first served."""
 
 from typing import Any
 
@@ -13,7 +13,12 @@ from interlock.lock import _BaseLock
 
 
 class Side(_BaseLock):
-    """The lock of an RWLock that readers take, or that writers take: as `Lock`, with `token`, `deadline` and `lost`."""
+    """The lock of an RWLock that readers take, or that writers take: as `Lock`, with `token`, `deadline` and `lost`.
+
+    Args:
+        mode: "" for readers, "w" for writers.
+        name, client, lease: as in `RWLock`.
+    """
 
     kind = "RWLockSide"
 
@@ -38,10 +43,10 @@ class Side(_BaseLock):
 
     @blocking
     def acquire(self, blocking: bool = True, timeout: float = -1) -> Steps[bool]:
-        """As `Lock.acquire`; False for a try by a caller that has it already, to read or to write.
+        """Take the lock as `Lock.acquire` does; a try returns False if the caller already reads or writes under it.
 
         Raises:
-            InterlockError: such a caller would wait for itself.
+            InterlockError: the caller already holds it, to read or to write, and would wait for itself.
         """
         wait = checked_wait(blocking, timeout, forever=-1)
         holdings, owner = self._session.holdings, caller.owner()
@@ -65,7 +70,7 @@ class Side(_BaseLock):
 
 
 class RWLock(Primitive):
-    """A lock that many hold together to read, and one alone to write, anywhere. `threading` has none.
+    """A lock that many callers hold together to read, or one alone to write, on any machine. `threading` has none.
 
     >>> import interlock
     >>> prices = interlock.RWLock(name="prices")
@@ -76,17 +81,19 @@ class RWLock(Primitive):
     ...     prices.writer.token > 0
     True
 
-    First come, first served: a reader that comes after a waiting writer waits behind it, so neither starves; readers
-    that wait one behind the other enter together (a fair queue of readers and writers: Courtois, Heymans and Parnas
-    1971, the third problem, as Morris 1979 put it). `reader` and `writer` are locks, with all that a `Lock` has: each
-    holder has a lease and a token of its own, and who dies gives back what it held when its lease is over.
+    First come, first served: a reader that comes after a waiting writer waits behind it, so neither readers nor writers
+    starve. Readers that wait one directly behind the other enter together (a fair queue of readers and writers:
+    Courtois, Heymans and Parnas 1971, the third problem, as Morris 1979 put it). `reader` and `writer` are locks with
+    all that a `Lock` has. Each holder has a lease and a token of its own; when a holder dies, Redis takes the lock back
+    at the end of its lease.
 
-    Who holds it cannot acquire it again, nor change from reading to writing: to wait for itself is refused.
+    A holder cannot acquire the lock again, and cannot change from reading to writing: it would wait for itself, so
+    `acquire` raises `InterlockError`.
 
     Args:
         name: None: a fresh unique one.
         client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
-        lease: seconds that Redis keeps it for a holder that is silent, 0.1 to a day.
+        lease: seconds that Redis keeps the lock for a holder that is silent, 0.1 to a day.
 
     Costs one round trip to acquire and one to release.
     """
@@ -97,21 +104,21 @@ class RWLock(Primitive):
         super().__init__(name, client)
         self.lease = checked_lease(lease)
         self.reader = Side("", name=self.name, client=client, lease=lease)
-        """The lock to read under."""
+        """The lock that readers take."""
         self.writer = Side("w", name=self.name, client=client, lease=lease)
-        """The lock to write under."""
+        """The lock that writers take."""
 
     def parameters(self) -> dict[str, Any]:
         return {"name": self.name, "lease": self.lease}
 
     @blocking
     def break_lock(self) -> Steps[bool]:
-        """Take it away from all who hold it, as `Lock.break_lock`."""
+        """Take the lock away from all its holders, by hand, as `Lock.break_lock` does."""
         return steps_of(self.writer.break_lock)()
 
     @blocking
     def statistics(self) -> Steps[Statistics]:
-        """Who holds it and who waits, in order."""
+        """Return who holds the lock and who waits, in order."""
         return look(self._session, self.kind, self.name, 1)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""`Semaphore` and `BoundedSemaphore`: at most so many at once, over all machines."""
+"""`Semaphore` and `BoundedSemaphore`: at most N holders at once, over all machines."""
 
 from types import TracebackType
 from typing import Any
@@ -24,19 +24,20 @@ class Semaphore(Primitive):
     (True, True, False)
     >>> slots.release(2)
 
-    Differs from `threading.Semaphore`: who asks first gets first; permits are *leased*: a process that dies gives back
-    what it had when the lease is over. Permits are anonymous, as there: `release` by a process that holds none ends the
-    lease that runs out soonest, and only if there is none does the count grow. All semaphores of one name are one, and
-    must be made with one value: to change it, choose a new name, or `unlink` it when no process uses the old one.
-    Permits of a process that has dropped all its objects of that name, and of no task, are renewed no more (a
-    `ResourceWarning` says so), and go back when their lease is over.
+    Differs from `threading.Semaphore`: the waiter that asked first is served first; permits are *leased*: Redis takes
+    back the permits of a process that died when their leases are over. Permits are anonymous, as in `threading`:
+    `release` by a process that holds none ends the lease that runs out soonest, and the count grows only if there is no
+    lease to end. All semaphores of one name are one, and programs must make them with one value: to change the value,
+    choose a new name, or `unlink` the semaphore when no process uses the old one. When a program has dropped all its
+    objects of that name, the heartbeat stops renewing the permits that its process holds for no task; a
+    `ResourceWarning` says so, and the permits go back when their leases are over.
 
     Args:
         value: how many permits there are, 0 to a million.
         name: None: a fresh unique one.
         client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         lease: seconds that Redis keeps a permit for a holder that is silent, 0.1 to a day.
-        ttl: seconds without use after which added permits are forgotten; None: never if it has a name, else a day.
+        ttl: seconds without use after which Redis forgets added permits; None: never if it has a name, else a day.
 
     Costs one round trip to acquire and one to release.
     """
@@ -70,10 +71,10 @@ class Semaphore(Primitive):
 
     @blocking
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> Steps[bool]:
-        """Take a permit, after all who asked before.
+        """Take a permit, after all callers that asked before.
 
         Args:
-            blocking: False: one try, without waiting.
+            blocking: False: the call tries once and does not wait.
             timeout: how long to wait, in seconds; None: for ever.
 
         Returns:
@@ -81,7 +82,7 @@ class Semaphore(Primitive):
 
         Raises:
             UnreachableError: no Redis answers.
-            NameTakenError: the name stands for another kind of thing, or for another count of permits.
+            NameTakenError: the name belongs to another kind of thing, or to a semaphore of another value.
         """
         wait = checked_wait(blocking, timeout, forever=None)
         self._anchor = self._session.holdings.anchor(self._resource)
@@ -91,10 +92,10 @@ class Semaphore(Primitive):
     @without_result
     @blocking
     def release(self, n: int = 1) -> Steps[None]:
-        """Give n permits back, each handed to the first who waits. One round trip.
+        """Give n permits back; Redis hands each to the first waiter. One round trip.
 
         Raises:
-            LeaseLostError: the caller's lease ran out before; its permit has gone back by itself.
+            LeaseLostError: the caller's lease ran out before, and Redis took that permit back then.
         """
         yield from self._release(n, bound=None)
 
@@ -128,13 +129,13 @@ class Semaphore(Primitive):
 
     @blocking
     def unlink(self) -> Steps[None]:
-        """Delete it: permits, waiters and all. Used again, it begins with its first value."""
+        """Delete it with its permits and its waiters. At its next use it begins with its first value."""
         yield from self._session.checked()
         yield ("DEL", *self._resource.keys)
 
     @blocking
     def statistics(self) -> Steps[Statistics]:
-        """Who holds permits and who waits, in order."""
+        """Return who holds permits and who waits, in order."""
         return look(self._session, self.kind, self.name, self.value)
 
     def __enter__(self) -> bool:
@@ -152,7 +153,7 @@ class Semaphore(Primitive):
 class BoundedSemaphore(Semaphore):
     """A Semaphore whose count never grows beyond its first value; `threading.BoundedSemaphore` between machines.
 
-    `release` raises `ValueError` where it would. Else as `Semaphore`.
+    `release` raises `ValueError` if the count would grow beyond that. In all else it is a `Semaphore`.
     """
 
     kind = "BoundedSemaphore"
@@ -163,7 +164,7 @@ class BoundedSemaphore(Semaphore):
         """Give n permits back, or none.
 
         Raises:
-            ValueError: fewer than n are taken.
+            ValueError: holders have fewer than n permits; the call gives none back.
             LeaseLostError: as in `Semaphore.release`.
         """
         yield from self._release(n, bound=self.value)

@@ -25,12 +25,12 @@ class RawValue(Shared):
     >>> raw.value
     -128
 
-    Reading and writing `.value` are a round trip each: `raw.value += 1` is two, and loses updates when two processes do
-    it at once. Differs from `multiprocessing.RawValue`: it has a name; all of one name are one.
+    Reading and writing `.value` cost a round trip each: `raw.value += 1` is two, and loses updates when two processes
+    do it at once. Differs from `multiprocessing.RawValue`: it has a name, and all raw values of one name are one.
 
     Args:
         typecode_or_type: 'i', 'q', 'd', ... as in `multiprocessing`, or a ctypes type.
-        value: what it holds at first; if the name exists already, it keeps what it has.
+        value: the first value; None: zero. If the name exists already, it keeps its value.
         name: None: a fresh unique one.
         client: a `redis.Redis` or `redis.cluster.RedisCluster`; None: from `REDIS_URL`. Copies keep it, pickles cannot.
         ttl: seconds that it outlives its last use; None: for ever if it has a name, else a day.
@@ -58,7 +58,7 @@ class RawValue(Shared):
         yield from self._session.checked()
         yield ("SET", self._key, first, "NX", *self._expiry)
         try:
-            reply = yield ("GET", self._key)  # no GETEX: what is refused changes nothing
+            reply = yield ("GET", self._key)  # no GETEX: a refused creation must change nothing, not even the expiry
         except RefusedError as error:
             if "WRONGTYPE" not in str(error):
                 raise
@@ -74,7 +74,7 @@ class RawValue(Shared):
             )
 
     def _encoded(self, value: Any) -> str:
-        """Type code and value: 'i:42'."""
+        """Return type code and value as Redis stores them: 'i:42'."""
         return f"{self.typecode}:{encode(self.typecode, value)}"
 
     @property
@@ -86,7 +86,7 @@ class RawValue(Shared):
         return self._read(-1)
 
     def _read(self, token: int) -> Steps[Any]:
-        """What is committed; for the holder of its lock, who has that token, what it is to see."""
+        """Return the committed value; for the holder of its lock, which has that token, the value that it is to see."""
         yield from self._session.checked()
         reply = yield ("GETEX", self._key, *self._expiry)
         if reply is None:
@@ -99,7 +99,7 @@ class RawValue(Shared):
 
     @property
     def value(self) -> Any:
-        """What it holds. Raises GoneError if it exists no longer."""
+        """The value in Redis. Raises GoneError if it exists no longer."""
         return self._load()
 
     @value.setter
@@ -111,7 +111,7 @@ class RawValue(Shared):
         """Write a value and return the one that it replaces, in one step (C11's `atomic_exchange`). One round trip.
 
         Raises:
-            GoneError: it exists no longer; nothing was written.
+            GoneError: it exists no longer; the call wrote nothing.
         """
         replaced = yield from self._overwrite(value, "GET")
         return _decoded(scripts.text(replaced))
@@ -126,7 +126,7 @@ class RawValue(Shared):
 
 
 def _decoded(text: str, token: int = -1) -> Any:
-    """The value behind its type code."""
+    """Return the value that stands behind its type code."""
     typecode, _, plain = text.partition(":")
     return decode(typecode, plain, token)
 
@@ -141,15 +141,16 @@ class Value(Guarded, RawValue):
     >>> counter.value
     1
 
-    What is written under the lock is stored when the lock is released, in the same round trip, under the lock's token:
-    a holder whose lease is over writes nothing. What a section used comes with the next grant. Differs from
-    `multiprocessing.Value`: it has a name; reading `.value` without the lock takes no lock and shows what was committed
-    last, or what this process wrote since; with a plain `Lock`, `.value` under the lock works (there it deadlocks).
-    Writing `.value` without the lock takes it for that write. `get_obj` raises `TypeError`: there is no shared memory.
+    Redis stores what a section wrote when the lock is released, in the same round trip, under the lock's token: a
+    holder whose lease is over writes nothing. The values that a section used come with the next grant. Differs from
+    `multiprocessing.Value`: it has a name, and all values of one name and one lock are one; reading `.value` without
+    the lock takes no lock, and shows the value that was committed last, or what this process wrote since; with a plain
+    `Lock`, `.value` works under the lock (in `multiprocessing` it deadlocks). Writing `.value` without the lock takes
+    the lock for that write. `get_obj` raises `TypeError`: there is no shared memory.
 
     Args:
         lock: True or None: an RLock of its own; an interlock.Lock or RLock: that one, which may guard several values,
-            and then they are stored together; False: none, the result is a RawValue.
+            and Redis then stores them together; False: no lock, and the result is a RawValue.
         lease, linger: for the lock of its own, as in `Lock`.
         typecode_or_type, value, name, client, ttl: as in `RawValue`.
 
@@ -203,7 +204,7 @@ class Value(Guarded, RawValue):
             self._keep(hold, hold.write(self.name, held))
 
     def _keep(self, hold: Hold, local_value: LocalValue) -> None:
-        """This is the copy that the caller's hold has of it: the fast paths are to know."""
+        """Tell the fast paths which copy of this value the caller's hold has."""
         self._local_value = local_value
         lingering_lock = lingering_with(hold)
         if lingering_lock is not None:
@@ -211,7 +212,7 @@ class Value(Guarded, RawValue):
 
     @property
     def value(self) -> Any:
-        """Under the lock: what the section sees. Else: what was committed last."""
+        """Under the lock: the value that the section sees. Else: the value that was committed last."""
         local_value = self._local_value
         if local_value.bias.inside._is_owned():
             return local_value.now
@@ -232,7 +233,7 @@ class Value(Guarded, RawValue):
                 local_value.now = value
                 return
             if bias.noted:
-                local_value.before = local_value.now  # in this order: see LocalValue
+                local_value.before = local_value.now  # `LocalValue` says why these three lines have this order
                 local_value.section = section
                 local_value.now = value
                 return
@@ -241,17 +242,18 @@ class Value(Guarded, RawValue):
     @without_result
     @blocking
     def add(self, n: float) -> Steps[None]:
-        """Add to it, in one step to all others, without waiting for its lock; overflow as in ctypes.
+        """Add to it, in what is one step for all others, without waiting for its lock; it overflows as in ctypes.
 
-        At most one round trip: none under the lock, or while this process lingers with it; it is committed then as what
-        sections write. While another holds or lingers, what is added waits beside the value: others see it at once, the
-        holder with its next grant, and what the holder writes is added to.
+        Costs at most one round trip, and none under the lock or while this process lingers with the lock: the process
+        then commits the sum as it commits what sections write. While another process holds the lock or lingers, Redis
+        keeps the added number beside the value: others see it at once, the holder sees it with its next grant, and
+        Redis adds it to what the holder writes.
 
         Args:
-            n: how much, an int; of a float type, an int or a float.
+            n: the number to add, an int; for a value of a float type, an int or a float.
 
         Raises:
-            TypeError: n is no number that the type holds, or it is a type of characters or bools.
+            TypeError: n is no number that the type holds, or the value is of a type of characters or bools.
             GoneError: the value exists no longer.
             LeaseLostError: the caller is in a section whose lease is over.
         """
@@ -277,7 +279,7 @@ class Value(Guarded, RawValue):
 
     @blocking
     def exchange(self, value: Any) -> Steps[Any]:
-        """As `RawValue.exchange`, under the lock; without it, takes the lock for that."""
+        """Do as `RawValue.exchange`, under the lock; a caller without the lock takes it for that call."""
         if (yield from self._held()) is None:
             return (yield from self._locked(steps_of(self.exchange)(value)))
         replaced = yield from steps_of(self._load)()

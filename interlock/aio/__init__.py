@@ -1,4 +1,4 @@
-"""The primitives of `interlock` for coroutines: the same names, with methods that are awaited.
+"""The primitives of `interlock` for coroutines: the same names, with methods that the caller awaits.
 
 >>> import asyncio, interlock.aio
 >>> async def main():
@@ -7,9 +7,9 @@
 >>> asyncio.run(main())
 True
 
-A lock, queue or value of one name is one thing, whether threads or coroutines use it; the scripts are the same. A
-call blocks no event loop. Leases are renewed by a thread, so that a loop that is busy for long loses none. Objects
-pickle and pass through JSON as those for threads do; `aio.Lock.of(lock)` makes one of the other.
+A lock, queue or value of one name is one thing, whether threads or coroutines use it; both run the same scripts. A call
+blocks no event loop. A thread renews the leases, so that a loop that is busy for long loses none. Objects pickle and
+pass through JSON as those for threads do; `aio.Lock.of(lock)` makes the one for coroutines from the one for threads.
 """
 
 from interlock.aio.locks import BoundedSemaphore, Condition, Lock, RLock, RWLock, Semaphore

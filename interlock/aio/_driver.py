@@ -1,7 +1,7 @@
-"""What all primitives for coroutines share: their twin for threads, whose steps they take on an event loop.
+"""The base of all primitives for coroutines: each has a twin for threads, and takes its steps on an event loop.
 
-What is held and waited for stands in the same session as the threads' of this process: its heartbeat renews leases
-from a thread of its own, so that an event loop that is busy for long loses none.
+Coroutines hold and wait in the same session as the threads of their process. Its heartbeat renews the leases from a
+thread of its own, so that an event loop that is busy for long loses none.
 """
 
 import asyncio
@@ -47,16 +47,16 @@ CONNECTIONS: dict[type, type] = {
 
 OF_ASYNCIO = ("retry", "parser_class", "encoder_class", "redis_connect_func", "event_dispatcher")
 
-AWAITED = ("cr_await", "ag_await", "gi_yieldfrom")  # of a coroutine, an asynchronous generator, a generator
+AWAITED = ("cr_await", "ag_await", "gi_yieldfrom")  # what a coroutine, an asynchronous generator, a generator awaits
 
 _numbers = itertools.count(-1, -1)
 _coroutines: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = weakref.WeakKeyDictionary()
 _blocking_clients: weakref.WeakKeyDictionary[Client, BlockingClient] = weakref.WeakKeyDictionary()
-_ends: set[asyncio.Task[Any]] = set()  # of procedures that were cancelled
+_ends: set[asyncio.Task[Any]] = set()  # the tasks that take the last steps of procedures that were cancelled
 
 
 def running() -> asyncio.Task[Any] | None:
-    """The asyncio.Task that runs; None if none does."""
+    """Return the asyncio.Task that runs now; None if none does."""
     try:
         return asyncio.current_task()
     except RuntimeError:  # no event loop runs
@@ -64,11 +64,11 @@ def running() -> asyncio.Task[Any] | None:
 
 
 def coroutine(called_by: asyncio.Task[Any] | None = None) -> int:
-    """The number by which a coroutine, its asyncio.Task, is known as an owner; 0 if none runs.
+    """Return the number of the coroutine, that is of its asyncio.Task, as an owner; 0 if none runs.
 
     Args:
-        called_by: the task that made the call. It owns if it waits for the running one by `asyncio.wait_for`, which on
-            Python 3.11 makes a task of what it is given; else the running one does.
+        called_by: the task that made the call. It is the owner if it waits for the running task by `asyncio.wait_for`,
+            which on Python 3.11 makes a task of its argument. Else the running task is the owner.
     """
     task = running()
     if task is None:
@@ -80,12 +80,12 @@ def coroutine(called_by: asyncio.Task[Any] | None = None) -> int:
         number = _coroutines[task] = next(_numbers)
         caller.coroutines[number] = task
     if acting := caller.current.get():
-        acting.coroutines.add(number)  # what it leaves held is released when the task ends
+        acting.coroutines.add(number)  # so that the end of the task releases the locks that this coroutine left held
     return number
 
 
 def _waits_for(waiting: asyncio.Task[Any], task: asyncio.Task[Any]) -> bool:
-    """Whether a task is inside `asyncio.wait_for`, of Python 3.11, for another one."""
+    """Whether the first task waits for the second one inside `asyncio.wait_for` of Python 3.11."""
     step: Any = waiting.get_coro()
     while step is not None:
         frame = getattr(step, "cr_frame", None)
@@ -97,7 +97,7 @@ def _waits_for(waiting: asyncio.Task[Any], task: asyncio.Task[Any]) -> bool:
 
 @contextlib.contextmanager
 def standing_in(number: int) -> Iterator[None]:
-    """Have the running task own what that coroutine owns: it was made to run a part of that one, as by `wait_for`."""
+    """Have the running task own what that coroutine owns: it runs a part of that coroutine, as `wait_for` makes one."""
     task = asyncio.current_task()
     own = _coroutines.get(task) if task else None
     if task is None or number in (0, own):
@@ -116,7 +116,7 @@ def standing_in(number: int) -> Iterator[None]:
 class Coroutines(Primitive, Generic[Twin]):
     """A primitive for coroutines."""
 
-    blocking: ClassVar[type[Primitive]]  # the class of its twin
+    blocking: ClassVar[type[Primitive]]  # the class of its twin for threads
 
     def __init__(self, twin: Twin, client: Client | None) -> None:
         self._twin, self._source = twin, client
@@ -124,10 +124,11 @@ class Coroutines(Primitive, Generic[Twin]):
 
     @classmethod
     def of(cls, twin: Twin) -> Self:
-        """The same thing in Redis for coroutines: `aio.Lock.of(lock)`. Uses the Redis of `REDIS_URL`.
+        """Return an object for coroutines of the same thing: `aio.Lock.of(lock)`. It uses the Redis of `REDIS_URL`.
 
         Raises:
-            TypeError: it has a client of another address: make it by name, with a client of `redis.asyncio`.
+            TypeError: the twin has a client of another address, or is of another class. For another address, make the
+                object by name, with a client of `redis.asyncio`.
         """
         if type(twin) is not cls.blocking:
             raise TypeError(f"aio.{cls.__name__}.of takes an interlock.{cls.blocking.__name__}, not {twin!r}")
@@ -152,18 +153,18 @@ class Coroutines(Primitive, Generic[Twin]):
 
     def __copy__(self) -> Self:
         made = super().__copy__()
-        made._twin = copy.copy(self._twin)  # closing a copy closes no other
+        made._twin = copy.copy(self._twin)  # so that `close` of a copy closes no other object
         return made
 
     async def _first(self) -> None:
-        """What is to be done before any other step."""
+        """Do what has to come before the first step of any method."""
 
     async def _take(self, steps: Steps[Result], owner: int = 0, *, whole: bool = False) -> Result:
-        """Take the steps of a procedure of the twin, for a coroutine; 0: for the one that runs."""
+        """Take the steps of a procedure of the twin for the coroutine with the number `owner`; 0: the one that runs."""
         return await _Walk(steps, self._session, self._source, owner or coroutine(), whole=whole).walk()
 
     def _mine(self, ask: Callable[[], Result]) -> Result:
-        """What the twin says to this coroutine, without asking Redis."""
+        """Return what the twin answers to this coroutine, without asking Redis."""
         caller.stepping.coroutine = coroutine()
         try:
             return ask()
@@ -177,7 +178,10 @@ class Coroutines(Primitive, Generic[Twin]):
 def awaiting(
     method: Callable[Concatenate[Any, Parameters], Result], *, whole: bool = False
 ) -> Callable[Concatenate[Any, Parameters], Coroutine[Any, Any, Result]]:
-    """The method of the twin, awaited. `whole`: who is cancelled meanwhile hears of it when it has been done."""
+    """Make a method that is awaited from a method of the twin.
+
+    With `whole`, a coroutine that is cancelled meanwhile gets its `CancelledError` when the method has done its work.
+    """
     procedure = method.steps  # type: ignore[attr-defined]
 
     @wraps(method)
@@ -199,7 +203,7 @@ def awaiting(
 
 
 def coroutine_function(function: Call) -> Call:
-    """Mark a function that returns a coroutine as what it is to its callers."""
+    """Mark a function that returns a coroutine as a coroutine function, which it is to its callers."""
     if sys.version_info >= (3, 12):
         return inspect.markcoroutinefunction(function)
     function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
@@ -214,12 +218,12 @@ class _Walk(Generic[Result]):
     ) -> None:
         self._steps, self._session, self._source = steps, session, source
         self._coroutine, self._whole = coroutine, whole
-        self._step: Step | None = None  # the one that is being taken
+        self._step: Step | None = None  # the step that it is taking now
         self._outcome: Any = None
         self._error: BaseException | None = None
 
     async def walk(self) -> Result:
-        """Take step after step. What ends it from outside is raised inside, so that it cleans up."""
+        """Take step after step. Raise inside the procedure what ends it from outside, so that it cleans up."""
         task = running()
         assert task is not None
         cancelled_before = task.cancelling()
@@ -228,7 +232,7 @@ class _Walk(Generic[Result]):
                 if self._step is None:
                     self._step = self._next()
                 self._outcome = await self._taken(self._step)
-                if task.cancelling() > cancelled_before:  # redis-py, amid connecting, may have swallowed it
+                if task.cancelling() > cancelled_before:  # redis-py, while it connects, may swallow a cancellation
                     raise asyncio.CancelledError
                 self._step = None
             except StopIteration as end:
@@ -261,8 +265,11 @@ class _Walk(Generic[Result]):
         return await asyncio.to_thread(step.function)
 
     async def _walk_on(self, cancelled: asyncio.CancelledError) -> Result:
-        """What is left when it was cancelled: it leaves the queue. Cancelled again it goes on, as asyncio.Condition."""
-        if not self._whole:  # else the step that was cut short is taken again: it may be sent twice
+        """Take the steps that are left after a cancellation: the coroutine leaves the queue, then is cancelled.
+
+        A second cancellation does not stop these steps, as in asyncio.Condition.
+        """
+        if not self._whole:  # else it takes the step that was cut short again: each command may be sent twice
             self._error, self._step = cancelled, None
         task = asyncio.create_task(self.walk())
         _ends.add(task)
@@ -276,7 +283,7 @@ class _Walk(Generic[Result]):
         raise cancelled
 
     def _drop(self) -> None:
-        """Its loop has ended, or nobody knows it any more: a thread takes the steps that clean up."""
+        """Have a thread take the steps that clean up: the loop has ended, or no object refers to this coroutine."""
         if not ended(self._steps):
             threading.Thread(target=self._end, daemon=True).start()
 
@@ -286,7 +293,7 @@ class _Walk(Generic[Result]):
 
 
 async def _answered(client: Client, command: Command) -> Any:
-    """What Redis answers, as `Session.call` has it for threads."""
+    """Send a command and return the answer of Redis, with the errors and repeats of `Session.call` for threads."""
     rests = iter(refusals.REPEATS)
     while True:
         try:
@@ -295,7 +302,8 @@ async def _answered(client: Client, command: Command) -> Any:
             refusal, rest = refusals.ours(error), next(rests, None)
             if rest is None or not isinstance(refusal, refusals.PassingRefusalError):
                 raise refusal from error
-            if demoted(error) and isinstance(client, redis.asyncio.Redis):  # its address may lead elsewhere by now
+            # The server is a replica now: a new connection to the same address may lead to the new master.
+            if demoted(error) and isinstance(client, redis.asyncio.Redis):
                 await client.connection_pool.disconnect(inuse_connections=False)
         except NOWHERE as error:
             raise redis.ConnectionError(str(error)) from error
@@ -310,10 +318,10 @@ async def _rest(rest: Rest, drop: Callable[[], None]) -> bool:
         if not woken.done():
             woken.set_result(None)
 
-    def on_wake() -> None:  # in the thread of the listener or the heartbeat
+    def on_wake() -> None:  # the thread of the listener or of the heartbeat calls it
         try:
             loop.call_soon_threadsafe(resolve)
-        except RuntimeError:  # the loop was closed, and who rested on it is no more
+        except RuntimeError:  # the loop is closed, and the coroutine that rested on it runs no more
             drop()
 
     rest.signal.on_wake = on_wake
@@ -329,7 +337,7 @@ async def _rest(rest: Rest, drop: Callable[[], None]) -> bool:
 
 
 def blocking_client(client: Client | None) -> BlockingClient | None:
-    """A client for the session's threads, to the same Redis."""
+    """Return a client for the session's threads, to the same Redis; a second call returns the same one."""
     if client is None:
         return None
     if not isinstance(client, Client):
@@ -344,7 +352,7 @@ def blocking_client(client: Client | None) -> BlockingClient | None:
 
 def _made_blocking(client: Client) -> redis.Redis:
     if isinstance(client, redis.asyncio.RedisCluster):
-        node, *_ = client.nodes_manager.startup_nodes.values()  # the session finds out that it is a Cluster's
+        node, *_ = client.nodes_manager.startup_nodes.values()  # the session finds out that this node is of a Cluster
         taken = inspect.signature(redis.Redis).parameters.keys() - {"host", "port", "retry"}
         options = {name: each for name, each in client.connection_kwargs.items() if name in taken}
         return redis.Redis(node.host, int(node.port), **options)
@@ -362,17 +370,20 @@ _open: weakref.WeakKeyDictionary[Wire, Loops] = weakref.WeakKeyDictionary()
 
 
 async def _client_of(session: Session, source: Client | None) -> Client:
-    """Connections of this loop, a few: a thousand coroutines that ask at once must not exhaust the server's."""
+    """Return the client of this loop, which has a few connections.
+
+    There are only a few, because a thousand coroutines that ask at once must not exhaust the connections of the server.
+    """
     loops = _open.setdefault(session.wire, weakref.WeakKeyDictionary())
     loop = asyncio.get_running_loop()
     if loop not in loops:
         opened = _opened(session.wire, source)
-        loops[loop] = opened, await opened.asend(None)  # which suspends nobody: no other opens it meanwhile
+        loops[loop] = opened, await opened.asend(None)  # never suspends, so no other coroutine opens one meanwhile
     return loops[loop][1]
 
 
 async def _opened(wire: Wire, source: Client | None) -> AsyncGenerator[Client, None]:
-    """A client, closed when the loop ends: asyncio.run ends all asynchronous generators then."""
+    """Yield a client and close it when the loop ends: asyncio.run ends all asynchronous generators then."""
     client = _made(wire, source)
     try:
         yield client
@@ -396,5 +407,5 @@ def _made(wire: Wire, source: Client | None) -> Client:
     else:
         retry = redis.asyncio.retry.Retry(ExponentialBackoff(cap=0.5, base=0.05), 3)
         pool = redis.asyncio.BlockingConnectionPool.from_url(address.url(), retry=retry, **limits)
-        pool.connection_kwargs.update(OURS)  # the URL's own would go first
+        pool.connection_kwargs.update(OURS)  # afterwards, because options in the URL go before arguments of from_url
     return redis.asyncio.Redis.from_pool(pool)

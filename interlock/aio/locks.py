@@ -24,7 +24,7 @@ Found = TypeVar("Found")
 
 
 class _Entered(Coroutines[Twin]):
-    """What `async with` acquires and releases."""
+    """A primitive that `async with` acquires and releases."""
 
     @coroutine_function
     def __aenter__(self) -> Coroutine[Any, Any, bool]:
@@ -46,22 +46,22 @@ class _Lock(_Entered[lock._BaseLock]):
 
     @property
     def token(self) -> int | None:
-        """As `interlock.Lock.token`."""
+        """The fencing token of the hold, as `interlock.Lock.token`."""
         return self._mine(lambda: self._twin.token)
 
     @property
     def deadline(self) -> float | None:
-        """As `interlock.Lock.deadline`."""
+        """The time when the lease ends, as `interlock.Lock.deadline`."""
         return self._mine(lambda: self._twin.deadline)
 
     @property
     def lost(self) -> bool:
-        """As `interlock.Lock.lost`."""
+        """Whether the last lease was lost, as `interlock.Lock.lost`."""
         return self._mine(lambda: self._twin.lost)
 
 
 class Lock(_Lock):
-    """`interlock.Lock` for coroutines: with the lock of that name for threads, on any machine, it is one lock.
+    """`interlock.Lock` for coroutines: it and the lock of that name for threads, on any machine, are one lock.
 
     >>> import asyncio, interlock.aio
     >>> async def main():
@@ -71,8 +71,8 @@ class Lock(_Lock):
     >>> asyncio.run(main())
     True
 
-    A coroutine that is cancelled while it waits leaves the queue. Differs from `asyncio.Lock` as `interlock.Lock` from
-    `threading.Lock`; here, too, any coroutine or thread of the process that holds it may release it.
+    A coroutine that is cancelled while it waits leaves the wait queue. Differs from `asyncio.Lock` as `interlock.Lock`
+    does from `threading.Lock`: here, too, any coroutine or thread of the process that holds the lock may release it.
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
@@ -90,9 +90,9 @@ class Lock(_Lock):
 class RLock(_Lock):
     """`interlock.RLock` for coroutines: its owner is an `asyncio.Task`, and may acquire it again. asyncio has none.
 
-    What `asyncio.wait_for` is given belongs to its caller, also on Python 3.11, where it makes a task of that. Only the
-    owner may release it; when the owner has ended, any coroutine of its process may, as after an `async` fixture. None
-    enters as the owner for that.
+    A call inside `asyncio.wait_for` belongs to the caller of `wait_for`, also on Python 3.11, where `wait_for` makes a
+    task of it. Only the owner may release the lock. When the owner has ended, any coroutine of its process may release
+    it, as after an `async` fixture, but none of these may enter it as if it were the owner.
 
     Arguments as in `Lock`.
     """
@@ -108,7 +108,7 @@ class RLock(_Lock):
 
 
 def around(twin: lock.Lock | lock.RLock, client: Client | None) -> Lock | RLock:
-    """The lock for coroutines that has this twin."""
+    """Return the lock for coroutines that has this twin."""
     made = (Lock if isinstance(twin, lock.Lock) else RLock)(name=twin.name, client=client, lease=twin.lease)
     made._twin = twin
     return made
@@ -141,12 +141,12 @@ class RWLock(Coroutines[rwlock.RWLock]):
 
     @property
     def reader(self) -> RWLockSide:
-        """The lock to read under."""
+        """The lock that readers take."""
         return RWLockSide(self._twin.reader, self._source)
 
     @property
     def writer(self) -> RWLockSide:
-        """The lock to write under."""
+        """The lock that writers take."""
         return RWLockSide(self._twin.writer, self._source)
 
 
@@ -197,10 +197,13 @@ class BoundedSemaphore(Semaphore):
 
 
 class Condition(_Entered[condition.Condition]):
-    """`interlock.Condition` for coroutines. As in asyncio, who is cancelled while it waits has the lock again first.
+    """`interlock.Condition` for coroutines.
+
+    As in asyncio, a coroutine that is cancelled while it waits takes the lock again before it gets the
+    `CancelledError`.
 
     Args:
-        lock: None: an RLock of its own; an `interlock.aio.Lock` or `RLock`.
+        lock: the `interlock.aio.Lock` or `RLock` to wait under; None: an RLock of its own.
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`, for a lock of its own; None: from `REDIS_URL`.
         name, lease: as in `interlock.Condition`.
     """
@@ -235,19 +238,19 @@ class Condition(_Entered[condition.Condition]):
 
     @coroutine_function
     def acquire(self, blocking: bool = True, timeout: float = -1) -> Coroutine[Any, Any, bool]:
-        """As the lock's."""
+        """Acquire the lock, as its own `acquire` does."""
         return self._lock.acquire(blocking, timeout)
 
     @coroutine_function
     def release(self) -> Coroutine[Any, Any, None]:
-        """As the lock's."""
+        """Release the lock, as its own `release` does."""
         return self._lock.release()
 
     @coroutine_function
     def wait_for(
         self, predicate: Callable[[], Found | Awaitable[Found]], timeout: float | None = None
     ) -> Coroutine[Any, Any, Found]:
-        """As `interlock.Condition.wait_for`; the predicate may be a coroutine function."""
+        """Wait as `interlock.Condition.wait_for` does; the predicate may be a coroutine function."""
         return self._wait_for(running(), predicate, timeout)
 
     async def _wait_for(

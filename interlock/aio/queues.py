@@ -25,8 +25,8 @@ class Queue(_BaseQueue[queue.Queue]):
     >>> asyncio.run(main())
     {'page': 1}
 
-    A coroutine that is cancelled while it waits leaves the queue; an item that was on its way is the first in it again.
-    `put_nowait` and `get_nowait` are awaited too: they ask Redis.
+    A coroutine that is cancelled while it waits leaves the wait queue; an item that was on its way to it becomes the
+    first in the queue again. The caller awaits `put_nowait` and `get_nowait` too, because they ask Redis.
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
@@ -61,7 +61,7 @@ class Queue(_BaseQueue[queue.Queue]):
         return self._twin.maxsize
 
     def close(self) -> None:
-        """Use this object no longer to put or get: it raises `ValueError` from now on."""
+        """Have this object raise `ValueError` from now on at each put and get."""
         self._twin.close()
 
 
@@ -76,7 +76,7 @@ class JoinableQueue(Queue):
 
 
 class SimpleQueue(_BaseQueue[queue.SimpleQueue]):
-    """`interlock.SimpleQueue` for coroutines. Arguments as in `Queue`, without a bound."""
+    """`interlock.SimpleQueue` for coroutines. Arguments as in `Queue`, without `maxsize`."""
 
     kind = "aio.SimpleQueue"
     blocking = queue.SimpleQueue
@@ -97,7 +97,7 @@ class SimpleQueue(_BaseQueue[queue.SimpleQueue]):
         super().__init__(twin, client)
 
     def close(self) -> None:
-        """Use this object no longer: its methods raise `OSError` from now on."""
+        """Have `put`, `get` and `empty` of this object raise `OSError` from now on."""
         self._twin.close()
 
 
@@ -109,15 +109,15 @@ def Pipe(  # noqa: N802 - the name that multiprocessing gives it
     ttl: float | None = None,
     pickle: bool = False,
 ) -> tuple["Connection", "Connection"]:
-    """`interlock.Pipe` for coroutines: two connected ends.
+    """Return two connected ends: `interlock.Pipe` for coroutines.
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
             Copies keep it, pickles cannot.
-        duplex: as in `interlock.Pipe`, and so the others:
-        name: of the Pipe.
+        duplex: as in `interlock.Pipe`, and so are the arguments below.
+        name: the name of the Pipe.
         ttl: in seconds.
-        pickle: True: pickle what is sent.
+        pickle: True: pickle each object that is sent, and unpickle each that is received.
     """
     first, second = pipe.Pipe(duplex, name=name, client=blocking_client(client), ttl=ttl, pickle=pickle)
     return Connection(first, client), Connection(second, client)
@@ -140,7 +140,7 @@ class Connection(Coroutines[pipe.Connection]):
 
     @property
     def closed(self) -> bool:
-        """Whether this handle was closed. Asks nobody."""
+        """Whether this handle was closed. Does not ask Redis."""
         return self._twin.closed
 
     @property

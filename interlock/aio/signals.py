@@ -17,8 +17,8 @@ class Event(Coroutines[event.Event]):
     >>> asyncio.run(main())
     True
 
-    Differs from `asyncio.Event` in that all its methods are awaited, `wait` takes a time-out, and as `interlock.Event`
-    from `threading.Event`.
+    Differs from `asyncio.Event`: the caller awaits all its methods, and `wait` takes a time-out. In all else it differs
+    as `interlock.Event` does from `threading.Event`.
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
@@ -43,8 +43,8 @@ class Event(Coroutines[event.Event]):
 class Barrier(Coroutines[barrier.Barrier]):
     """`interlock.Barrier` for coroutines.
 
-    The action is a function, as there, and runs in a thread of its own, so that the event loop stays free. A party that
-    is cancelled while it waits breaks the barrier.
+    The action is a function, as in `interlock.Barrier`. It runs in another thread, so that the event loop stays free. A
+    party that is cancelled while it waits breaks the barrier.
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
@@ -76,13 +76,13 @@ class Barrier(Coroutines[barrier.Barrier]):
 
     @property
     def parties(self) -> int:
-        """How many wait for each other."""
+        """How many parties wait for each other."""
         return self._twin.parties
 
     async def n_waiting(self) -> int:
-        """How many wait now."""
+        """Return how many parties wait now. One round trip."""
         return len((await self.statistics()).waiters)
 
     async def broken(self) -> bool:
-        """Whether it is broken."""
+        """Whether it is broken. One round trip."""
         return (await self.statistics()).broken

@@ -14,7 +14,7 @@ GuardedTwin = TypeVar("GuardedTwin", bound=_shared.Guarded)
 
 
 class _Shared(Coroutines[Twin]):
-    """What is created in Redis at its first use, or when it is awaited: await it before you pass it on."""
+    """A value or an array, created in Redis at its first use or when awaited: await it before you pass it on."""
 
     unlink = awaiting(_shared.Shared.unlink)
     _create: Callable[[], Steps[None]] | None = None
@@ -26,7 +26,7 @@ class _Shared(Coroutines[Twin]):
 
     def __copy__(self) -> Self:
         made = super().__copy__()
-        made._creating = asyncio.Lock()  # of the loop that uses it
+        made._creating = asyncio.Lock()  # a new one, for the loop that uses the copy
         return made
 
     def __await__(self) -> Generator[Any, None, Self]:
@@ -46,26 +46,27 @@ class _Shared(Coroutines[Twin]):
 
 
 class _Guarded(_Shared[GuardedTwin], _Entered[GuardedTwin]):
-    """What a lock guards."""
+    """A value or an array that a lock guards."""
 
     acquire = awaiting(_shared.Guarded.acquire)
     release = awaiting(_shared.Guarded.release, whole=True)
     unlink = awaiting(_shared.Guarded.unlink)
 
     def get_obj(self) -> NoReturn:
-        """As `interlock.Value.get_obj`: raise TypeError."""
+        """Raise TypeError, as `interlock.Value.get_obj` does."""
         self._twin.get_obj()
 
     def get_lock(self) -> Lock | RLock:
-        """The lock that guards it."""
+        """Return the lock that guards it."""
         return around(self._twin.get_lock(), self._source)
 
 
 class RawValue(_Shared[value.RawValue]):
     """`interlock.RawValue` for coroutines: `await raw.get()`, `await raw.set(5)`.
 
-    It is created at its first use, or by awaiting it: `raw = await interlock.aio.RawValue("i", 0, name="raw")`. Before
-    that, a name that stands for something else is not noticed.
+    Its first use creates it in Redis, and so does an await of the object:
+    `raw = await interlock.aio.RawValue("i", 0, name="raw")`. Until then it does not notice a name that belongs to
+    something else.
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
@@ -106,8 +107,8 @@ class Value(_Guarded[value.Value]):
     >>> asyncio.run(main())
     1
 
-    Under the lock, `get` shows what the section wrote, and what it wrote is stored when the lock is released; both as
-    with `interlock.Value`. Created as `RawValue` is.
+    Under the lock, `get` shows what the section wrote, and Redis stores that when the lock is released; both as with
+    `interlock.Value`. Its first use creates it in Redis, as that of a `RawValue` does.
 
     Args:
         lock: True or None: an RLock of its own; an `interlock.aio.Lock` or `RLock`: that one.
@@ -145,7 +146,7 @@ class Value(_Guarded[value.Value]):
 class RawArray(_Shared[array.RawArray]):
     """`interlock.RawArray` for coroutines: `await squares.get(1)`, `await squares.set(slice(0, 2), [0, 1])`.
 
-    Created as `RawValue` is.
+    Its first use creates it in Redis, as that of a `RawValue` does.
 
     Args:
         client: a `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`; None: from `REDIS_URL`.
@@ -178,7 +179,7 @@ class RawArray(_Shared[array.RawArray]):
 
 
 class Array(_Guarded[array.Array]):
-    """`interlock.Array` for coroutines, read and written as `RawArray`; the lock as in `Value`.
+    """`interlock.Array` for coroutines: `get` and `set` as in `RawArray`, the lock as in `Value`.
 
     Args:
         lock: True or None: an RLock of its own; an `interlock.aio.Lock` or `RLock`: that one.
@@ -216,7 +217,7 @@ class Array(_Guarded[array.Array]):
 
 
 def _guard(lock: bool | Lock | RLock | None, client: Client | None) -> tuple[Any, Any]:
-    """The lock for the twin, and the client of both."""
+    """Return the lock for the twin, and the client that both use."""
     if isinstance(lock, Lock | RLock):
         return lock._twin, lock._source
     if lock is True or lock is None:
