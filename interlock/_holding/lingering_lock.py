@@ -16,6 +16,7 @@ from interlock import caller
 from interlock._holding.holdings import Hold, Wait
 from interlock._holding.local_values import Key
 from interlock._holding.turns import TURN, Turns
+from interlock._io.deadline import Deadline
 from interlock._io.steps import Steps, pause
 from interlock._protocol.scripts import Resource
 from interlock.errors import InterlockError
@@ -30,6 +31,7 @@ LOOK_ASKED = 0.002  # the same, when another process has just asked
 OFTEN = 2  # sections one after the other, LOOK_IDLE apart at most: then a lock lingers whose user gives no `linger`
 FAR = 0.004  # seconds: a longer round trip goes over a slow network
 COMMIT = 0.2  # seconds until the heartbeat commits what finished sections wrote; its look may come LOOK_IDLE later
+INTERRUPTING_MAX = 1.0  # seconds that a signal handler waits for another thread's round trip, when that may wait for it
 WRITTEN_MAX = 1000  # values written under one hold, after which it ends: each commit looks at all of them
 
 
@@ -45,6 +47,24 @@ class Asker:
         A blocking call on an event loop does so, too: the coroutines of the loop wait for it.
         """
         return self._thread == other._thread and other._coroutine >= 0
+
+    @property
+    def interrupts(self) -> bool:
+        """Whether this procedure interrupts its own thread amid such a turn. Coroutines of one thread do not."""
+        return self._coroutine >= 0 and _threads_amid_io.get(self._thread, 0) > 0
+
+    def note(self, change: int) -> None:
+        """Note that a turn of this thread begins or ends. What interrupts this ends as many turns as it begins."""
+        if self._coroutine >= 0:
+            count = _threads_amid_io.get(self._thread, 0) + change
+            if count:
+                _threads_amid_io[self._thread] = count
+            else:
+                _threads_amid_io.pop(self._thread, None)
+
+
+_threads_amid_io: dict[int, int] = {}
+"""By thread: for how many locks it is amid a commit, or amid giving back."""
 
 
 class LingeringLock(Turns):
@@ -103,14 +123,18 @@ class LingeringLock(Turns):
     def take_io(self, me: Asker) -> Steps[bool]:
         """Wait, for a round trip or so, until no other procedure commits or gives back.
 
+        A caller that interrupts its own thread amid such a turn for another lock waits for INTERRUPTING_MAX only: two
+        threads that were both interrupted may wait for each other.
+
         Returns:
-            Whether the caller has the turn. If not, the procedure that has it can't go on before the caller returns:
-            see `Asker`.
+            Whether the caller has the turn. If not, the procedure that has it can't go on before the caller returns.
         """
+        deadline = Deadline(INTERRUPTING_MAX if me.interrupts else None)
         while (other := self._io.setdefault(0, me)) is not me:
-            if other.interrupted_by(me):
+            if other.interrupted_by(me) or deadline.over:
                 return False
             yield pause(TURN)
+        me.note(+1)
         return True
 
     @property
@@ -122,6 +146,7 @@ class LingeringLock(Turns):
     def end_io(self, me: Asker) -> None:
         """Give up the turn to commit or to give back, if the caller has it."""
         if self._io.get(0) is me:
+            me.note(-1)
             del self._io[0]
 
     # --- the section ---
@@ -239,6 +264,7 @@ class LingeringLock(Turns):
         """In a child made by fork, forget the hold: it is the parent's."""
         self.reset()
         self.hold, self._io = None, {}
+        _threads_amid_io.clear()
 
     def end(self) -> None:
         """Keep the lock no longer. The hold goes last: a caller that is interrupted before that may do this again."""

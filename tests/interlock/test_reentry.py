@@ -7,10 +7,15 @@ import sys
 import threading
 
 import pytest
+from guards import without
 from paths import PYTHONPATH, SUPPORT
 
 import interlock
+from interlock._holding import lingering_lock
+from interlock._holding.lingering_lock import LingeringLock
 from interlock._holding.mutex import bookkeeping
+from interlock._protocol import scripts
+from interlock._session.process import session
 
 PROGRAM = SUPPORT / "interruptions.py"
 CALLS = ("acquire", "release", "set", "add", "permit", "put", "wait")
@@ -58,6 +63,54 @@ def test_finalizers_that_the_collector_runs_in_any_thread_neither_hang_nor_lose_
 @pytest.mark.parametrize("twin", ["mutex without an owner", "who is interrupted is waited for"])
 def test_handler_at_each_line_hangs_on_a_twin(twin):
     assert "Timeout" in interrupted("everywhere", "set", twin, within=6).stderr
+
+
+WAITS = {"waits for ever": (LingeringLock, "take_io", "INTERRUPTING_MAX if me.interrupts else None", "None")}
+
+
+@pytest.mark.parametrize("twin", [None, *WAITS])
+def test_two_threads_that_are_interrupted_amid_commits_do_not_wait_for_each_other(monkeypatch, twin):
+    """A finalizer in each commits what the other is committing."""
+    locks = [interlock.RLock(linger=10) for _ in range(2)]
+    values = [interlock.Value("i", 0, lock=lock) for lock in locks]
+    own, real, both, done = session(None), scripts.commit, threading.Barrier(2), []
+    struck = set()
+
+    def commit(number):
+        own.run(own.lingering.commit(locks[number]._lingering_lock))
+
+    def interrupted(*arguments, **options):
+        name = threading.current_thread().name
+        if name in ("0", "1") and name not in struck:
+            struck.add(name)
+            both.wait(10)  # both are amid their commits
+            commit(1 - int(name))
+        return real(*arguments, **options)
+
+    def write_and_commit(number):
+        with values[number].get_lock():
+            values[number].value += 1
+        commit(number)
+        done.append(number)
+
+    monkeypatch.setattr(lingering_lock, "COMMIT", 60.0)  # seconds: no look of the heartbeat comes to the rescue
+    with without(WAITS, twin):
+        threads = [threading.Thread(target=write_and_commit, args=(number,), name=str(number)) for number in range(2)]
+        monkeypatch.setattr(scripts, "commit", interrupted)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10 if twin is None else 3)
+        assert (sorted(done) == [0, 1]) == (twin is None)
+        if twin is not None:  # let them end
+            for lock in locks:
+                lock._lingering_lock._io.clear()
+        for thread in threads:
+            thread.join(10)
+    interlock.flush()
+    assert [value.value for value in values] == [1, 1]
+    for value in values:
+        value.unlink()
 
 
 def test_call_amid_bookkeeping_is_refused_or_made_later():
