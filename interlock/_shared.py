@@ -154,7 +154,7 @@ class Guarded(Shared):
         if lingering_lock is None:
             return {}
         hold = lingering_lock.hold or lingering_lock.returning
-        if hold is None or hold.gone or monotonic() >= hold.deadline:
+        if hold is None or hold.gone or hold.discarded or monotonic() >= hold.deadline:
             return {}
         return lingering_lock.at_rest(hold.local_values.finished)[0]
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from interlock._session.process import flush, release_owned
 from interlock.caller import Caller, current
+from interlock.errors import raise_first
 
 log = logging.getLogger("interlock")
 
@@ -33,8 +34,7 @@ def acting_for(id: str, name: str) -> Iterator[None]:
             for error in _ended():
                 log.warning("and at the end of task %s: %s", acting.label, error)
             raise
-        for error in _ended():
-            raise error
+        raise_first(_ended())
     finally:
         current.reset(mark)
 

@@ -1,5 +1,7 @@
 """All errors of this package. Each one is also an error that users of the standard library's twin catch."""
 
+from collections.abc import Sequence
+
 import redis
 
 
@@ -47,3 +49,11 @@ class RefusedError(InterlockError, redis.ResponseError):
 
 class WaitEndedError(BaseException):
     """Another thread ended what the calling thread waited for: see `endable`. No `except Exception` catches this."""
+
+
+def raise_first(errors: Sequence[Exception]) -> None:
+    """Raise the first of these errors, if there is any; its notes say what the others say."""
+    if errors:
+        for each in errors[1:]:
+            errors[0].add_note(f"and {type(each).__name__}: {each}")
+        raise errors[0]

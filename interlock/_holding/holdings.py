@@ -76,6 +76,7 @@ class Hold:
     abandoned: bool = False  # no object of its name is left to release it: the heartbeat renews it no more
     refusal: PassingRefusalError | None = None  # why its release had to be sent again
     gone: bool = False  # the server has said that it is lost
+    discarded: bool = False  # Redis refused a commit: the local values show what never was
     last_token: int = 0  # the last token that was used of the block that came with the grant
     local_values: LocalValues = field(init=False)  # the copies of the values that the lock guards
     lingering_lock: Lingers | None = None  # the lock that lingers with it: then that knows which thread is inside

@@ -21,7 +21,7 @@ from interlock._io.wire import UNANSWERED
 from interlock._protocol import scripts
 from interlock._protocol.scripts import Resource
 from interlock._text import described
-from interlock.errors import GoneError, InterlockError, LeaseLostError, UnreachableError
+from interlock.errors import GoneError, InterlockError, LeaseLostError, UnreachableError, raise_first
 
 log = logging.getLogger("interlock")
 
@@ -285,6 +285,7 @@ class Lingering:
             return
         if error is None:
             lost = hold.gone = code == scripts.LOST
+            hold.discarded = not lost
             error = LeaseLostError(lost_text(hold)) if lost else GoneError(gone_text(hold))
         lingering_lock.doubt()
         self._lose(lingering_lock, error)
@@ -293,13 +294,10 @@ class Lingering:
         """Commit what finished sections wrote.
 
         Raises:
-            LeaseLostError, GoneError, UnreachableError: something that the caller wrote is lost.
+            LeaseLostError, GoneError, UnreachableError: something that the caller wrote is lost; notes name what else.
         """
         yield from self.commit_all()
-        for lingering_lock in self._known():
-            lingering_lock.raise_loss()
-        with self._mutex:
-            self._losers = {lingering_lock for lingering_lock in self._losers if lingering_lock.loses}
+        raise_first(self.forgive_all())
 
     def commit_all(self) -> Steps[None]:
         """Commit what finished sections wrote, before another process hears of it; note losses for their writers.

@@ -243,7 +243,7 @@ class LingeringLock(Turns):
         """
         hold = self.hold
         if hold is not None:
-            deadline = 0.0 if hold.gone else hold.deadline
+            deadline = 0.0 if hold.gone or hold.discarded else hold.deadline
             good_until = deadline - min(hold.lease, hold.deadline - monotonic()) / 3
             self.limit(good_until, min(good_until, self.linger_until) if self.asked else good_until, deadline)
 

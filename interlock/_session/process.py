@@ -11,6 +11,7 @@ from interlock._holding.mutex import forget_after_fork
 from interlock._io.wire import Client
 from interlock._session import at_end, clients
 from interlock._session.session import Session
+from interlock.errors import InterlockError, raise_first
 
 LOCKS = ("Lock", "RLock", "RWLock")  # kinds that a task must not keep beyond its end
 
@@ -81,11 +82,17 @@ def flush() -> None:
     lock.
 
     Raises:
-        LeaseLostError, GoneError: what the calling thread, or its task, wrote under a lock was discarded as a whole.
+        LeaseLostError, GoneError: what the calling thread, or its task, wrote under a lock was discarded as a whole. If
+            it lost more than that, the error's notes say what.
         UnreachableError: Redis did not answer until the lease was over.
     """
+    errors = []
     for each in list(_sessions.values()):
-        each.run(each.lingering.flush())
+        try:
+            each.run(each.lingering.flush())
+        except InterlockError as error:  # the sessions with other servers commit all the same
+            errors.append(error)
+    raise_first(errors)
 
 
 def commit() -> None:

@@ -1,22 +1,26 @@
 """What was lost under a lock that lingers is told by that lock and its values, by flush, or at the end of the task."""
 
 import logging
+import os
+import time
 
 import pytest
+import redis
 
 import interlock
+from interlock._session.process import session
 
 
-def with_a_loss(client):
-    """A value whose last update will be lost: it was deleted amid its lock's lingering."""
-    value = interlock.Value("i", 0, linger=5)
-    with value.get_lock():
-        value.value += 1
-    interlock.flush()
-    with value.get_lock():
-        value.value += 1
-    client.delete(value._key)
-    return value
+def with_a_loss(client, n=1):
+    """A value whose last update will be lost: it was deleted amid its lock's lingering; or so many of them."""
+    values = [interlock.Value("i", 0, linger=5) for _ in range(n)]
+    for _ in range(2):
+        interlock.flush()
+        for value in values:
+            with value.get_lock():
+                value.value += 1
+    client.delete(*(value._key for value in values))
+    return values[0]
 
 
 @pytest.fixture
@@ -79,3 +83,45 @@ def test_loss_that_nobody_asked_for_is_logged_when_the_session_ends(client, capl
         interlock.close()
     (said,) = [record.getMessage() for record in caplog.records if "lost, and nobody asked" in record.getMessage()]
     assert value.name in said
+
+
+def test_values_show_nothing_that_a_refused_commit_discarded(client):
+    """Also when the lease has been renewed since."""
+    lock = interlock.Lock(linger=5, lease=60.0)
+    array, value = interlock.Array("i", 2, lock=lock), interlock.Value("i", 0, lock=lock)
+    with lock:
+        array[0] = value.value = 1
+    interlock.flush()
+    with lock:
+        array[0] = value.value = 2
+    client.delete(value._key)
+    with pytest.raises(interlock.GoneError):
+        interlock.flush()
+    lock._lingering_lock.renewed()
+    assert array[0] == 1
+    with lock:
+        assert array[0] == 1
+    array.unlink()
+
+
+def test_flush_names_all_losses_of_all_servers_and_commits_the_rest(client):
+    with_a_loss(client, 2)
+    other = redis.Redis.from_url(os.environ["REDIS_URL"])  # a session of its own, as with another server
+    kept = interlock.Value("i", 0, client=other, linger=5)
+    with kept.get_lock():
+        kept.value += 1
+    kept.get_lock()._lingering_lock.committed_at = time.monotonic() + 60  # no look of the heartbeat commits it
+    with pytest.raises(interlock.GoneError) as caught:
+        interlock.flush()
+    (note,) = caught.value.__notes__
+    assert note.startswith("and GoneError: released ")
+    assert client.get(kept._key)
+    interlock.flush()
+    kept.unlink()
+    session(other).close()
+
+
+def test_end_of_a_task_names_all_that_it_lost(client):
+    with pytest.raises(interlock.GoneError) as caught, interlock.acting_for("7", "writes"):
+        with_a_loss(client, 2)
+    assert len(caught.value.__notes__) == 1
