@@ -147,10 +147,15 @@ def test_demo_is_quoted_with_the_claims_that_it_prints():
     assert len(lines) == len(quoted.splitlines())
     for program, claim in lines:
         assert program in [each.name for each in PROGRAMS]
-        assert f'"{claim}"' in (ROOT / "examples" / "_claims.py").read_text()
-    examples = "".join(path.read_text() for path in (ROOT / "examples").glob("*.py"))
+        assert is_claimed(claim)
     for text in blocks("docs/tutorial.md", "text"):
-        assert f'"{re.search("^ok: (.+)$", text, flags=re.MULTILINE)[1]}"' in examples
+        assert is_claimed(re.search("^ok: (.+)$", text, flags=re.MULTILINE)[1])
+
+
+def is_claimed(claim):
+    """Whether an example claims it, in these words."""
+    texts = re.findall(r'"([^"\n]+)"', (ROOT / "examples" / "_claims.py").read_text())
+    return any(re.fullmatch(re.sub(r"\\{[^{}]*\\}", ".+", re.escape(text)), claim) for text in texts)
 
 
 def test_figures_are_the_saved_ones():

@@ -25,6 +25,8 @@ def test_pasted_lines_enqueue_a_job_and_ctrl_c_leaves_nothing(tmp_path):
         clean = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
         pasted = subprocess.run(["bash", "-c", "\n".join(lines)], env=clean, capture_output=True, text=True, check=True)
         assert "'square': 100" in pasted.stdout
+        look = "\n".join([*lines[:2], f"{sys.executable} -m workers status"])  # it asks Flower, too
+        subprocess.run(["bash", "-c", look], env=clean, capture_output=True, check=True)
 
         with urllib.request.urlopen(f"http://127.0.0.1:{env['INTERLOCK_FLOWER_PORT']}/workers", timeout=60) as page:
             shown = page.read().decode()

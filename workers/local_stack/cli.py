@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import redis
@@ -16,7 +17,7 @@ from workers.local_stack import stopping
 from workers.local_stack.children import ROOT
 from workers.local_stack.programs import PROGRAMS
 from workers.local_stack.redis_server import StackError
-from workers.local_stack.stack import Stack, fixed_ports
+from workers.local_stack.stack import FIXED_PORTS, Stack, fixed_ports
 from workers.local_stack.stopping import Stopped
 
 # Errors of a folder that is full or cannot be used.
@@ -64,7 +65,7 @@ def up() -> None:
         folder = os.environ.get("INTERLOCK_FOLDER")
         data = Path(folder).absolute() if folder else None
         with Stack(fixed_ports(), data=data, tell=click.echo) as stack:
-            click.echo(f"\nFlower: {stack.flower_url}\n\nEnqueue a job from another terminal:\n")
+            click.echo(f"\nFlower: {stack.flower_url}\n\nEnqueue a task from another terminal:\n")
             for line in snippet(stack):
                 click.echo(f"    {line}")
             click.echo("\nCtrl-C stops everything.")
@@ -76,12 +77,15 @@ def up() -> None:
 
 
 def snippet(stack: Stack) -> tuple[str, str, str]:
-    """Return three shell lines that enqueue a job into this stack, without a password."""
+    """Return three shell lines that enqueue a task into this stack, without a password."""
     url, prefix = stack.variables["REDIS_URL"], stack.variables["INTERLOCK_PREFIX"]
     if address.masked(url) != url:
         second = ": ${REDIS_URL:?set it as in the terminal of make up}"
     else:
         second = f"export REDIS_URL={shlex.quote(url)} INTERLOCK_PREFIX={shlex.quote(prefix)}"
+    variable, default = FIXED_PORTS["flower"]
+    if (port := urlsplit(stack.flower_url).port) != default:  # `status` asks Flower there
+        second += f"; export {variable}={port}"
     job = "from tasks import print_square; print(print_square.delay(10).get(timeout=10))"
     return f"cd {shlex.quote(str(ROOT))}", second, f"{shlex.quote(sys.executable)} -c {shlex.quote(job)}"
 
