@@ -13,7 +13,7 @@ import redis.asyncio
 import twins
 from cluster import Cluster
 from cluster_kinds import KINDS, meanwhile, waits
-from peers import listening, peers, wait_until
+from peers import listening, peers, replicated, wait_until
 from redis.cluster import RedisCluster
 
 import interlock
@@ -317,7 +317,7 @@ def test_killed_primary_is_followed_to_its_replica(with_replica):
     entered = [meanwhile(lambda each=each: each.acquire(timeout=30) and each.token) for each in theirs]
     for lock in locks:
         waits(lock)
-    first.client.wait(1, 5000)
+    replicated(first.client, replica.client)
     first.kill()
     # on a node that lives, the hand-over goes on though the waiter listened at the one that died
     locks[1].release()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
-from peers import listening, wait_until
+from peers import listening, replicated, wait_until
 from proxy import Proxy
 from servers import server_binary
 
@@ -153,7 +153,7 @@ def test_master_that_was_made_a_replica_is_left_for_who_has_its_address_now(tmp_
             locks = [interlock.Lock(client=client, lease=3.0) for _ in range(2)]
             for lock in locks:
                 lock.acquire()
-            first.wait(1, 5000)
+            replicated(first, second)
             second.replicaof("NO", "ONE")
             first.replicaof("127.0.0.1", ports[1])
             proxy.target = "127.0.0.1", ports[1]

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
-from peers import wait_until
+from peers import replicated, wait_until
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
@@ -94,7 +94,7 @@ def test_lock_and_waiter_go_on_with_the_new_master(servers):
     with ThreadPoolExecutor(1) as pool:
         entered = pool.submit(lambda: theirs.acquire(timeout=70) and theirs.token)
         wait_until(lambda: lock.statistics().waiters)
-        servers.plain[0].wait(1, 5000)
+        replicated(*servers.plain[:2])
         servers.master.process.kill()
         servers.master.process.wait()
         wait_until(lambda: servers.plain[1].info("replication")["role"] == "master", what="the failover")
@@ -113,7 +113,7 @@ def test_master_that_was_made_a_replica_is_left(servers):
     lock = interlock.Lock(client=client, lease=15.0)
     lock.acquire()
     token = lock.token
-    servers.plain[0].wait(1, 5000)
+    replicated(*servers.plain[:2])
 
     def ordered():
         try:

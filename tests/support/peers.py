@@ -111,3 +111,9 @@ def listening(session):
     session.run(session.checked())
     session.run(session.inbox.listen(10))
     return session
+
+
+def replicated(master, replica):
+    """Wait until the replica has all that its master has now. WAIT looks at the writes of its own connection alone."""
+    offset = master.info("replication")["master_repl_offset"]
+    wait_until(lambda: replica.info("replication").get("slave_repl_offset", -1) >= offset, what="the replica's copy")
