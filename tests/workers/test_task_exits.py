@@ -74,9 +74,18 @@ def failures():
 
             thread = threading.Thread(target=drain)
             thread.start()
-            yield ids
-            stopped.set()
-            thread.join()
+            try:
+                with app.events.default_dispatcher() as announcing:
+
+                    def heard():
+                        announcing.send("task-failed", uuid="of no task")
+                        return "of no task" in ids
+
+                    wait_until(heard, what="the subscription")  # it begins with the first drain
+                yield ids
+            finally:
+                stopped.set()
+                thread.join()
 
 
 def test_slots_are_free_again_and_events_say_that_tasks_failed(worker):
