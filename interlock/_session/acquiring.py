@@ -175,15 +175,14 @@ class Acquiring:
                         return None
                     wait.signal.take()  # the grant came at the last moment
             with holdings.mutex:
-                grant, wait.grant = wait.grant, None
+                grant, wait.grant, (read_at, now_ms) = wait.grant, None, wait.sample
             if grant is None:
-                yield from self.leave(wait)
+                if wait.id in holdings.waits:  # else `close` leaves the queue
+                    yield from self.leave(wait)
                 self.check_open(wait)
             assert grant is not None
-            with holdings.mutex:
-                # The lease ends with the claim, or if that is sooner, one lease after the confirmation.
-                end = wait.sample[0] + (grant.end_ms - wait.sample[1]) / 1000
-            lease_end = min(end, grant.confirmed + wait.lease)
+            # The lease ends with the claim, or if that is sooner, one lease after the confirmation.
+            lease_end = min(read_at + (grant.end_ms - now_ms) / 1000, grant.confirmed + wait.lease)
             hold = self._enter(wait, grant.token, lease_end, grant.waiting, grant.texts)
             if hold is not None:
                 return hold

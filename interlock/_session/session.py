@@ -158,6 +158,8 @@ class Session:
             unsent = {hold.id: _finished(hold) for hold in holds}  # a section that has not ended stores nothing
             holdings.holds.clear()
             holdings.waits.clear()
+            for wait in waits:  # first: what fails below must leave no thread asleep
+                wait.signal.wake()
             for lingering_lock in self.lingering.all():
                 lingering_lock.end()
         for hold in holds:
@@ -174,7 +176,6 @@ class Session:
                 log.warning("could not give back %r, its lease will run out: %s", hold.resource.name, described(error))
         for wait in waits:
             self._last(self.acquiring.leave(wait))
-            wait.signal.wake()
         for loss in self.lingering.untold():
             log.warning("lost, and nobody asked: %s", loss)
 

@@ -15,6 +15,7 @@ from peers import wait_until
 
 import interlock
 from interlock._session.process import _sessions, session
+from workers.local_stack import redis_server
 from workers.local_stack.children import ROOT
 
 PROGRAM = SUPPORT / "ending_program.py"
@@ -115,3 +116,30 @@ def test_threads_that_wait_while_all_is_given_back_are_told(wait, waits, attribu
     assert interlock.Lock(name=f"{name}-again", client=client).acquire(timeout=5), "a later call begins anew"
     interlock.Lock(name=f"{name}-again", client=client).release()
     session(client).close()
+
+
+def test_threads_that_wait_are_told_also_when_redis_is_away(tmp_path):
+    """Another lock, which the process holds, cannot be given back."""
+    port = redis_server.free_port()
+    server = redis_server.start(tmp_path, port)
+    client, other = redis.Redis(port=port), redis.Redis(port=port)
+    held, wanted = interlock.Lock(client=client, linger=0), interlock.Lock(client=client, linger=0)
+    taken = interlock.Lock(name=wanted.name, client=other, linger=0)
+    held.acquire(), taken.acquire()
+    raised = []
+
+    def run():
+        with pytest.raises(interlock.InterlockError, match="was not acquired") as caught:
+            wanted.acquire()
+        raised.append(caught.value)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        wait_until(lambda: any(each.arrival for each in session(client).holdings.waits.values()))
+    finally:
+        server.stop(0)
+    _sessions.pop(client).close()
+    thread.join(30)
+    assert len(raised) == 1
+    _sessions.pop(other).close()
