@@ -6,12 +6,11 @@ import time
 import redis
 
 from interlock import caller
-from interlock._holding.holdings import Hold, Holdings, Wait, unanswered_text
+from interlock._holding.holdings import Hold, Holdings, Wait
 from interlock._holding.lingering import Lingering
 from interlock._holding.mutex import check_may_wait
 from interlock._io.deadline import Deadline
 from interlock._io.steps import Rest, Steps, patiently
-from interlock._io.wire import UNANSWERED
 from interlock._protocol import scripts
 from interlock._protocol.scripts import Resource
 from interlock._session.acquiring import Acquiring
@@ -19,7 +18,6 @@ from interlock._session.heartbeat import REASK, Heartbeat
 from interlock._session.inbox import Inbox
 from interlock._session.releasing import Releasing, writes
 from interlock._text import described
-from interlock.errors import UnreachableError
 
 log = logging.getLogger("interlock")
 
@@ -129,15 +127,8 @@ class Conditions:
                 condition=wait.condition,
             )
 
-        try:
-            if not hold.gone:
-                code, arrival, now_ms = yield from patiently(asked, hold.deadline, hold.note_refusal)
-        except UNANSWERED as error:
-            hold.unanswered = True
-            raise UnreachableError(unanswered_text(hold, error)) from error
-        except BaseException:
-            hold.unanswered = True
-            raise
+        if not hold.gone:
+            code, arrival, now_ms = yield from self._releasing.asked(hold, asked, hold.deadline)
         self._releasing.ended(hold, code)
         with self._holdings.mutex:
             wait.arrival, wait.sample = arrival, (sent, now_ms)

@@ -1,9 +1,9 @@
 """How a session gives locks back, and stores what sections wrote under them."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from interlock._holding.holdings import Hold, Holdings, gone_text, lost_text, unanswered_text
 from interlock._holding.local_values import Key
@@ -13,6 +13,8 @@ from interlock._protocol import scripts
 from interlock._protocol.scripts import Writes
 from interlock._session.heartbeat import Heartbeat, beat
 from interlock.errors import GoneError, LeaseLostError, UnreachableError
+
+Answer = TypeVar("Answer")
 
 
 class Releasing:
@@ -46,19 +48,24 @@ class Releasing:
         """
         code = scripts.LOST
         stored = writes(hold, unsent)
+        if not hold.gone:
+            code = yield from self.asked(hold, release_script(hold, stored), hold.deadline if until is None else until)
+        self.ended(hold, code)
+
+    def asked(self, hold: Hold, ask: Callable[[], Steps[Answer]], until: float) -> Steps[Answer]:
+        """Ask until then for a script that releases a hold, and return the answer.
+
+        Raises:
+            UnreachableError: Redis did not answer until then. The release may be sent again.
+        """
         try:
-            if not hold.gone:
-                asked = lambda: scripts.release(  # noqa: E731
-                    hold.resource, id=hold.id, token=hold.token, last_token=hold.last_token, writes=stored
-                )
-                code = yield from patiently(asked, hold.deadline if until is None else until, hold.note_refusal)
+            return (yield from patiently(ask, until, hold.note_refusal))
         except UNANSWERED as error:
             hold.unanswered = True
             raise UnreachableError(unanswered_text(hold, error)) from error
         except BaseException:
             hold.unanswered = True
             raise
-        self.ended(hold, code)
 
     def store(self, hold: Hold, *, until: float | None = None) -> Steps[None]:
         """Store what was written under a hold that the caller's own thread, which the caller interrupts, is releasing.
@@ -68,15 +75,8 @@ class Releasing:
         Raises:
             LeaseLostError, GoneError: what was written is discarded.
         """
-        code = yield from patiently(
-            partial(scripts.release, hold.resource, id=hold.id, token=hold.token, last_token=hold.last_token,
-                    writes=writes(hold)),
-            hold.deadline if until is None else until,
-        )  # fmt: skip
-        if code == scripts.LOST:
-            raise LeaseLostError(lost_text(hold))
-        if code == scripts.GONE:
-            raise GoneError(gone_text(hold))
+        ask = release_script(hold, writes(hold))
+        raise_lost(hold, (yield from patiently(ask, hold.deadline if until is None else until)))
 
     def ended(self, hold: Hold, code: int) -> None:
         """Drop a hold whose release the server answered with this code; raise the error, if it is one.
@@ -85,10 +85,7 @@ class Releasing:
             LeaseLostError, GoneError: as `release`.
         """
         self._holdings.forget([hold], lost=code == scripts.LOST)
-        if code == scripts.LOST:
-            raise LeaseLostError(lost_text(hold))
-        if code == scripts.GONE:
-            raise GoneError(gone_text(hold))
+        raise_lost(hold, code)
 
     def surely_lost(self, hold: Hold) -> Steps[bool]:
         """Whether the lease is over. If only this process's clock says so, ask Redis: a late beat is no lost lease."""
@@ -102,3 +99,18 @@ class Releasing:
 def writes(hold: Hold, unsent: Mapping[Key, Any] | None = None) -> Writes:
     """Return what Redis is to store at the end of a hold; `unsent` as in `Releasing.release`."""
     return hold.local_values.encoded(hold.resource.state, hold.local_values.unsent(None) if unsent is None else unsent)
+
+
+def release_script(hold: Hold, stored: Writes) -> Callable[[], Steps[int]]:
+    """Return the script that releases a hold and stores these writes, to be called as often as it is sent."""
+    return partial(
+        scripts.release, hold.resource, id=hold.id, token=hold.token, last_token=hold.last_token, writes=stored
+    )
+
+
+def raise_lost(hold: Hold, code: int) -> None:
+    """Raise `LeaseLostError` or `GoneError` if a release was answered with such a code."""
+    if code == scripts.LOST:
+        raise LeaseLostError(lost_text(hold))
+    if code == scripts.GONE:
+        raise GoneError(gone_text(hold))
