@@ -16,10 +16,10 @@ KEYS = 20_000
 
 @pytest.fixture
 def slowly(tmp_path):
-    """A server that reads its data slowly, and answers meanwhile: two seconds and more for KEYS keys."""
+    """A server that reads its data slowly, and answers meanwhile: six seconds and more for KEYS keys."""
     binary = tmp_path / "bin" / "valkey-server"
     binary.parent.mkdir()
-    options = "--key-load-delay 100 --loading-process-events-interval-bytes 1024"
+    options = "--key-load-delay 300 --loading-process-events-interval-bytes 1024"
     binary.write_text(
         f'#!/bin/sh\n[ "$1" = --version ] && exec {redis_server.binary()} "$1"\n'
         f'exec {redis_server.binary()} "$@" {options}\n'
