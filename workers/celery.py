@@ -7,9 +7,8 @@ try:
 except ValueError as error:  # a variable is wrong: Celery would show a traceback
     sys.exit(f"error: {error}")
 
-from workers.extensions import lifecycle, transport
+from workers.extensions import lifecycle
 
-transport.install()
 lifecycle.install(app)
 
 __all__ = ["app"]

@@ -6,30 +6,32 @@ A module of tasks imports `app` and `checks` from here, and seldom more: `base.T
 
 from typing import Any
 
+import kombu.transport
 from celery import Celery
 
 import interlock
 from tasks.celery_app import canvas, environment, forks
-from tasks.celery_app.schedule import refuse_too_far
+from tasks.celery_app.schedule import refuse_wrong_times
 from tasks.celery_app.settings import settings
 
 interlock.register_with_kombu()  # locks and values travel as arguments
 canvas.install()
+# By name, for a URL cannot name our transport: kombu takes a URL's scheme for an entry of this table.
+kombu.transport.TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "tasks.transport:Transport"))
 
 
 class App(Celery):  # type: ignore[misc]
-    """Celery's app, except that it refuses to send a message that Redis would deliver twice."""
+    """Celery's app, except that it refuses a wrong due time and a wrong id where a task is sent."""
 
     def send_task(self, name: str, *args: Any, **options: Any) -> Any:
         """Send a task, as Celery does: all ways to enqueue one lead here.
 
         Raises:
             TypeError: the countdown is no number, or the eta is no time.
-            ValueError: either lies further ahead than the longest run of a task, INTERLOCK_TASK_SECONDS_MAX; or the id
-                is no text that Redis can store.
+            ValueError: either lies more than ten years ahead; or the id is no text that Redis can store.
         """
         given = {**dict(zip(("args", "kwargs", "countdown", "eta", "task_id"), args, strict=False)), **options}
-        refuse_too_far(given, self.conf.task_time_limit)  # the visibility timeout is twice that
+        refuse_wrong_times(given)
         _refuse_half_characters(given.get("task_id"))
         return super().send_task(name, *args, **options)
 

@@ -134,18 +134,6 @@ class Task(celery.Task):  # type: ignore[misc]
                 raise rejected.reason from None
             raise Reject(rejected.reason, requeue=True) from rejected.reason
 
-    def signature_from_request(self, *args: Any, **options: Any) -> Any:
-        """Make the signature of a retry, as Celery does, with a countdown that we do not refuse.
-
-        A retry after a lost worker, and no other, comes without an `eta`: Celery waits for `default_retry_delay`. If we
-        refused that countdown, Celery would run the task again at once, without counting the run.
-        """
-        if "eta" not in options and options.get("countdown"):
-            options["countdown"] = min(options["countdown"], self.app.conf.task_time_limit)
-        return super().signature_from_request(*args, **options)
-
-    subtask_from_request = signature_from_request
-
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body.
 

@@ -10,7 +10,7 @@ from typing import Any
 from celery import canvas
 from celery.exceptions import NotRegistered
 
-from tasks.celery_app.schedule import refuse_too_far
+from tasks.celery_app.schedule import refuse_wrong_times
 
 
 def install() -> None:
@@ -43,7 +43,7 @@ def _check(made: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options: M
     task = _task(made)
     if task is not None:
         task.checked(args, kwargs)
-        refuse_too_far(options, task.app.conf.task_time_limit)
+        refuse_wrong_times(options)
 
 
 def _task(made: Any) -> Any:

@@ -24,7 +24,12 @@ class Environment:
     """INTERLOCK_PREFIX: the prefix of all keys, so that several stacks can share a Redis."""
     task_seconds_max: int
     """INTERLOCK_TASK_SECONDS_MAX: a worker ends a CPU-bound task or a coroutine that runs longer; a task on threads
-    must end earlier by itself. After twice as long, another worker gets the tasks of one that vanished."""
+    must end earlier by itself."""
+    visibility_seconds: int
+    """INTERLOCK_VISIBILITY_SECONDS: a worker renews its messages every third of this; those of one that vanished are
+    back on their queues after it."""
+    deliveries_max: int
+    """INTERLOCK_DELIVERIES_MAX: a message whose workers vanish that often becomes a dead letter."""
     result_seconds: int
     """INTERLOCK_RESULT_SECONDS: how long Redis keeps results."""
     mariadb_url: str | None
@@ -81,6 +86,8 @@ def read(variables: Mapping[str, str] = os.environ) -> Environment:
         redis_url=address.url(),
         prefix=address.prefix(),
         task_seconds_max=whole_number(variables, "INTERLOCK_TASK_SECONDS_MAX", 300, 5, 86_400),
+        visibility_seconds=whole_number(variables, "INTERLOCK_VISIBILITY_SECONDS", 30, 2, 86_400),
+        deliveries_max=whole_number(variables, "INTERLOCK_DELIVERIES_MAX", 5, 1, 1000),
         result_seconds=whole_number(variables, "INTERLOCK_RESULT_SECONDS", 3600, 60, 7 * 86_400),
         mariadb_url=mariadb_url(variables),
         blocked_ms=whole_number(variables, "INTERLOCK_BLOCKED_MS", 1000, 10, 60_000),

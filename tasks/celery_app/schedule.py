@@ -1,30 +1,27 @@
-"""How far ahead a task may be enqueued: Celery on Redis runs a task twice that waits for too long."""
+"""When a task may be due: a wrong time is refused in the producer, not in a worker."""
 
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+AHEAD_MAX = 315_360_000  # seconds, ten years: later times are mistakes, and Celery cannot write all of them
 PARTS = ("chain", "link", "link_error", "chord", "tasks", "header", "body")  # where a signature holds other signatures
 
 
-def refuse_too_far(options: Mapping[str, Any], limit: float) -> None:
-    """Raise an error if a task, or one that follows it, would begin too late.
-
-    A worker keeps a message until the task's time comes. After the visibility timeout the message counts as lost, and a
-    second worker gets it too. So the wait and the run together must take less than that.
+def refuse_wrong_times(options: Mapping[str, Any]) -> None:
+    """Raise an error if a task, or one that follows it, has a wrong due time.
 
     Args:
         options: the task's `countdown` and `eta`, and the signatures that follow, under Celery's names for them.
-        limit: the visibility timeout minus the longest run of a task, in seconds.
 
     Raises:
         TypeError: a countdown is no number, or an eta is no time.
         ValueError: a countdown or an eta lies too far ahead.
     """
-    _refuse(options.get("countdown"), options.get("eta"), limit)
+    _refuse(options.get("countdown"), options.get("eta"))
     for part in _parts(options):
-        refuse_too_far({**part.get("kwargs", {}), **part.get("options", {})}, limit)
+        refuse_wrong_times({**part.get("kwargs", {}), **part.get("options", {})})
 
 
 def _parts(options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -35,18 +32,18 @@ def _parts(options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
                 yield part
 
 
-def _refuse(countdown: Any, eta: Any, limit: float) -> None:
+def _refuse(countdown: Any, eta: Any) -> None:
     seconds = 0.0
     if countdown is not None:
         if isinstance(countdown, bool) or not isinstance(countdown, int | float) or math.isnan(countdown):
-            raise TypeError(f"countdown must be a number of seconds, at most {limit:,.0f}, not {countdown!r}")
+            raise TypeError(f"countdown must be a number of seconds, at most {AHEAD_MAX:,}, not {countdown!r}")
         seconds = countdown
     if eta and not countdown:  # for Celery, a countdown of 0 is none
         seconds = (_moment(eta) - datetime.now(UTC)).total_seconds()
-    if seconds > limit:
+    if seconds > AHEAD_MAX:
         raise ValueError(
-            f"countdown and eta must lie at most {limit:,.0f} seconds ahead, not {seconds:,.0f}: a message that waits "
-            "longer is taken for lost and its task runs twice; raise INTERLOCK_TASK_SECONDS_MAX, or enqueue it later"
+            f"countdown and eta must lie at most {AHEAD_MAX:,} seconds ahead, which is ten years, not {seconds:,.0f}: "
+            "enqueue it later"
         )
 
 

@@ -26,7 +26,6 @@ def settings(environment: Environment) -> dict[str, Any]:
     """Return the settings of the app."""
     url = as_celery_says(environment.redis_url)
     by_network = not environment.redis_url.startswith("unix://")  # a local socket has nothing to keep alive
-    visibility_timeout = 2 * environment.task_seconds_max
     quick_retries = {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5}
     return {
         # One Redis for all: counters are exact only if messages and values are kept and lost together.
@@ -43,9 +42,8 @@ def settings(environment: Environment) -> dict[str, Any]:
         "worker_enable_soft_shutdown_on_idle": True,  # also if all its tasks wait for a countdown
         "broker_connection_retry_on_startup": True,  # workers may start before Redis
         "broker_transport_options": {
-            "visibility_timeout": visibility_timeout,  # never renewed: must be longer than any task
-            "unacked_restore_interval": 5,  # s between sweeps for tasks of vanished workers: the default is ~100
-            "unacked_restore_throttle": 1,
+            "visibility_timeout": environment.visibility_seconds,  # renewed while the worker lives
+            "deliveries_max": environment.deliveries_max,
             "socket_keepalive": by_network,
             "socket_connect_timeout": SOCKET_TIMEOUT,
             "socket_timeout": SOCKET_TIMEOUT,  # without it, a producer waits for ever on a dead connection
@@ -53,12 +51,10 @@ def settings(environment: Environment) -> dict[str, Any]:
             "sep": ":",
             "global_keyprefix": environment.prefix,
         },
-        "visibility_timeout": visibility_timeout,
         "task_time_limit": environment.task_seconds_max,  # of processes and coroutines: threads cannot be ended
         # --- a producer hears of an outage in about a second ---
         "task_publish_retry_policy": quick_retries,
         "result_backend_transport_options": {
-            "visibility_timeout": visibility_timeout,
             "retry_policy": quick_retries,
             "global_keyprefix": environment.prefix,
         },

@@ -16,9 +16,10 @@ def test_wrong_number_is_one_line_that_says_what_is_allowed(text):
         environment.read({"INTERLOCK_TASK_SECONDS_MAX": text})
 
 
-def test_message_is_given_to_another_worker_only_after_the_longest_task():
-    made = settings(environment.read({"INTERLOCK_TASK_SECONDS_MAX": "100"}))
-    assert made["broker_transport_options"]["visibility_timeout"] == 200 > made["task_time_limit"]
+def test_transport_takes_its_settings_from_the_environment():
+    made = settings(environment.read({"INTERLOCK_VISIBILITY_SECONDS": "7", "INTERLOCK_DELIVERIES_MAX": "3"}))
+    options = made["broker_transport_options"]
+    assert (options["visibility_timeout"], options["deliveries_max"]) == (7, 3)
 
 
 @pytest.mark.parametrize(

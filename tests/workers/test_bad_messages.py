@@ -55,6 +55,8 @@ def goes_on(client, worker):
 
 
 def letters(client):
+    """The dead letters, the newest first: one is there soon after its task has failed."""
+    wait_until(lambda: client.llen("dead-letters"), what="the dead letter")
     return [json.loads(each) for each in client.lrange("dead-letters", 0, -1)]
 
 

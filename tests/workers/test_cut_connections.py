@@ -27,7 +27,9 @@ def cut(client, kind):
     if kind == "pubsub":
         return client.client_kill_filter(_type="pubsub")
     others = [each for each in client.client_list() if each["id"] != str(client.client_id())]
-    return sum(client.client_kill_filter(_id=each["id"]) for each in others if kind in ("all", each["cmd"]))
+    commands = {"scripts": ("brpop", "eval", "evalsha")}.get(kind)
+    found = [each for each in others if commands is None or each["cmd"] in commands]
+    return sum(client.client_kill_filter(_id=each["id"]) for each in found)
 
 
 def runs_of(worker, kind, seconds=0.5):
@@ -42,7 +44,7 @@ def runs_of(worker, kind, seconds=0.5):
         return Counter(result.id for result in results), Counter(client.lrange("begun", 0, -1))
 
 
-@pytest.mark.parametrize("kind", ["pubsub", "brpop", "all"])
+@pytest.mark.parametrize("kind", ["pubsub", "scripts", "all"])
 def test_tasks_of_a_worker_whose_connections_are_cut_run_once(worker, kind):
     expected, runs = runs_of(worker, kind)
     assert runs == expected

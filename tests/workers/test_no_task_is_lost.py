@@ -21,7 +21,7 @@ from tasks import app, print_square
 from workers.local_stack import redis_server
 from workers.local_stack.children import ROOT
 
-QUICK = {"INTERLOCK_TASK_SECONDS_MAX": "5"}  # so that a vanished worker's tasks come back after ten seconds
+QUICK = {"INTERLOCK_TASK_SECONDS_MAX": "5", "INTERLOCK_VISIBILITY_SECONDS": "4"}  # a vanished worker's tasks come soon
 
 
 @contextmanager

@@ -202,7 +202,6 @@ def test_user_interlock_may_use_every_primitive(server):
         (("producer",), "BRPOP cpu 1"),
         (("producer", "flower"), "GET interlock:{x}"),
         (("producer",), "HGETALL unacked"),
-        (("producer",), "EVAL return 0"),
         (("flower", "status"), "GET celery-task-meta-1"),
     ],
 )

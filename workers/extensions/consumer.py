@@ -15,9 +15,9 @@ from redis import RedisError
 
 from tasks.celery_app import app
 from tasks.celery_app.outage import heals
-from workers.extensions import dead_letters
+from tasks.transport.channel import RefusedError, reason_of
+from tasks.transport.deliveries import Deliveries, all_deliveries
 from workers.extensions.deferred import defer, wait_until_done
-from workers.extensions.transport import RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +34,15 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
             channel.do_restore = False
         for request in {*state.reserved_requests, *state.scheduled_requests}:
             if request._apply_result is None and not request.acknowledged:  # no pool has it
-                defer(partial(_give_back, request.message.delivery_tag))
+                request.message.channel.deliveries.give_back(request.message.delivery_tag)
         super().on_connection_error_after_connected(exc)
 
     def shutdown(self) -> None:
-        """Close the connection, and wait until the deferred commands have reached Redis."""
+        """Close the connection, and wait until what was settled has reached Redis."""
         super().shutdown()
         wait_until_done()
+        for deliveries in all_deliveries():
+            deliveries.wait_until_sent()
 
     # --- messages that no worker can run ---
 
@@ -93,9 +95,12 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
         known = isinstance(error, DecodeError | InvalidTaskError | NotRegistered | ContentDisallowed)
         log.error("the message of task %s[%s] cannot be run: %r", name, id, error, exc_info=None if known else error)
         error = error.with_traceback(None)
-        letter = dead_letters.letter(error, message._raw, id, name)
-        bury = partial(_bury, message.delivery_tag, letter, error, id, name)
-        message.channel.settle_later(message.delivery_tag, bury)
+        reason = reason_of(error, id=id, task=name)
+        message.channel.qos.forget(message.delivery_tag)
+        if id is None:
+            message.channel.deliveries.bury(message.delivery_tag, reason)
+        else:
+            defer(partial(_bury, message.channel.deliveries, message.delivery_tag, reason, error, id, name))
         if id is not None and self.event_dispatcher:
             self.event_dispatcher.send("task-failed", uuid=id, exception=repr(error))
 
@@ -132,13 +137,6 @@ def _is_limit(value: Any) -> bool:
     return value is None or (number and math.isfinite(value) and value >= 0)
 
 
-def _bury(delivery_tag: str, letter: str, error: Exception, id: str | None, name: str | None, channel: Any) -> None:
-    dead_letters.keep(letter)
-    if id is not None:
-        request = Bunch(id=id, task=name, name=name, chord=None, errbacks=None)
-        app.backend.mark_as_failure(id, error, request=request)
-    channel.qos.ack(delivery_tag)
-
-
-def _give_back(delivery_tag: str, channel: Any) -> None:
-    channel.qos.restore_by_tag(delivery_tag)
+def _bury(deliveries: Deliveries, delivery_tag: str, reason: str, error: Exception, id: str, name: str | None) -> None:
+    app.backend.mark_as_failure(id, error, request=Bunch(id=id, task=name, name=name, chord=None, errbacks=None))
+    deliveries.bury(delivery_tag, reason)

@@ -12,6 +12,7 @@ from celery import Celery, concurrency, signals
 import interlock
 from workers.extensions.batching import BatchedEvents
 from workers.extensions.liveness_file import Liveness
+from workers.extensions.renewal import Renewal
 
 FORMAT = "%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"
 
@@ -30,7 +31,7 @@ def install(app: Celery) -> None:
     app.conf.worker_consumer = "workers.extensions.consumer:Consumer"
     app.events.dispatcher_cls = "workers.extensions.events:Dispatcher"
     app.steps["worker"].add(Liveness)
-    app.steps["consumer"].add(BatchedEvents)
+    app.steps["consumer"].update((BatchedEvents, Renewal))
     signals.setup_logging.connect(_set_up_logging)
     signals.worker_process_shutdown.connect(_give_back)
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m workers up | demo | run PROGRAM | status`."""
+"""The command line: `python -m workers up | demo | run PROGRAM | status | dead`."""
 
 import errno
 import os
@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 from interlock import InterlockError, address
 from workers.local_stack import stopping
 from workers.local_stack.children import ROOT
+from workers.local_stack.dead import dead
 from workers.local_stack.programs import PROGRAMS
 from workers.local_stack.redis_server import StackError
 from workers.local_stack.stack import FIXED_PORTS, Stack, fixed_ports
@@ -120,3 +121,6 @@ def status() -> int:
     from workers.local_stack.status import show
 
     return show()
+
+
+cli.add_command(dead)

@@ -17,7 +17,7 @@ from interlock._primitive import Statistics
 from interlock._text import one_line
 from tasks.celery_app import app
 from tasks.celery_app.settings import AIO, CPU, IO
-from workers.local_stack import redis_server
+from workers.local_stack import dead, redis_server
 from workers.local_stack.stack import flower_port
 
 WORKERS_ANSWER_WITHIN = 1.0  # seconds, at most: the wait ends when all known workers have answered
@@ -74,7 +74,9 @@ def show() -> int:
     answers = redis_server.port_taken(port)
     console.print(f"Flower    http://127.0.0.1:{port}{'' if answers else ' does not answer'}")
     waiting = "  ".join(f"{name}: {client.llen(address.prefix() + name)} waiting" for name in (CPU, IO, AIO))
-    console.print(f"Queues    {waiting}\n")
+    console.print(f"Queues    {waiting}")
+    letters = dead.count()
+    console.print(f"Dead      {letters} messages, see `python -m workers dead list`\n" if letters else "")
     _show_workers(console, known | set(stats), stats, active, queues)
     _show_running(console, active)
     _show_locks(console, [each for each in interlock.inspect() if each.holders or each.waiters])

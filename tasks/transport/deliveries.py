@@ -1,0 +1,240 @@
+"""The deliveries that this process holds: a thread acknowledges, gives back and renews them, and sweeps for others'.
+
+The thread has a connection of its own, so it does not depend on the one by which a message came. What it has to tell
+Redis waits until Redis takes it: each script may take effect twice without harm.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import redis
+from kombu.utils.json import loads
+
+from tasks.celery_app.outage import heals
+from tasks.transport.scripts import Keys, script
+
+log = logging.getLogger(__name__)
+
+AGAIN_AFTER = 0.5  # seconds
+SWEEP_EVERY = 1.0  # seconds between two sweeps; sooner if a delayed message is due sooner
+AT_THE_END = 5.0  # seconds that a worker, when it stops, waits for Redis to take what is settled
+BATCH_MAX = 1000  # tokens in one call of a script
+SWEPT_MAX = 100  # messages that one sweep moves
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the settings of the transport say."""
+
+    timeout: float = 30.0  # seconds without renewal until a delivery goes back to its queue
+    deliveries_max: int = 5  # then a message whose consumers vanish becomes a dead letter
+    letters_max: int = 1000  # dead letters, the newest ones
+    letters_seconds: float = 7 * 86_400.0  # since the newest letter
+
+
+class Deliveries:
+    """What one process holds of the queues of one Redis.
+
+    Args:
+        connect: makes the client of the thread; it adds no prefix to keys.
+        keys: the names of the keys.
+        limits: the settings.
+    """
+
+    def __init__(self, connect: Callable[[], redis.Redis], keys: Keys, limits: Limits) -> None:
+        self.keys, self.limits = keys, limits
+        self.renewable: Callable[[set[str]], set[str]] = lambda tokens: tokens
+        """Which of the deliveries may be renewed. A worker sets this, and leaves out a task that runs for too long."""
+        self.on_gone: Callable[[str], None] = lambda _: None
+        """Called with the token of a delivery that went back although it is held. A worker tells the task."""
+        self._connect = connect
+        self._held: set[str] = set()  # tokens
+        self._acknowledged: deque[str] = deque()
+        self._given_back: deque[str] = deque()
+        self._buried: deque[tuple[str, str]] = deque()  # with the reason, a JSON object
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._renew_at = self._sweep_at = 0.0
+        self._trouble = False
+
+    def begin(self) -> None:
+        """Start the thread, if it does not run in this process. It runs until the process ends."""
+        with self._changed:
+            if self._thread is None:
+                self._renew_at = monotonic() + self.limits.timeout / 3
+                self._thread = threading.Thread(target=self._run, name="deliveries", daemon=True)
+                self._thread.start()
+
+    def hold(self, token: str) -> None:
+        """Note a delivery that a script has just made."""
+        with self._changed:
+            self._held.add(token)
+
+    def acknowledge(self, token: str) -> None:
+        """Remove a delivery from Redis, soon. Any thread may call this."""
+        self._settle(token, self._acknowledged, token)
+
+    def give_back(self, token: str) -> None:
+        """Give a message back to its queue, soon. Any thread may call this."""
+        self._settle(token, self._given_back, token)
+
+    def bury(self, token: str, reason: str) -> None:
+        """Move a message to the dead letters, soon, with a JSON object that says why. Any thread may call this."""
+        self._settle(token, self._buried, (token, reason))
+
+    def _settle(self, token: str, settled: deque[Any], entry: Any) -> None:
+        with self._changed:
+            if token not in self._held:
+                return  # it is settled already, or another process has it
+            self._held.discard(token)
+            settled.append(entry)
+            self._changed.notify()
+
+    @property
+    def unsent(self) -> int:
+        """How many deliveries are settled here, and not yet in Redis."""
+        return len(self._acknowledged) + len(self._given_back) + len(self._buried)
+
+    def wait_until_sent(self, within: float = AT_THE_END) -> bool:
+        """Wait until Redis has taken all that is settled, for `within` seconds at most. Returns whether it has."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self.unsent, within)
+            if self.unsent:
+                log.error("Redis did not take %d acknowledgements: these tasks run again", self.unsent)
+            return not self.unsent
+
+    def renew(self, client: redis.Redis, tokens: Iterable[str]) -> set[str]:
+        """Renew deliveries over that client; return those that are gone."""
+        gone: set[str] = set()
+        rest = list(tokens)
+        while rest:
+            some, rest = rest[:BATCH_MAX], rest[BATCH_MAX:]
+            reply = script("renew").run(client, [self.keys.deadlines], [int(self.limits.timeout * 1000), *some])
+            gone.update(token.decode() for token in reply)
+        return gone
+
+    # --- the thread ---
+
+    def _run(self) -> None:
+        client = self._connect()
+        while True:
+            with self._changed:
+                due = min(self._renew_at, self._sweep_at)
+                if not self.unsent:
+                    self._changed.wait(max(0.0, min(due - monotonic(), SWEEP_EVERY)))
+            try:
+                self._send_settled(client)
+                if monotonic() >= self._renew_at:
+                    self._renew_all(client)
+                if monotonic() >= self._sweep_at:
+                    self._sweep(client)
+                self._trouble = False
+            except Exception as error:  # whatever it is: what is held must be renewed later
+                self._after(error)
+
+    def _after(self, error: Exception) -> None:
+        """Say once that there is trouble, and try again a little later: first of all, what is held is renewed."""
+        if not self._trouble and heals(error):
+            log.warning("%d messages are acknowledged, or given back, when Redis takes it: %s", self.unsent, error)
+        elif not self._trouble:
+            log.error("no delivery is renewed or acknowledged, trying again: %s", error, exc_info=error)
+        self._trouble = True
+        self._renew_at = self._sweep_at = 0.0
+        time.sleep(AGAIN_AFTER)
+
+    def _send_settled(self, client: redis.Redis) -> None:
+        keys = [self.keys.deliveries, self.keys.deadlines, self.keys.returns]
+        while self._acknowledged:
+            tokens = [self._acknowledged[n] for n in range(min(BATCH_MAX, len(self._acknowledged)))]
+            for token in script("settle").run(client, keys, tokens):
+                log.warning("delivery %s was acknowledged too late: its message had gone back", token.decode())
+            self._sent(self._acknowledged, len(tokens))
+        while self._given_back:
+            tokens = [self._given_back[n] for n in range(min(BATCH_MAX, len(self._given_back)))]
+            script("give_back").run(client, keys[:2], tokens)
+            self._sent(self._given_back, len(tokens))
+        while self._buried:
+            arguments = [*self._buried[0], self.limits.letters_max, int(self.limits.letters_seconds * 1000)]
+            dropped = script("bury").run(client, [*keys, self.keys.dead_letters], arguments)
+            _tell_of_dropped(dropped)
+            self._sent(self._buried, 1)
+
+    def _sent(self, settled: deque[Any], count: int) -> None:
+        with self._changed:
+            for _ in range(count):
+                settled.popleft()  # no other thread removes any
+            if not self.unsent:
+                self._changed.notify_all()
+
+    def _renew_all(self, client: redis.Redis) -> None:
+        with self._changed:
+            held = set(self._held)
+        for token in self.renew(client, self.renewable(held) if held else held):
+            with self._changed:
+                gone = token in self._held  # if not, it was settled meanwhile
+                self._held.discard(token)
+            if gone:
+                self.on_gone(token)
+        self._renew_at = monotonic() + self.limits.timeout / 3
+
+    def _sweep(self, client: redis.Redis) -> None:
+        keys, limits = self.keys, self.limits
+        names = [keys.deliveries, keys.deadlines, keys.returns, keys.delayed, keys.dead_letters, keys.sweeps]
+        letters_ms = int(limits.letters_seconds * 1000)
+        arguments = [int(limits.timeout * 1000), limits.deliveries_max, SWEPT_MAX, limits.letters_max, letters_ms]
+        returned, dead, dropped, left, errors = script("sweep").run(client, names, arguments)
+        for consumer, message in returned:
+            log.warning("worker %s no longer renews task %s: its message goes back", consumer.decode(), named(message))
+        if dead:
+            log.error("%d messages are dead letters now: their workers vanished again and again", dead)
+        _tell_of_dropped(dropped)
+        for error in errors:
+            log.error("a queue cannot be used, its messages wait: %s", error.decode(errors="replace"))
+        full = len(returned) >= SWEPT_MAX or left == 0
+        self._sweep_at = monotonic() + (0.0 if full else min(SWEEP_EVERY, left / 1000) if left > 0 else SWEEP_EVERY)
+
+
+def _tell_of_dropped(count: int) -> None:
+    if count:
+        log.warning("%d old dead letters were dropped to make room for newer ones", count)
+
+
+def named(message: bytes) -> str:
+    """Return the name and the id of a message's task, for the log."""
+    try:
+        headers = loads(message.decode())["headers"]
+        return f"{headers['task']}[{headers['id']}]"
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return repr(message[:60])
+
+
+_all: dict[tuple[str, Keys], Deliveries] = {}
+_mutex = threading.Lock()
+
+
+def _begin_anew() -> None:
+    """Forget in a child of a fork what its parent holds."""
+    global _mutex
+    _mutex = threading.Lock()
+    _all.clear()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
+
+def deliveries_at(url: str, connect: Callable[[], redis.Redis], keys: Keys, limits: Limits) -> Deliveries:
+    """Return what this process holds at that address, for all connections to it: one thread renews all."""
+    with _mutex:
+        return _all.setdefault((url, keys), Deliveries(connect, keys, limits))
+
+
+def all_deliveries() -> list[Deliveries]:
+    """Return what this process holds, at each address."""
+    return list(_all.values())

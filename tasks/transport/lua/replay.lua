@@ -1,0 +1,11 @@
+-- Puts the message of a dead letter on its queue again, or drops the letter. Its earlier deliveries count no more.
+-- KEYS: the dead letters, the queue, its wake-up list.  ARGV: the letter, the message or '' to drop it.
+-- Returns 1, or 0 if the letter is gone: somebody else was faster.
+if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
+if ARGV[2] ~= '' then
+  redis.call('LPUSH', KEYS[2], ARGV[2])
+  redis.call('LPUSH', KEYS[3], '')
+  redis.call('LTRIM', KEYS[3], 0, 0)
+  redis.call('PEXPIRE', KEYS[3], 10000)
+end
+return 1

@@ -1,0 +1,88 @@
+"""What a worker tells the transport: its name, how much room its pool has, and which messages it may renew.
+
+A worker renews its messages while it works on them. It stops for a task that has run past its hard limit, and for all
+of them when its own loop stands still: their messages then go back to their queues, and run elsewhere.
+"""
+
+import logging
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from celery import bootsteps
+from celery.worker import state
+from celery.worker.consumer.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+TICK_EVERY = 1.0  # seconds
+GRACE = 10.0  # seconds past its hard limit until a task is renewed no more: the pool needs some to end it
+
+
+class Renewal(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Sets up the channel by which tasks come, after each connection to Redis."""
+
+    requires = (Tasks,)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self.ticked = time.monotonic()
+
+    def start(self, consumer: Any) -> None:
+        """Set up the channel."""
+        channel = consumer.task_consumer.channel
+        channel.consumer_name = consumer.hostname
+        if consumer.app.conf.worker_disable_prefetch:
+            channel.qos.more_room = partial(_room, consumer)
+        deliveries = channel.deliveries
+        deliveries.renewable = partial(self._renewable, consumer.app.conf.task_time_limit, deliveries.limits.timeout)
+        deliveries.on_gone = _tell_task
+        self._tick()
+        if consumer.hub:
+            consumer.hub.call_repeatedly(TICK_EVERY, self._tick)
+
+    def _tick(self) -> None:
+        self.ticked = time.monotonic()
+
+    def _renewable(self, usual_limit: float | None, patience: float, tokens: set[str]) -> set[str]:
+        """Return those of the deliveries that may be renewed. Any thread may call this."""
+        if time.monotonic() - self.ticked > max(patience, 2 * GRACE):
+            log.error("this worker's loop stands still: its %d messages go back to their queues", len(tokens))
+            return set()
+        return tokens - {
+            request.message.delivery_tag for request in _all(state.active_requests) if _overdue(request, usual_limit)
+        }
+
+
+def _all(requests: Collection[Any]) -> tuple[Any, ...]:
+    """Return a set's members, although another thread changes it meanwhile."""
+    while True:
+        with suppress(RuntimeError):
+            return tuple(requests)
+
+
+def _overdue(request: Any, usual_limit: float | None) -> bool:
+    limit = (request.time_limits or (None,))[0] or usual_limit
+    return bool(limit and request.time_start and time.time() - request.time_start > limit + GRACE)
+
+
+def _room(consumer: Any) -> int:
+    """Return how many more tasks the pool can run at once, as Celery counts them."""
+    limit = getattr(consumer.controller, "max_concurrency", None) or consumer.pool.num_processes
+    return int(limit) - len(state.reserved_requests)
+
+
+def _tell_task(token: str) -> None:
+    """End a task whose message has gone back to its queue: a coroutine at once, a thread where it waits in a primitive.
+
+    No process of the prefork pool is told, and no thread that does not wait: there, the task runs twice.
+    """
+    for request in _all(state.reserved_requests):
+        if request.message.delivery_tag == token:
+            log.error("%s[%s] runs although its message has gone back to its queue", request.name, request.id)
+            job: Any = request._apply_result() if request._apply_result is not None else None
+            if hasattr(job, "tracer") or hasattr(job, "ending"):  # a pool that can end a task, and report nothing
+                job.terminate()
+                state.task_ready(request)
