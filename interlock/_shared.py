@@ -156,7 +156,7 @@ class Guarded(Shared):
         hold = lingering_lock.hold or lingering_lock.returning
         if hold is None or hold.gone or hold.discarded or monotonic() >= hold.deadline:
             return {}
-        return lingering_lock.at_rest(hold.local_values.finished)[0]
+        return lingering_lock.turns.at_rest(hold.local_values.finished)[0]
 
     def _lingered(self) -> bool:
         """Whether this process lingers with the lock, and the caller is one that may try to enter by that."""

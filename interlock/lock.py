@@ -9,7 +9,7 @@ from interlock import caller
 from interlock._arguments import checked_lease, checked_linger, checked_wait
 from interlock._holding.holdings import Hold, lost_text
 from interlock._holding.lingering_lock import LINGERING_LEASE_MIN, LingeringLock, lingering_with
-from interlock._holding.turns import NO_BIAS, NOBODY
+from interlock._holding.turns import NO_BIAS, NOBODY, Turns
 from interlock._io.steps import Steps
 from interlock._io.wire import Client
 from interlock._primitive import Primitive, Statistics, blocking, look, steps_of, without_result
@@ -36,7 +36,8 @@ class _BaseLock(Primitive):
         self.linger = checked_linger(linger)
         self._wants = ""  # the values that the last section used which this object ended
         self._lingering_lock: LingeringLock | None = None  # this process's, once the object is used and may linger
-        self._bias = NO_BIAS  # the bias of that lock that this object saw last: the fast paths look at it
+        self._turns: Turns | None = None  # its turns, here for `_enter`: each access to an attribute takes time
+        self._bias = NO_BIAS  # the bias of those turns that this object saw last: the fast paths look at it
 
     def parameters(self) -> dict[str, Any]:
         return {"name": self.name, "lease": self.lease, "linger": self.linger}
@@ -68,10 +69,11 @@ class _BaseLock(Primitive):
         resource = self._resource
         self._anchor = session.holdings.anchor(resource)
         if self._lingers():
-            self._lingering_lock = lingering_lock = session.lingering.lingering_lock(resource, self.lease, self.linger)
+            lingering_lock = session.lingering.lingering_lock(resource, self.lease, self.linger)
+            self._lingering_lock, self._turns = lingering_lock, lingering_lock.turns
             if lingering_lock.lingers(session.acquiring.round_trip):
                 entered = yield from session.lingering.acquire(lingering_lock, wait)
-                self._bias = lingering_lock.bias_holder
+                self._bias = lingering_lock.turns.bias_holder
                 return entered
         hold = yield from session.acquiring.acquire(resource, lease=self.lease, timeout=wait, wants=self._wants)
         return hold is not None
@@ -189,13 +191,13 @@ class _BaseLock(Primitive):
 
     def _enter(self) -> bool:
         """Enter by the bias that another object of this name has brought about, by a new one, or by asking Redis."""
-        lingering_lock = self._lingering_lock
-        if lingering_lock is not None:
-            if self._bias is not lingering_lock.bias_holder:
-                self._bias = lingering_lock.bias_holder
+        turns = self._turns
+        if turns is not None:
+            if self._bias is not turns.bias_holder:
+                self._bias = turns.bias_holder
                 return _BaseLock.__enter__(self)
-            if lingering_lock.enter_at_once():
-                self._bias = lingering_lock.bias_holder
+            if turns.enter_at_once():
+                self._bias = turns.bias_holder
                 return True
         return self.acquire()
 
@@ -204,7 +206,8 @@ class _BaseLock(Primitive):
         if lingering_lock is not None and self._lingers():
             if self._lingering_lock is not lingering_lock:
                 self._anchor = self._session.holdings.anchor(self._resource)
-            self._lingering_lock, self._bias = lingering_lock, lingering_lock.bias_holder
+            turns = lingering_lock.turns
+            self._lingering_lock, self._turns, self._bias = lingering_lock, turns, turns.bias_holder
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -321,9 +324,9 @@ class RLock(_BaseLock):
     def _nest(self, hold: Hold, change: int) -> None:
         lingering_lock = lingering_with(hold)
         if lingering_lock is not None and change > 0:
-            lingering_lock.nest(
+            lingering_lock.turns.nest(
                 deeper=True
             )  # first: so no thread leaves a nested section by the fast path, wherever an exception interrupts this
         hold.count += change
         if lingering_lock is not None and change < 0:
-            lingering_lock.nest(deeper=hold.count > 1)
+            lingering_lock.turns.nest(deeper=hold.count > 1)

@@ -208,7 +208,7 @@ class Value(Guarded, RawValue):
         self._local_value = local_value
         lingering_lock = lingering_with(hold)
         if lingering_lock is not None:
-            hold.local_values.reach(self.name, local_value, lingering_lock.bias_holder)
+            hold.local_values.reach(self.name, local_value, lingering_lock.turns.bias_holder)
 
     @property
     def value(self) -> Any:

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from interlock import caller
 from interlock._holding.local_values import Key, LocalValue, LocalValues, Section
 from interlock._holding.mutex import bookkeeping
+from interlock._holding.turns import Turns
 from interlock._io.refusals import PassingRefusalError
 from interlock._io.steps import Signal
 from interlock._protocol.scripts import Resource
@@ -22,18 +23,7 @@ class Lingers(Protocol):
     """What a hold and a wait need of the lock that lingers with them; the class is in `lingering_lock.py`."""
 
     hold: "Hold | None"
-
-    @property
-    def thread(self) -> int:
-        """The thread that is inside; 0: none is."""
-
-    @property
-    def owner(self) -> caller.Owner | None:
-        """The thread that is inside and its task; None: no thread is inside."""
-
-    @property
-    def section(self) -> Section:
-        """The object that identifies the section that runs; None: no section runs."""
+    turns: Turns
 
     @property
     def token(self) -> int:
@@ -53,9 +43,6 @@ class Lingers(Protocol):
 
     def end(self) -> None:
         """End the hold: no thread enters under it any more."""
-
-    def end_turn(self, thread: int) -> None:
-        """End the turn of that thread."""
 
 
 @dataclass(eq=False)
@@ -79,7 +66,7 @@ class Hold:
     discarded: bool = False  # Redis refused a commit: the local values show what never was
     last_token: int = 0  # the last token that was used of the block that came with the grant
     local_values: LocalValues = field(init=False)  # the copies of the values that the lock guards
-    lingering_lock: Lingers | None = None  # the lock that lingers with it: then that knows which thread is inside
+    lingering_lock: Lingers | None = None  # the lock that lingers with it: then its turns know which thread is inside
 
     def __post_init__(self) -> None:
         self.local_values = LocalValues(self.token)
@@ -88,7 +75,7 @@ class Hold:
     def owner(self) -> caller.Owner | None:
         """The thread or coroutine that holds it, and its task; None: the lock lingers, and no thread is inside."""
         lingering_lock = self.lingering_lock
-        return self.owned_by if lingering_lock is None else lingering_lock.owner
+        return self.owned_by if lingering_lock is None else lingering_lock.turns.owner
 
     def note_refusal(self, error: Exception) -> None:
         """Note the reason why its release is sent again, if the server refused it for now."""
@@ -102,7 +89,7 @@ class Hold:
     @property
     def running(self) -> Section:
         """The object that identifies the section under it; None: the lock lingers, and no section runs."""
-        return self.id if self.lingering_lock is None else self.lingering_lock.section
+        return self.id if self.lingering_lock is None else self.lingering_lock.turns.section
 
     def write(self, key: Key, value: Any) -> LocalValue:
         """Write a value, as its C type holds it, for the section that runs; return the copy."""

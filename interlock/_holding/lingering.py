@@ -89,30 +89,30 @@ class Lingering:
 
     def acquire(self, lingering_lock: LingeringLock, timeout: float | None) -> Steps[bool]:
         """Have the calling thread enter after those of its process that came before; return whether it did in time."""
-        me = get_ident()
-        if me in lingering_lock.arriving or (lingering_lock.thread != me and lingering_lock.amid_io):
+        me, turns = get_ident(), lingering_lock.turns
+        if me in turns.arriving or (turns.thread != me and lingering_lock.amid_io):
             # This call interrupts its own thread amid entering, a commit or a giving back: that can't go on meanwhile.
             if timeout == 0:
                 return False
             raise refused(f"{lingering_lock.resource.kind} {lingering_lock.resource.name!r}")
-        inside = lingering_lock.thread == me  # it acquires again what it has: if that fails, its section goes on
+        inside = turns.thread == me  # it acquires again what it has: if that fails, its section goes on
         entered = False
-        lingering_lock.arriving[me] = True
+        turns.arriving[me] = True
         try:
             entered = yield from self._enter(lingering_lock, timeout)
             return entered
         finally:
             if not entered and not inside:
-                lingering_lock.end_turn(me)
-            lingering_lock.arriving.pop(me, None)
+                turns.end_turn(me)
+            turns.arriving.pop(me, None)
 
     def _enter(self, lingering_lock: LingeringLock, timeout: float | None) -> Steps[bool]:
         deadline = Deadline(timeout)
-        if not (yield from lingering_lock.take_turn(timeout)):
+        if not (yield from lingering_lock.turns.take_turn(timeout)):
             return False
         lingering_lock.raise_loss()
         if lingering_lock.returning is not None or (
-            lingering_lock.hold is not None and monotonic() >= lingering_lock.good_until
+            lingering_lock.hold is not None and monotonic() >= lingering_lock.turns.good_until
         ):
             try:  # the lease may be over, or somebody has broken the lock
                 yield from self._give_back(lingering_lock, deadline.at)
@@ -132,7 +132,7 @@ class Lingering:
         if lingering_lock.hold is None:
             return False
         lingering_lock.hold.count = 1
-        lingering_lock.enter()
+        lingering_lock.turns.enter()
         return True
 
     def leave(self, lingering_lock: LingeringLock) -> Steps[None]:
@@ -141,7 +141,7 @@ class Lingering:
         Raises:
             LeaseLostError: the lease is over; what was not committed is discarded.
         """
-        inside = lingering_lock.thread  # perhaps not the calling thread
+        inside = lingering_lock.turns.thread  # perhaps not the calling thread
         if lingering_lock.hold is not None:
             lingering_lock.hold.count = 1
         error = None
@@ -152,7 +152,7 @@ class Lingering:
                 else:
                     error = yield from self._give_back(lingering_lock)
         finally:
-            lingering_lock.end_turn(inside)
+            lingering_lock.turns.end_turn(inside)
         if error is not None:
             lingering_lock.forgive()
             raise error
@@ -176,7 +176,7 @@ class Lingering:
         with self._mutex:
             lingering_lock.end()
             hold.lingering_lock, hold.owned_by = None, owner
-        lingering_lock.end_turn(lingering_lock.thread)
+        lingering_lock.turns.end_turn(lingering_lock.turns.thread)
 
     def _give_back(self, lingering_lock: LingeringLock, until: float | None = None) -> Steps[InterlockError | None]:
         """Keep the lock no longer, and release it as `_return` does. Only a caller that has the turn may call this."""
@@ -256,7 +256,7 @@ class Lingering:
             # writes that the other one has.
             yield from lingering_lock.take_io(me)
             hold = lingering_lock.hold
-            unsent = lingering_lock.at_rest(hold.local_values.unsent)[0] if hold is not None else {}
+            unsent = lingering_lock.turns.at_rest(hold.local_values.unsent)[0] if hold is not None else {}
             if hold is not None and unsent:
                 yield from self._store(lingering_lock, hold, unsent, hold.deadline if until is None else until)
         finally:
@@ -349,14 +349,15 @@ class Lingering:
 
     def look(self, lingering_lock: LingeringLock) -> None:
         """Give the lock back if no thread uses it or another process waits; commit what has waited long enough."""
-        lingering_lock.end_orphaned()
+        turns = lingering_lock.turns
+        turns.end_orphaned()
         try:
-            if lingering_lock.over() and lingering_lock.take(lingering_lock.HEARTBEAT):
+            if lingering_lock.over() and turns.take(turns.HEARTBEAT):
                 try:
                     if lingering_lock.over():
                         self._run(self._give_back(lingering_lock, 0.0))  # a loss is noted for the tasks that wrote
                 finally:
-                    lingering_lock.end_turn(lingering_lock.HEARTBEAT)
+                    turns.end_turn(turns.HEARTBEAT)
             elif lingering_lock.uncommitted():
                 self._run(self.commit(lingering_lock, 0.0))
         except Exception as error:  # whatever it is: the heartbeat looks at the other locks all the same

@@ -5,7 +5,7 @@ turns (`turns.py`). If another process asks for the lock, this process gives it 
 linger time, or as soon as no thread uses it. If no other process asks, this process gives it back when no thread has
 used it for a while.
 
-The fast paths are in `lock.py` and `value.py`; they read a `Bias` of `turns.py`.
+The fast paths are in `lock.py` and `value.py`; they read the `Bias` of a lock's turns.
 """
 
 import threading
@@ -15,6 +15,7 @@ from typing import Any
 from interlock import caller
 from interlock._holding.holdings import Hold, Wait
 from interlock._holding.local_values import Key
+from interlock._holding.mutex import bookkeeping
 from interlock._holding.turns import TURN, Turns
 from interlock._io.deadline import Deadline
 from interlock._io.steps import Steps, pause
@@ -67,8 +68,8 @@ _threads_amid_io: dict[int, int] = {}
 """By thread: for how many locks it is amid a commit, or amid giving back."""
 
 
-class LingeringLock(Turns):
-    """One lock in one process: which thread is inside, what Redis granted it, and how long it lingers.
+class LingeringLock:
+    """One lock in one process: what Redis granted it, how long it lingers, and what its sections have lost.
 
     Args:
         resource: what the lock is to Redis.
@@ -77,7 +78,8 @@ class LingeringLock(Turns):
     """
 
     def __init__(self, resource: Resource, lease: float, linger: float | None) -> None:
-        super().__init__()
+        self.turns = Turns()  # of this process's threads: which one is inside, and which one is next
+        self._mutex = bookkeeping()  # the same as that of the turns: a process has one
         self.resource, self.lease, self._linger = resource, lease, linger
         self._io: dict[int, Asker] = {}  # {0: who commits or gives back at this moment}: one at a time
         self.hold: Hold | None = None  # what Redis has granted to this process
@@ -151,41 +153,25 @@ class LingeringLock(Turns):
 
     # --- the section ---
 
-    def enter_at_once(self) -> bool:
-        """Enter if no thread is inside and Redis need not be asked; return whether the thread entered."""
-        me = threading.get_ident()
-        entered = False
-        if self._mutex._is_owned():  # a signal handler interrupts its own thread amid bookkeeping: see `mutex.py`
-            return False
-        try:
-            with self._mutex:
-                if monotonic() < self.good_until and self._take(me):
-                    entered = True
-                    self._bias_to(me)
-        except BaseException:
-            if entered:
-                self.end_turn(me)
-            raise
-        return entered
-
     def note_writer(self) -> None:
         """Note the task of the section that is about to write: else nothing would tell the task of a loss."""
-        if not self.bias_holder.noted:
+        turns = self.turns
+        if not turns.bias_holder.noted:
             with self._mutex:
-                self._writers.setdefault(self.bias_holder.task, self.section)
-                self.bias_holder.noted = True
+                self._writers.setdefault(turns.bias_holder.task, turns.section)
+                turns.bias_holder.noted = True
 
     def unsent(self) -> dict[Key, Any]:
         """Return what finished sections wrote and Redis has not stored: all that a section wrote, or nothing of it."""
         hold = self.hold
-        return {} if hold is None else self.at_rest(hold.local_values.unsent)[0]
+        return {} if hold is None else self.turns.at_rest(hold.local_values.unsent)[0]
 
     @property
     def token(self) -> int:
         """The token of the section that runs, from the block that came with the grant; used up when it is asked for."""
         assert self.hold is not None
         with self._mutex:
-            section = self.section
+            section = self.turns.section
             if self._token_of is not section is not None:
                 self._token_of = section
                 self._tokens += 1
@@ -202,8 +188,9 @@ class LingeringLock(Turns):
 
         It is if the lease is over or the hold is lost, or if another process waits and the linger time is over.
         """
-        now = monotonic()
-        return now >= self.deadline or self.hold is None or self.hold.gone or (self.asked and now >= self.linger_until)
+        now, hold = monotonic(), self.hold
+        over = now >= self.turns.deadline or hold is None or hold.gone
+        return over or (self.asked and now >= self.linger_until)
 
     # --- what Redis granted ---
 
@@ -245,24 +232,26 @@ class LingeringLock(Turns):
         if hold is not None:
             deadline = 0.0 if hold.gone or hold.discarded else hold.deadline
             good_until = deadline - min(hold.lease, hold.deadline - monotonic()) / 3
-            self.limit(good_until, min(good_until, self.linger_until) if self.asked else good_until, deadline)
+            stay_until = min(good_until, self.linger_until) if self.asked else good_until
+            self.turns.limit(good_until, stay_until, deadline)
 
     def doubt(self) -> None:
         """Have the thread that enters or leaves next ask Redis first: this process may hold the lock no longer."""
-        self.limit(0.0, 0.0, 0.0)
+        self.turns.limit(0.0, 0.0, 0.0)
 
     def ask(self) -> float:
         """Note that another process waits; return when the heartbeat is to look whether a thread uses the lock."""
         if not self.asked:
             self.asked = True
-            self.make_room(self.linger_until)
-            self._seen = self.bias_holder.entered
+            self.turns.make_room(self.linger_until)
+            self._seen = self.turns.bias_holder.entered
             self.due = min(self.due, monotonic() + LOOK_ASKED)
         return self.due
 
     def forget(self) -> None:
         """In a child made by fork, forget the hold: it is the parent's."""
-        self.reset()
+        self.turns.reset()
+        self._mutex = bookkeeping()
         self.hold, self._io = None, {}
         _threads_amid_io.clear()
 
@@ -279,9 +268,7 @@ class LingeringLock(Turns):
         """End the hold and the section that runs, for the process ends; return what finished sections wrote, unsent."""
         hold = self.hold
         assert hold is not None
-        with self._mutex:
-            unsent, _ = self._held_up(hold.local_values.unsent)
-            self._vacate()
+        unsent = self.turns.end_section(hold.local_values.unsent)
         self.end()
         return unsent
 
@@ -292,14 +279,14 @@ class LingeringLock(Turns):
         if self.returning is not None:
             return True
         hold = self.hold
-        if hold is None or self.thread:
+        if hold is None or self.turns.thread:
             return False
         late = self.asked and monotonic() >= self.linger_until
         stale = (
             monotonic() - self._begun > hold.local_values.shortest_ttl / 3
         )  # Redis would drop a value that sections here only read, when its ttl is over
         many = self._tokens > tokens(hold.lease) // 2 or len(hold.local_values.written) > WRITTEN_MAX
-        return late or stale or many or self._seen is self.bias_holder.entered
+        return late or stale or many or self._seen is self.turns.bias_holder.entered
 
     def uncommitted(self) -> bool:
         """Whether it is time to commit what finished sections wrote."""
@@ -309,7 +296,7 @@ class LingeringLock(Turns):
     def plan(self) -> None:
         """Set when the heartbeat is to look again."""
         now = monotonic()
-        self._seen = self.bias_holder.entered
+        self._seen = self.turns.bias_holder.entered
         if self.hold is None and self.returning is None:
             self.due = float("inf")
         elif self.asked and now < self.linger_until:
@@ -322,21 +309,21 @@ class LingeringLock(Turns):
     def committed(self) -> None:
         """Note that Redis has stored all that was finished before; if nothing is unsent now, forget its writers."""
         with self._mutex:
-            self.bias_holder.noted = False  # first: a section that writes from now on notes its task after this
+            self.turns.bias_holder.noted = False  # first: a section that writes from now on notes its task after this
             hold = self.hold or self.returning
             if hold is None:
                 self._writers = {}
                 return
-            look = hold.local_values.unsent
-            unsent, running = self._looked(look) or self._held_up(look)
+            unsent, running = self.turns.at_rest(hold.local_values.unsent)
             if not unsent:
                 self._writers = dict([running]) if running and hold.local_values.wrote(running[1]) else {}
 
     def lose(self, error: InterlockError) -> None:
         """Note that what was finished and not committed is discarded: its writers are told when they next ask."""
         with self._mutex:
-            self.bias_holder.noted = False  # first, as in `committed`
-            section, task = self.section, self.bias_holder.task
+            turns = self.turns
+            turns.bias_holder.noted = False  # first, as in `committed`
+            section, task = turns.section, turns.bias_holder.task
             # Whether the task of the section that runs has written in that section alone: it has finished no write yet.
             amid = section is not None and self._writers.get(task) is section
             for writer in self._writers:

@@ -204,6 +204,23 @@ class Turns:
                 if self.queue:
                     self.queue[0].wake()
 
+    def enter_at_once(self) -> bool:
+        """Enter if no thread is inside and Redis need not be asked; return whether the thread entered."""
+        me = threading.get_ident()
+        entered = False
+        if self._mutex._is_owned():  # a signal handler interrupts its own thread amid bookkeeping: see `mutex.py`
+            return False
+        try:
+            with self._mutex:
+                if monotonic() < self.good_until and self._take(me):
+                    entered = True
+                    self._bias_to(me)
+        except BaseException:
+            if entered:
+                self.end_turn(me)
+            raise
+        return entered
+
     def enter(self) -> None:
         """Note that the calling thread, which has the turn, is inside."""
         with self._mutex:
@@ -263,6 +280,13 @@ class Turns:
         if self.bias_holder is bias and bias.inside is inside and bias.entered is entered:
             return found, None if inside is NOBODY else (bias.task, entered)
         return None
+
+    def end_section(self, look: Callable[[float | None], Found]) -> Found:
+        """End the section that runs, whatever its thread does; return what a look as in `at_rest` shows just before."""
+        with self._mutex:
+            found, _ = self._held_up(look)
+            self._vacate()
+        return found
 
     def end_turn(self, thread: int) -> None:
         """End the turn of that thread: the next thread may enter, at once or when the last one's TURN is over."""

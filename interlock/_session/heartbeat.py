@@ -170,7 +170,7 @@ class Heartbeat:
             if lingering_lock is not None:
                 with self._holdings.mutex:
                     lingering_lock.end()
-                lingering_lock.end_turn(lingering_lock.thread)
+                lingering_lock.turns.end_turn(lingering_lock.turns.thread)
         self._holdings.forget(over, lost=True)
 
     def _warn(self, hold: Hold) -> None:

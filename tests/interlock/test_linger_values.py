@@ -182,7 +182,7 @@ def test_exception_of_a_signal_amid_entering_keeps_the_lock_from_nobody_for_long
     lock = interlock.Lock(linger=10)
     with lock:
         pass
-    assert lock._lingering_lock.take(threading.get_ident())
+    assert lock._lingering_lock.turns.take(threading.get_ident())
     assert lock_of_its_own(lock.name).acquire(timeout=10)
     with lock_of_its_own(lock.name, lease=5):
         pass

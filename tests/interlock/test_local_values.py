@@ -14,7 +14,6 @@ from peers import wait_until
 from switching import called, switching
 
 import interlock
-from interlock._holding.lingering_lock import LingeringLock
 from interlock._holding.local_values import LocalValue
 from interlock._holding.turns import Bias, Turns
 from interlock._session.process import session
@@ -27,8 +26,7 @@ GUARDS = {  # name: (class, method, what stands there, what the twin has)
     "reads_what_is_new_last": (LocalValue, "finished", "else now", "else self.now"),
     "knows_of_no_section_that_runs": (LocalValue, "finished", "running is not None", "False"),
 }
-CLOSES = "self._held_up(hold.local_values.unsent)"
-END = {"ends_amid_sections": (LingeringLock, "close", CLOSES, "(hold.local_values.unsent(None), None)")}
+END = {"ends_amid_sections": (Turns, "end_section", "self._held_up(look)", "(look(None), None)")}
 
 
 def broken(twin):
@@ -72,7 +70,7 @@ def test_look_amid_sections_shows_whole_ones(twin):
     def look():
         lingering_lock, before, looks = lock._lingering_lock, 0, 0
         while not over.is_set() and not torn:
-            found, _ = lingering_lock.at_rest(lingering_lock.hold.local_values.finished)
+            found, _ = lingering_lock.turns.at_rest(lingering_lock.hold.local_values.finished)
             numbers = [found[value.name] for value in values]
             if len(set(numbers)) > 1 or numbers[0] < before:
                 torn.append(numbers)
@@ -186,7 +184,7 @@ def test_look_that_takes_long_comes_to_rest_all_the_same(monkeypatch, held_up):
         monkeypatch.setattr(Turns, "_withdraw", lambda _: None)
     value = interlock.Value("q", 0, lock=lock)
     counter = threading.Thread(target=counted_until, args=(over, lock, [value]))
-    looker = threading.Thread(target=lingering_lock.at_rest, args=(lambda _: time.sleep(0.02),))
+    looker = threading.Thread(target=lingering_lock.turns.at_rest, args=(lambda _: time.sleep(0.02),))
     counter.start()
     wait_until(lambda: value.value > 100)
     looker.start()

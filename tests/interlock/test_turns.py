@@ -16,7 +16,6 @@ from switching import called, switching
 import interlock
 from interlock._holding import turns
 from interlock._holding.lingering import Lingering
-from interlock._holding.lingering_lock import LingeringLock
 from interlock._holding.local_values import LocalValues
 from interlock._holding.turns import NOBODY, Bias, Turns
 from interlock.lock import _BaseLock
@@ -77,12 +76,12 @@ class Crowd:
 
     def take(self):
         """As the heartbeat does: it takes the turn for a moment from who is outside."""
-        entered, lingering_lock = 0, self.lock._lingering_lock
+        entered, its_turns = 0, self.lock._lingering_lock.turns
         while not self.over.is_set():
-            if lingering_lock.take(lingering_lock.HEARTBEAT):
+            if its_turns.take(Turns.HEARTBEAT):
                 self.section()
                 entered += 1
-                lingering_lock.end_turn(lingering_lock.HEARTBEAT)
+                its_turns.end_turn(Turns.HEARTBEAT)
         with self.lock:
             self.entered += entered
 
@@ -133,30 +132,30 @@ def test_threads_exclude_each_other_without_bias(monkeypatch):
     crowd = Crowd(interlock.RLock(linger=None))
     with switching_anywhere():
         assert crowd.run([crowd.use] * 4, 1)
-    assert crowd.lock._lingering_lock.bias_holder.good_until == 0.0
+    assert crowd.lock._lingering_lock.turns.bias_holder.good_until == 0.0
 
 
 def test_who_enters_again_keeps_its_seat():
     for kind in (interlock.Lock, interlock.RLock):
         lock = kind(linger=10)
         with lock:
-            bias = lock._lingering_lock.bias_holder
+            bias = lock._lingering_lock.turns.bias_holder
             assert bias.inside is bias.mark
         with lock:
             pass
-        assert lock._lingering_lock.bias_holder is bias
+        assert lock._lingering_lock.turns.bias_holder is bias
         assert bias.inside is NOBODY
 
 
 def test_nested_sections_leave_the_seat_to_their_thread():
     lock = interlock.RLock(linger=10)
     with lock:
-        bias = lock._lingering_lock.bias_holder
+        bias = lock._lingering_lock.turns.bias_holder
         assert bias.good_until
         with lock:
             assert not bias.good_until
         assert bias.good_until
-    assert lock._lingering_lock.bias_holder is bias
+    assert lock._lingering_lock.turns.bias_holder is bias
 
 
 @pytest.mark.parametrize("ended", [True, False])
@@ -171,9 +170,7 @@ def test_thread_that_keeps_the_turn_outside_is_in_nobodys_way(ended):
 
     thread = threading.Thread(target=use)
     thread.start()
-    wait_until(
-        lambda: lock._lingering_lock and lock._lingering_lock.bias_holder.thread == thread.ident and not lock.locked()
-    )
+    wait_until(lambda: lock._turns and lock._turns.bias_holder.thread == thread.ident and not lock.locked())
     if ended:
         thread.join()
     assert lock.acquire(blocking=False)
@@ -194,7 +191,7 @@ def test_thread_that_waits_has_its_turn_though_another_is_inside_nearly_all_the_
     thread = threading.Thread(target=use)
     with broken(twin):
         thread.start()
-        wait_until(lambda: lock._lingering_lock and lock._lingering_lock.thread)
+        wait_until(lambda: lock._turns and lock._turns.thread)
         served = []
         for _ in range(4):
             served.append(lock.acquire(timeout=30 if twin is None else 1))
@@ -211,11 +208,11 @@ def test_thread_that_is_slow_to_enter_is_no_orphan(monkeypatch, twin):
     lock, inside, most = interlock.Lock(linger=10), [], []
     with lock:
         pass
-    enter = LingeringLock.enter
+    enter = Turns.enter
 
-    def enter_late(lingering_lock):
+    def enter_late(its_turns):
         time.sleep(0.3)  # its slowness is what is tested
-        enter(lingering_lock)
+        enter(its_turns)
 
     def use():
         assert lock.acquire(timeout=20)
@@ -226,7 +223,7 @@ def test_thread_that_is_slow_to_enter_is_no_orphan(monkeypatch, twin):
         with suppress(interlock.InterlockError):
             lock.release()
 
-    monkeypatch.setattr(LingeringLock, "enter", enter_late)
+    monkeypatch.setattr(Turns, "enter", enter_late)
     with broken(twin):
         threads = [threading.Thread(target=use) for _ in range(2)]
         for thread in threads:
@@ -242,8 +239,8 @@ def test_who_takes_a_lock_again_that_another_thread_releases_is_alone(monkeypatc
     lock, inside, overlaps = interlock.Lock(linger=10), threading.Event(), []
     first, released, again, entering = (threading.Event() for _ in range(4))
     with lock:
-        lingering_lock = lock._lingering_lock
-    mutex, enter = lingering_lock._mutex, LingeringLock.enter
+        its_turns = lock._lingering_lock.turns
+    mutex, enter = its_turns._mutex, Turns.enter
 
     class Late:
         def __enter__(self):
@@ -258,11 +255,11 @@ def test_who_takes_a_lock_again_that_another_thread_releases_is_alone(monkeypatc
         def _is_owned(self):
             return mutex._is_owned()
 
-    def enter_late(lingering_lock):
+    def enter_late(its_turns):
         if threading.current_thread().name == "comes back" and first.is_set():
             entering.set()
             again.wait(1)
-        enter(lingering_lock)
+        enter(its_turns)
 
     def come_back():
         lock.acquire()
@@ -284,8 +281,8 @@ def test_who_takes_a_lock_again_that_another_thread_releases_is_alone(monkeypatc
             time.sleep(0.3)  # that another may come meanwhile is what is tested
             inside.clear()
 
-    lingering_lock._mutex = Late()
-    monkeypatch.setattr(LingeringLock, "enter", enter_late)
+    its_turns._mutex = Late()
+    monkeypatch.setattr(Turns, "enter", enter_late)
     with broken(twin):
         threads = [
             threading.Thread(target=body, name=name, daemon=True)
