@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import uuid
 from contextlib import contextmanager
 
 import psutil
@@ -44,6 +45,27 @@ def up(env, tmp_path):
         for each in [*process.family, tree]:
             with contextlib.suppress(psutil.NoSuchProcess):  # it has ended by itself
                 each.kill()
+        process.wait()
+
+
+@contextmanager
+def started_command(command, folder):
+    """The command as a shell starts it, in the foreground: a process group of its own. Killed at the end."""
+    folder.mkdir()
+    output = folder.with_suffix(".output")
+    mark = uuid.uuid4().hex
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers", *command.split()],
+            cwd=ROOT, env=variables(TMPDIR=str(folder), **{MARK: mark}), stdout=file, stderr=file,
+            start_new_session=True,
+        )  # fmt: skip
+    process.output, process.left = output.read_text, lambda: marked(mark)
+    try:
+        yield process
+    finally:
+        for each in process.left():
+            each.kill()
         process.wait()
 
 

@@ -7,9 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from local_stack import still_running, up, variables
+from local_stack import started_command, still_running, up, variables
 from peers import wait_until
-from test_stopping import started
 
 from workers.local_stack.children import ROOT
 
@@ -131,7 +130,7 @@ def test_disk_that_fills_up_ends_the_stack(disk):
 
 def test_disk_that_fills_up_ends_the_demo(disk):
     inner = disk / "demo"
-    with started("demo", inner) as demo:
+    with started_command("demo", inner) as demo:
         wait_until(lambda: "Flower, while" in demo.output(), within=90, what="the stack's start")
         fill(disk, leave=100_000)  # for what it says, which goes to this disk too
         assert demo.wait(90) == 1

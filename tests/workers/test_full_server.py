@@ -9,7 +9,7 @@ import redis
 from awkward_tasks import counted
 from peers import plain, wait_until
 from queue_workers import queue_worker
-from test_outage import Server
+from servers import Server
 
 from tasks import app, print_square
 from tasks.celery_app.outage import heals, refused_for_now

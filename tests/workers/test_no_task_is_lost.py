@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -15,36 +13,12 @@ from paths import PYTHONPATH
 from peers import wait_until
 from prefork_permit import keep
 from servers import server_binary
+from vanishing_workers import QUICK, worker
 
 import interlock
 from tasks import app, print_square
 from workers.local_stack import redis_server
 from workers.local_stack.children import ROOT
-
-QUICK = {"INTERLOCK_TASK_SECONDS_MAX": "5", "INTERLOCK_VISIBILITY_SECONDS": "4"}  # a vanished worker's tasks come soon
-
-
-@contextmanager
-def worker(tmp_path, queue="cpu", pool="prefork", include="tasks"):
-    """A worker on the test server, ready; killed at the end."""
-    alive = tmp_path / f"{queue}-{time.monotonic_ns()}.alive"
-    custom = {"CELERY_CUSTOM_WORKER_POOL": "workers.coroutines:TaskPool"}
-    env = {**os.environ, **QUICK, **custom, "INTERLOCK_LIVENESS_FILE": str(alive)}
-    with (tmp_path / "worker.log").open("a") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", queue, "-n", f"{alive.stem}@%h",
-             "--pool", pool, "--concurrency", "2", "--loglevel", "INFO", "--without-gossip", "--without-mingle",
-             "--include", include],
-            cwd=ROOT, env=env, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-    try:
-        wait_until(alive.exists, what="the worker")
-        process.alive_file = alive
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def started(result):

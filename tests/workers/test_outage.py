@@ -6,20 +6,17 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from contextlib import contextmanager
 
 import psutil
 import pytest
 import redis
-from local_stack import still_running, up, variables
+from local_stack import started_command, still_running, up, variables
 from peers import wait_until
-from servers import server_binary
-from test_no_task_is_lost import worker
-from test_stopping import started as command_started
+from servers import Server
+from vanishing_workers import worker
 
-from workers.local_stack import redis_server
 from workers.local_stack.children import ROOT
 
 
@@ -44,30 +41,6 @@ def errors(said):
 def found(process, words):
     """The process of a stack's family whose command line has these words."""
     return next(each for each in process.family if words in " ".join(each.cmdline()))
-
-
-class Server:
-    """A Redis of the test's own that can be killed and started again, with what it had in its log."""
-
-    def __init__(self, folder):
-        self.folder, self.port = folder, redis_server.free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.start()
-
-    def start(self):
-        self.child = redis_server.start(self.folder, self.port, server_binary())
-
-    def kill(self):
-        self.child.process.kill()
-        self.child.process.wait()
-
-    def away(self, seconds):
-        self.kill()
-        time.sleep(seconds)
-        self.start()
-
-    def client(self):
-        return redis.Redis(port=self.port, decode_responses=True)
 
 
 @pytest.fixture
@@ -194,7 +167,7 @@ def test_program_whose_worker_dies_for_good_ends_with_a_line(tmp_path, client):
 
 @pytest.mark.parametrize("part", ["-Q cpu", "-server 127.0.0.1", "flower"])
 def test_part_that_dies_ends_the_demo(tmp_path, part):
-    with command_started("demo", tmp_path / "demo") as demo:
+    with started_command("demo", tmp_path / "demo") as demo:
         wait_until(lambda: "Flower, while" in demo.output(), within=90, what="the stack's start")
         tree = psutil.Process(demo.pid).children(recursive=True)
         next(each for each in tree if part in " ".join(each.cmdline()) or part in each.name()).kill()

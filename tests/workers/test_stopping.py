@@ -7,10 +7,9 @@ import subprocess
 import sys
 import time
 import uuid
-from contextlib import contextmanager
 
 import pytest
-from local_stack import MARK, marked, variables
+from local_stack import MARK, marked, started_command
 from peers import wait_until
 from repeated import turns
 
@@ -21,27 +20,6 @@ LAST = 12.0  # seconds: then `up` has been up for long, and `demo` is among its 
 FIRST = 0.1  # seconds: before, Python itself starts, and a signal ends it in Python's own way
 SEED = random.randrange(10**6)
 RIGHT = {"up": lambda number: {0, -number}, "demo": lambda number: {128 + number, -number}}  # -number: it still imports
-
-
-@contextmanager
-def started(command, folder):
-    """The command as a shell starts it, in the foreground: a process group of its own. Killed at the end."""
-    folder.mkdir()
-    output = folder.with_suffix(".output")
-    mark = uuid.uuid4().hex
-    with output.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "workers", *command.split()],
-            cwd=ROOT, env=variables(TMPDIR=str(folder), **{MARK: mark}), stdout=file, stderr=file,
-            start_new_session=True,
-        )  # fmt: skip
-    process.output, process.left = output.read_text, lambda: marked(mark)
-    try:
-        yield process
-    finally:
-        for each in process.left():
-            each.kill()
-        process.wait()
 
 
 def send(process, number):
@@ -67,7 +45,7 @@ def test_stopped_at_a_random_moment(tmp_path, turn):
     delay = FIRST + (LAST - FIRST) * (turn + chance.random()) / TURNS
     number = (signal.SIGINT, signal.SIGTERM)[turn % 2]
     told = f"seed {SEED}, turn {turn}: {number.name} after {delay:.3f} s"
-    with started("up", tmp_path / "up") as up, started("demo", tmp_path / "demo") as demo:
+    with started_command("up", tmp_path / "up") as up, started_command("demo", tmp_path / "demo") as demo:
         time.sleep(delay)
         for process in (up, demo):
             assert process.poll() is None, process.output()
@@ -84,7 +62,7 @@ def test_stopped_at_a_random_moment(tmp_path, turn):
 @pytest.mark.long
 def test_stopped_while_it_stops(tmp_path):
     """The demo is done and ends its stack: it goes on with that, whoever is impatient."""
-    with started("demo", tmp_path / "demo") as demo:
+    with started_command("demo", tmp_path / "demo") as demo:
         wait_until(lambda: "shared_value     ok" in demo.output(), within=150, what="the last program's end")
         time.sleep(0.3)
         send(demo, signal.SIGINT)
