@@ -72,7 +72,8 @@ class Conditions:
                 if self._heartbeat.ended or (yield Rest(wait.signal, deadline.left)):
                     with holdings.mutex:
                         wait.signal.wake()
-                        wait.condition, wait.arrival = "", None
+                        if not self._heartbeat.ended:  # else `close` takes it out of the Condition
+                            wait.condition, wait.arrival = "", None
                 else:
                     notified = yield from self._leave_condition(wait)
             except BaseException as error:  # as in threading, an interrupted caller has the lock again
@@ -85,9 +86,11 @@ class Conditions:
             again = yield from self._acquiring.wait(wait, Deadline(None), patient=True)
         except BaseException:  # interrupted again, or refused: the caller neither holds the lock nor waits
             with holdings.mutex:
-                holdings.holds.pop(wait.id, None)
+                entered = holdings.holds.pop(wait.id, None)
                 wait.condition = condition
-            yield from self._acquiring.leave(wait)
+                closed = self._heartbeat.ended and entered is None and wait.id not in holdings.waits
+            if not closed:  # else `close` leaves the queue
+                yield from self._acquiring.leave(wait)
             raise
         assert again is not None
         again.count = hold.count

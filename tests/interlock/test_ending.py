@@ -14,6 +14,7 @@ from paths import PYTHONPATH, SUPPORT
 from peers import wait_until
 
 import interlock
+from interlock._session.acquiring import Acquiring
 from interlock._session.process import _sessions, session
 from workers.local_stack import redis_server
 from workers.local_stack.children import ROOT
@@ -87,14 +88,21 @@ def notified(client, name):
         (notified, None, attrgetter("condition")),
     ],
 )
-def test_threads_that_wait_while_all_is_given_back_are_told(wait, waits, attribute):
-    """They would wait for ever: nothing renews their places."""
+def test_threads_that_wait_while_all_is_given_back_are_told(monkeypatch, wait, waits, attribute):
+    """They would wait for ever: nothing renews their places. Each place is given up once."""
     client, name = redis.Redis.from_url(os.environ["REDIS_URL"]), f"ending-{uuid.uuid4().hex[:8]}"
     held = None if waits is None else waits(name=name)
     held = getattr(held, "writer", held)
     if held is not None:
         held.acquire()
-    raised = []
+    raised, left = [], []
+    leave = Acquiring.leave
+
+    def leave_noted(acquiring, wait):
+        left.append(wait.id)
+        return leave(acquiring, wait)
+
+    monkeypatch.setattr(Acquiring, "leave", leave_noted)
 
     def run():
         with pytest.raises(interlock.InterlockError, match=f"'{name}' was not acquired: .* acquire it again") as caught:
@@ -110,6 +118,7 @@ def test_threads_that_wait_while_all_is_given_back_are_told(wait, waits, attribu
     for thread in threads:
         thread.join(30)
     assert len(raised) == 3
+    assert len(left) == len(set(left)) == 3
     if held is not None:
         wait_until(lambda: not held.statistics().waiters if hasattr(held, "statistics") else True)
         held.release()
