@@ -96,7 +96,7 @@ def replay(ids: tuple[str, ...], task: str | None, every: bool) -> None:
     with client:
         letters = chosen(dead_letters.read(client, keys), ids, task, every)
         done = sum(dead_letters.replay(client, keys, each) for each in reversed(letters))
-    click.echo(f"{done} messages are on their queues again")
+    click.echo(f"on their queues again: {done}")
 
 
 @dead.command()
@@ -109,4 +109,4 @@ def delete(ids: tuple[str, ...], task: str | None, every: bool) -> None:
     with client:
         letters = chosen(dead_letters.read(client, keys), ids, task, every)
         done = sum(dead_letters.delete(client, keys, each) for each in letters)
-    click.echo(f"{done} dead letters are deleted")
+    click.echo(f"deleted: {done}")
