@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ENGINE ?= .engine
 
-.PHONY: demo up status test test-long test-compose bench bench-counter lesson picture screenshots docs lint install install-dev clean
+.PHONY: demo up status test test-long test-compose bench bench-counter chaos lesson picture screenshots docs lint install install-dev clean
 
 install:
 	@$(PYTHON) deploy/install.py $(VENV) requirements.txt
@@ -39,6 +39,10 @@ test-compose: install-dev
 # The Lock beside the locks of others, then the counter: some six minutes. To keep the figures: make bench ARGS=--save
 bench: install
 	@$(BIN)/python -m bench $(ARGS) && $(BIN)/python -m bench.counter $(ARGS)
+
+# Faults while tasks flow: workers, their children and Redis killed, workers stopped, connections cut. An hour: MINUTES=60
+chaos: install-dev
+	@$(BIN)/python -m bench.kills --chaos --minutes $(or $(MINUTES),1) $(ARGS)
 
 # The tutorial's locked counter beside the standard library's and redis-py's. More tasks: make bench-counter ARGS=--full
 bench-counter: install
