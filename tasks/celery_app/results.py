@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import celery.exceptions
 from celery import states
 from celery.backends import redis
 from celery.backends.asynchronous import E_RETRY_LIMIT_EXCEEDED
@@ -51,6 +52,24 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
             raise
         except (OperationalError, *self._connection_errors) as error:
             self._wait(error.__cause__ or error, timeout)
+
+    def on_wait_for_pending(self, result: Any, timeout: float | None = None, **options: Any) -> None:
+        """Read at the beginning of a wait what is stored already; if Redis is away just then, wait for it.
+
+        Raises:
+            celery.exceptions.TimeoutError: `timeout` seconds are over.
+            kombu.exceptions.OperationalError: Redis has not answered for OUTAGE_MAX seconds.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                super().on_wait_for_pending(result, timeout=timeout, **options)
+                return
+            except (OperationalError, *self._connection_errors) as error:
+                left = None if until is None else until - time.monotonic()
+                if left is not None and left <= 0:
+                    raise celery.exceptions.TimeoutError("The operation timed out.") from error
+                self._wait(error.__cause__ or error, left)
 
     def read_what_has_come(self, on_message: Callable[[dict[str, Any]], None]) -> None:
         """Pass on the messages that have arrived by now.

@@ -26,7 +26,7 @@ AGAIN_AFTER = 0.5  # seconds
 SWEEP_EVERY = 1.0  # seconds between two sweeps; sooner if a delayed message is due sooner
 AT_THE_END = 5.0  # seconds that a worker, when it stops, waits for Redis to take what is settled
 BATCH_MAX = 1000  # tokens in one call of a script
-SWEPT_MAX = 100  # messages that one sweep moves
+SWEPT_MAX = 500  # messages that one sweep moves
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,18 @@ class Deliveries:
     """What one process holds of the queues of one Redis.
 
     Args:
-        connect: makes the client of the thread; it adds no prefix to keys.
+        client: the client of the thread alone; it adds no prefix to keys.
         keys: the names of the keys.
         limits: the settings.
     """
 
-    def __init__(self, connect: Callable[[], redis.Redis], keys: Keys, limits: Limits) -> None:
+    def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
         self.keys, self.limits = keys, limits
         self.renewable: Callable[[set[str]], set[str]] = lambda tokens: tokens
         """Which of the deliveries may be renewed. A worker sets this, and leaves out a task that runs for too long."""
         self.on_gone: Callable[[str], None] = lambda _: None
         """Called with the token of a delivery that went back although it is held. A worker tells the task."""
-        self._connect = connect
+        self._client = client
         self._held: set[str] = set()  # tokens
         self._acknowledged: deque[str] = deque()
         self._given_back: deque[str] = deque()
@@ -123,7 +123,7 @@ class Deliveries:
     # --- the thread ---
 
     def _run(self) -> None:
-        client = self._connect()
+        client = self._client
         while True:
             with self._changed:
                 due = min(self._renew_at, self._sweep_at)
@@ -215,7 +215,7 @@ def named(message: bytes) -> str:
         return repr(message[:60])
 
 
-_all: dict[tuple[str, Keys], Deliveries] = {}
+_all: dict[tuple[str, Keys, Limits], Deliveries] = {}
 _mutex = threading.Lock()
 
 
@@ -232,7 +232,10 @@ os.register_at_fork(after_in_child=_begin_anew)
 def deliveries_at(url: str, connect: Callable[[], redis.Redis], keys: Keys, limits: Limits) -> Deliveries:
     """Return what this process holds at that address, for all connections to it: one thread renews all."""
     with _mutex:
-        return _all.setdefault((url, keys), Deliveries(connect, keys, limits))
+        found = _all.get((url, keys, limits))
+        if found is None:
+            found = _all[url, keys, limits] = Deliveries(connect(), keys, limits)
+        return found
 
 
 def all_deliveries() -> list[Deliveries]:

@@ -65,10 +65,12 @@ def test_broken_twin_gives_running_tasks_back(tmp_path):
 
 
 def test_task_that_has_not_begun_is_given_back_when_connections_are_cut(worker):
-    """One with a countdown would come back after the visibility timeout only: here, in a minute."""
+    """A plain producer has sent it with a due time, so the worker has it and waits."""
     with plain() as client:
         due = datetime.now(UTC) + timedelta(seconds=2)
         result = counted_coroutine.apply_async((0.0,), queue=worker.queue, eta=due)
+        ((delayed, _),) = client.zpopmin("delayed")
+        client.lpush(worker.queue, delayed.partition("\n")[2])
         wait_until(lambda: client.hlen("unacked") == 1, what="its arrival")
         cut(client, "all")
         assert result.get(timeout=90) == result.id
