@@ -164,7 +164,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         self._drained = False  # the last request found less than it had room for
         self._asked = Asked()
         self._known = False  # the server knows the script
-        self._told: set[str] = set()  # lists that cannot be used, as the log says
+        self._told: set[str] = set()  # what the log says: lists that cannot be used, and refusals
         self.consumer_name = f"{os.getpid()}@{socket.gethostname()}"  # for the log and the dead letters
         self._kept: tuple[Any, Any, Any] | None = None  # a pool of connections, and two clients over it
         with refusals_as_losses():
@@ -231,6 +231,17 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         except RefusedError as error:
             log.warning("queue %s could not be bound anew: %s", queue, error)
 
+    def _size(self, queue: str) -> int:
+        """Return how many messages a queue has. A list of a wrong type has none: else no other could be used either."""
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            for priority in self.priority_steps:
+                pipe.llen(self._q_for_pri(queue, priority))
+            sizes = pipe.execute(raise_on_error=False)
+            for size in sizes:
+                if isinstance(size, Exception) and "WRONGTYPE" not in str(size):
+                    raise size
+            return sum(size for size in sizes if isinstance(size, int))
+
     # --- taking ---
 
     def basic_consume(self, queue: str, no_ack: bool, *arguments: Any, **options: Any) -> Any:
@@ -253,11 +264,14 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         self._tell_of(asked, failed)
         for each in self._held(asked, taken):
             payload = self._payload(asked, each)
-            if payload is not None:
-                message = self.Message(payload, channel=self)
-                if not no_ack:
-                    self.qos.append(message, message.delivery_tag)
-                return message
+            try:
+                message = None if payload is None else self.Message(payload, channel=self)
+            except UnreadableError as error:
+                self._bury(each[1].decode(), queue, error)
+                return None
+            if message is not None and not no_ack:
+                self.qos.append(message, message.delivery_tag)
+            return message
         return None
 
     def _request(self, asked: Asked) -> tuple[list[str], list[Any]]:
@@ -295,12 +309,14 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             with refusals_as_losses():
                 taken, failed = self._replies(connection, asked.waits)
                 taken = self._still_ours(taken)
-        except RefusedError as error:
+        except (RefusedError, ResponseError) as error:
             if isinstance(error.__cause__, redis.exceptions.ReadOnlyError):  # another server is the primary now
                 connection.disconnect()
                 raise
             self.ask_again_at = monotonic() + REFUSED_PAUSE
-            log.warning("tasks wait, for Redis refuses to note them as received: %s", error)
+            if str(error) not in self._told:
+                self._told.add(str(error))
+                log.error("tasks wait, for Redis refuses to note them as received: %s", error)
             raise Empty from error
         except self.connection_errors:
             connection.disconnect()

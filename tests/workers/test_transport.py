@@ -7,6 +7,7 @@ from hashlib import sha1
 
 import pytest
 from peers import plain, wait_until
+from queue_workers import queue_worker
 
 from tasks import app, print_square
 from tasks.transport import dead_letters, deliveries, scripts
@@ -170,6 +171,19 @@ def test_queue_of_a_wrong_type_holds_up_no_other(client, consumer, caplog):
     assert consumer.take().headers["id"] == id
     assert consumer.take() is None
     assert f"queue {QUEUE}:3 cannot be used" in caplog.text
+
+
+@pytest.mark.parametrize("key", [f"{QUEUE}:wake", f"{QUEUE}:3", "unacked", "unacked_deadlines"])
+def test_worker_outlives_a_key_of_a_wrong_type_and_goes_on(tmp_path, client, key):
+    """It says so, and takes the task when the key is gone."""
+    with queue_worker(tmp_path, QUEUE, include="tasks") as worker:
+        client.delete(key)
+        client.set(key, "of another type")
+        result = print_square.delay(3)
+        wait_until(lambda: "WRONGTYPE" in worker.log() or result.ready(), what="the refusal")
+        client.delete(key)
+        assert result.get(timeout=60)["square"] == 9
+        assert worker.poll() is None
 
 
 def test_delayed_messages_wait_in_redis_and_come_in_time(client, consumer):
