@@ -1,4 +1,4 @@
-"""Threads of one process pass a lock that lingers among themselves: who keeps a seat, and who takes it away."""
+"""Threads of one process pass a lock that lingers among themselves: who keeps the bias, and who takes it away."""
 
 import os
 import random
@@ -111,7 +111,7 @@ def plus_one(number):
 
 
 @pytest.mark.parametrize("twin", [None, "enters_without_a_look", "takes_the_bias_of_who_enters"])
-def test_threads_that_take_each_others_seats_exclude_each_other(twin):
+def test_threads_that_take_each_others_bias_exclude_each_other(twin):
     crowd = Crowd(interlock.Lock(linger=None))
     with switching_anywhere(), broken(twin):
         exact = crowd.run([crowd.use] * 4, 3)
@@ -119,7 +119,7 @@ def test_threads_that_take_each_others_seats_exclude_each_other(twin):
 
 
 @pytest.mark.parametrize("twin", [None, "enters_without_a_look", "takes_the_bias_of_who_enters"])
-def test_heartbeat_that_takes_a_seat_away_excludes_who_enters(twin):
+def test_heartbeat_that_takes_the_bias_away_excludes_who_enters(twin):
     crowd = Crowd(interlock.Lock(linger=None))
     with switching_anywhere(), broken(twin):
         exact = crowd.run([crowd.use, crowd.take], 3)
@@ -135,7 +135,7 @@ def test_threads_exclude_each_other_without_bias(monkeypatch):
     assert crowd.lock._lingering_lock.turns.bias_holder.good_until == 0.0
 
 
-def test_who_enters_again_keeps_its_seat():
+def test_who_enters_again_keeps_its_bias():
     for kind in (interlock.Lock, interlock.RLock):
         lock = kind(linger=10)
         with lock:
@@ -147,7 +147,7 @@ def test_who_enters_again_keeps_its_seat():
         assert bias.inside is NOBODY
 
 
-def test_nested_sections_leave_the_seat_to_their_thread():
+def test_nested_sections_leave_the_bias_to_their_thread():
     lock = interlock.RLock(linger=10)
     with lock:
         bias = lock._lingering_lock.turns.bias_holder
@@ -298,7 +298,7 @@ def test_who_takes_a_lock_again_that_another_thread_releases_is_alone(monkeypatc
 
 
 def test_release_that_is_interrupted_is_made_by_the_heartbeat(monkeypatch):
-    """Also if the station was about to let its hold go."""
+    """Also if the lingering lock was about to let its hold go."""
     lock = interlock.Lock(linger=10)
     other = interlock.Lock(name=lock.name, client=redis.Redis.from_url(os.environ["REDIS_URL"]))
     lock.acquire()
@@ -345,7 +345,7 @@ def test_who_asks_again_and_is_interrupted_keeps_its_section(twin):
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
 def test_exceptions_of_signal_handlers_leave_the_lock_usable(kind):
-    """They strike anywhere in fast sections, while another thread takes the seat away."""
+    """They strike anywhere in fast sections, while another thread takes the bias away."""
     lock, here, overlaps, over, struck = getattr(interlock, kind)(linger=0.02), [0], [], threading.Event(), 0
     other = [0]
 
