@@ -23,7 +23,7 @@ from peers import wait_until
 from workers.local_stack.children import ROOT
 
 SECRETS = {"REDIS_PASSWORD": "r4nd0mRedis", "FLOWER_PASSWORD": "r4nd0mFlower"}
-QUICK = {"INTERLOCK_TASK_SECONDS_MAX": "8"}  # so that a vanished worker's tasks come back after sixteen seconds
+QUICK = {"INTERLOCK_TASK_SECONDS_MAX": "8", "INTERLOCK_VISIBILITY_SECONDS": "5"}
 README = (ROOT / "README.md").read_text()
 PAGE = (ROOT / "docs" / "how-to" / "run-in-compose.md").read_text()
 MAKE_ENV, UP, SCALE, DOWN, READ_ENV = (
