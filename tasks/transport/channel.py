@@ -330,11 +330,11 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             raise Empty
         rest = self._held(asked, taken)
         try:
-            while rest:
+            while rest and not self._closing:  # a worker forgets what comes while its channel closes
                 self._deliver(asked, rest[0])
                 rest.popleft()
         finally:
-            for _, token, _, _ in rest:  # nobody has seen these, or the first one in part only
+            for _, token, _, _ in rest:  # no consumer has seen these, or the first one in part only
                 self.deliveries.give_back(token.decode())
         return True
 

@@ -144,6 +144,18 @@ def test_message_that_is_given_back_is_next_and_counts_as_no_delivery(client, co
     assert not client.exists("unacked_returns")
 
 
+def test_message_that_comes_while_a_channel_closes_goes_back(client, consumer):
+    """Its consumer would forget it, and the process would renew it for ever."""
+    received = []
+    send()
+    consumer.channel.basic_consume(QUEUE, no_ack=False, callback=received.append, consumer_tag="one")
+    consumer.channel.connection.cycle._register_BRPOP(consumer.channel)
+    wait_until(lambda: client.hlen("unacked") == 1, what="the request")
+    consumer.channel.close()
+    wait_until(lambda: client.llen(QUEUE) == 1 and not client.hlen("unacked"), what="the return")
+    assert received == []
+
+
 def test_clock_that_jumps_takes_nothing_from_who_lives(client, consumer):
     """The sweep sees that nobody swept for an hour: consumers get the time to renew first."""
     send()

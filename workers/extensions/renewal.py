@@ -79,7 +79,7 @@ def _tell_task(token: str) -> None:
 
     No process of the prefork pool is told, and no thread that does not wait: there, the task runs twice.
     """
-    for request in _all(state.reserved_requests):
+    for request in {*_all(state.reserved_requests), *_all(state.active_requests)}:
         if request.message.delivery_tag == token:
             log.error("%s[%s] runs although its message has gone back to its queue", request.name, request.id)
             job: Any = request._apply_result() if request._apply_result is not None else None
