@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import redis
@@ -16,14 +17,12 @@ KEYS = 20_000
 
 @pytest.fixture
 def slowly(tmp_path):
-    """A server that reads its data slowly, and answers meanwhile: six seconds and more for KEYS keys."""
-    binary = tmp_path / "bin" / "valkey-server"
+    """A server that reads its data slowly, and answers meanwhile: two seconds and more for KEYS keys."""
+    true = Path(redis_server.binary())
+    binary = tmp_path / "bin" / true.name  # by this name `make up` finds it first
     binary.parent.mkdir()
-    options = "--key-load-delay 300 --loading-process-events-interval-bytes 1024"
-    binary.write_text(
-        f'#!/bin/sh\n[ "$1" = --version ] && exec {redis_server.binary()} "$1"\n'
-        f'exec {redis_server.binary()} "$@" {options}\n'
-    )
+    options = "--key-load-delay 100 --loading-process-events-interval-bytes 1024"
+    binary.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exec {true} "$1"\nexec {true} "$@" {options}\n')
     binary.chmod(0o755)
     return binary
 
