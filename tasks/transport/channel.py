@@ -18,6 +18,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -124,11 +125,15 @@ class QoS(virtual.QoS):  # type: ignore[misc]
 
     def restore_unacked(self) -> list[Any]:
         """Give all messages of this channel back; none fails here, for the process tells Redis later."""
-        self._flush()
-        for tag in self._delivered:
-            self.channel.deliveries.give_back(tag)
+        self.give_back_all_but(frozenset())
         self._delivered.clear()
         return []
+
+    def give_back_all_but(self, kept: AbstractSet[str]) -> None:
+        """Give back what is not settled, but for these tags."""
+        self._flush()
+        for tag in self._delivered.keys() - kept:
+            self.channel.deliveries.give_back(tag)
 
     def restore_visible(self, *_: Any, **__: Any) -> None:
         """Do nothing: the process sweeps, see `deliveries.py`."""
@@ -429,8 +434,14 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
 
 def reason_of(error: BaseException, **more: Any) -> str:
     """Return the JSON object of a dead letter that says why, where and when the message was refused."""
-    reason = f"{type(error).__name__}: {error}"[:REASON_MAX]
-    return json.dumps({"reason": reason, **more, "host": socket.gethostname(), "seconds": time.time()})
+    said = {"reason": f"{type(error).__name__}: {error}"[:REASON_MAX], **more, "host": socket.gethostname()}
+    texts = {key: None if value is None else _whole(str(value)) for key, value in said.items()}
+    return json.dumps({**texts, "seconds": time.time()})
+
+
+def _whole(text: str) -> str:
+    """Return a text that JSON in Lua can hold: half of a surrogate pair is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _due_ms(message: Any) -> int | None:

@@ -30,7 +30,7 @@ class Letter:
         """The message as it lay in its queue."""
         if "base64" in self.fields:
             return base64.b64decode(self.fields["base64"])
-        return str(self.fields.get("message", "")).encode()
+        return str(self.fields.get("message", "")).encode("utf-8", "surrogateescape")
 
     @property
     def headers(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Letter:
 def read(client: redis.Redis, keys: Keys) -> list[Letter]:
     """Return all dead letters, the newest first."""
     found: list[bytes] = client.lrange(keys.dead_letters, 0, -1)  # type: ignore[assignment]  # redis-py: or a coroutine
-    return [Letter(raw, json.loads(raw)) for raw in found]
+    return [Letter(raw, json.loads(raw.decode("utf-8", "surrogateescape"))) for raw in found]
 
 
 def replay(client: redis.Redis, keys: Keys, letter: Letter) -> bool:

@@ -129,22 +129,25 @@ class Deliveries:
                 due = min(self._renew_at, self._sweep_at)
                 if not self.unsent:
                     self._changed.wait(max(0.0, min(due - monotonic(), SWEEP_EVERY)))
-            try:
-                self._send_settled(client)
-                if monotonic() >= self._renew_at:
-                    self._renew_all(client)
-                if monotonic() >= self._sweep_at:
-                    self._sweep(client)
+            failed = None
+            steps = (self._renew_at, self._renew_all), (0.0, self._send_settled), (self._sweep_at, self._sweep)
+            for due, step in steps:
+                try:
+                    if monotonic() >= due:
+                        step(client)
+                except Exception as error:  # whatever it is: the other steps go on, and this one is tried again
+                    failed = error
+            if failed is None:
                 self._trouble = False
-            except Exception as error:  # whatever it is: what is held must be renewed later
-                self._after(error)
+            else:
+                self._after(failed)
 
     def _after(self, error: Exception) -> None:
-        """Say once that there is trouble, and try again a little later: first of all, what is held is renewed."""
+        """Say once that there is trouble, and try again a little later."""
         if not self._trouble and heals(error):
             log.warning("%d messages are acknowledged, or given back, when Redis takes it: %s", self.unsent, error)
         elif not self._trouble:
-            log.error("no delivery is renewed or acknowledged, trying again: %s", error, exc_info=error)
+            log.error("a command about deliveries failed, trying again: %s", error, exc_info=error)
         self._trouble = True
         self._renew_at = self._sweep_at = 0.0
         time.sleep(AGAIN_AFTER)
@@ -161,10 +164,19 @@ class Deliveries:
             script("give_back").run(client, keys[:2], tokens)
             self._sent(self._given_back, len(tokens))
         while self._buried:
-            arguments = [*self._buried[0], self.limits.letters_max, int(self.limits.letters_seconds * 1000)]
-            dropped = script("bury").run(client, [*keys, self.keys.dead_letters], arguments)
-            _tell_of_dropped(dropped)
+            self._send_buried(client, *self._buried[0])
             self._sent(self._buried, 1)
+
+    def _send_buried(self, client: redis.Redis, token: str, reason: str) -> None:
+        """Move one message to the dead letters. If that can never succeed, it goes back after its deadline."""
+        keys = [self.keys.deliveries, self.keys.deadlines, self.keys.returns, self.keys.dead_letters]
+        arguments = [token, reason, self.limits.letters_max, int(self.limits.letters_seconds * 1000)]
+        try:
+            _tell_of_dropped(script("bury").run(client, keys, arguments))
+        except redis.ResponseError as error:
+            if heals(error):
+                raise
+            log.exception("delivery %s cannot become a dead letter: its message goes back", token)
 
     def _sent(self, settled: deque[Any], count: int) -> None:
         with self._changed:

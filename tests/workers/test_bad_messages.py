@@ -1,6 +1,5 @@
 """Messages that no worker can run: the task fails with the reason, or a dead letter says it, and the worker goes on."""
 
-import base64
 import json
 import uuid
 
@@ -9,6 +8,7 @@ from awkward_tasks import RESULTS, Awkward, nested, raises_awkward, results_in, 
 from celery.result import AsyncResult
 from peers import plain, wait_until
 from queue_workers import queue_worker
+from raw_messages import message
 
 from tasks import app
 
@@ -24,27 +24,6 @@ def worker(request, tmp_path_factory):
 def deep(depth):
     """The text of lists in lists."""
     return "[" * depth + "]" * depth
-
-
-def message(queue, id, arguments="[]", *, headers=None, properties=None, body=None, **more):
-    """A message as Celery sends it, with something changed."""
-    text = body if body is not None else f"[{arguments}, {{}}, {{}}]"
-    return {
-        "body": base64.b64encode(text.encode()).decode(),
-        "content-encoding": "utf-8",
-        "content-type": "application/json",
-        "headers": {
-            "lang": "py", "task": takes.name, "id": id, "root_id": id, "parent_id": None, "group": None,
-            "retries": 0, "timelimit": [None, None], "eta": None, "expires": None, "argsrepr": "()",
-            "kwargsrepr": "{}", **(headers or {}),
-        },
-        "properties": {
-            "correlation_id": id, "delivery_mode": 2, "priority": 0, "body_encoding": "base64",
-            "delivery_info": {"exchange": "", "routing_key": queue}, "delivery_tag": str(uuid.uuid4()),
-            **(properties or {}),
-        },
-        **more,
-    }  # fmt: skip
 
 
 def goes_on(client, worker):

@@ -11,6 +11,8 @@ from awkward_tasks import counted, counted_coroutine
 from peers import plain, wait_until
 from queue_workers import queue_worker
 
+from tasks import app
+
 TASKS, AT_ONCE = 20, 10
 
 
@@ -75,6 +77,31 @@ def test_task_that_has_not_begun_is_given_back_when_connections_are_cut(worker):
         cut(client, "all")
         assert result.get(timeout=90) == result.id
         assert client.lrange("begun", 0, -1) == [result.id]
+
+
+def test_rate_limited_tasks_are_given_back_when_connections_are_cut(tmp_path):
+    """Celery knows those that wait for their turn by no set that it looks at."""
+    with queue_worker(tmp_path, "io", concurrency=2) as worker, plain() as client:
+        app.control.rate_limit(counted.name, "20/m")
+        results = [counted.apply_async((0.0,), queue="io") for _ in range(4)]
+        wait_until(lambda: client.llen("begun") and client.hlen("unacked"), what="one that waits for its turn")
+        cut(client, "all")
+        assert [result.get(timeout=90) for result in results] == [result.id for result in results]
+        wait_until(lambda: not client.hlen("unacked"), what="all acknowledgements")
+        assert worker.poll() is None
+
+
+def test_task_of_a_pool_process_that_stands_still_is_given_back_when_connections_are_cut(tmp_path):
+    with queue_worker(tmp_path, "cpu", concurrency=1) as worker, plain() as client:
+        child = psutil.Process(worker.pid).children()[0]
+        child.suspend()
+        result = counted.apply_async((0.0,), queue="cpu")
+        wait_until(lambda: client.hlen("unacked") == 1, what="its arrival")
+        cut(client, "all")
+        wait_until(lambda: "Connection to broker lost" in worker.log(), what="the worker's notice")
+        child.resume()
+        assert result.get(timeout=90) == result.id
+        wait_until(lambda: not client.hlen("unacked") and not client.llen("cpu"), what="all acknowledgements")
 
 
 def test_task_whose_process_is_killed_after_a_cut_runs_again(tmp_path):

@@ -9,9 +9,21 @@ import pytest
 from awkward_tasks import counted, counted_coroutine
 from peers import plain, wait_until
 from queue_workers import queue_worker
+from servers import Server
+
+from tasks import app
 
 VISIBILITY = 3
 QUICK = {"INTERLOCK_VISIBILITY_SECONDS": str(VISIBILITY)}
+
+
+@pytest.fixture
+def own_server(tmp_path):
+    """One that no other worker serves."""
+    (tmp_path / "redis").mkdir()
+    own = Server(tmp_path / "redis")
+    yield own
+    own.child.stop(0)
 
 
 def task_of(queue):
@@ -67,6 +79,35 @@ def test_worker_that_was_stopped_for_too_long_acknowledges_nothing_of_others(tmp
             wait_until(lambda: not client.hlen("unacked"), what="the acknowledgement")
             assert "no longer renews task" in second.log()
         assert begun(client) == {result.id: 2}
+
+
+@pytest.mark.parametrize("queue", ["cpu", "io", "aio"])
+def test_task_that_runs_through_an_outage_begins_once(own_server, tmp_path, queue):
+    """Redis is away for longer than the timeout, and the worker reconnects late; its task is renewed all the same."""
+    env = {"REDIS_URL": own_server.url, "NOTES_URL": os.environ["REDIS_URL"], **QUICK}
+    with queue_worker(tmp_path, queue, concurrency=1, **env) as worker, plain() as notes:
+        with app.connection_for_write(url=own_server.url) as connection:
+            task_of(queue).apply_async((30.0,), queue=queue, connection=connection)
+        wait_until(lambda: notes.llen("begun") == 1, what="its start")
+        own_server.away(22.0)
+        wait_until(lambda: notes.llen("done"), what="its end")
+        with own_server.client() as client:
+            wait_until(lambda: not client.hlen("unacked") and not client.llen(queue), what="its acknowledgement")
+        assert notes.llen("begun") == 1
+        assert "stands still" not in worker.log()
+
+
+@pytest.mark.parametrize("queue", ["cpu", "io", "aio"])
+def test_finished_task_is_acknowledged_while_its_worker_stops(tmp_path, queue):
+    """Another one holds up the end: who kills the worker now makes only that one run again."""
+    with queue_worker(tmp_path, queue, concurrency=2) as worker, plain() as client:
+        for seconds in (6.0, 2.0):
+            task_of(queue).apply_async((seconds,), queue=queue)
+        wait_until(lambda: client.llen("begun") == 2, what="both starts")
+        os.kill(worker.pid, signal.SIGTERM)
+        wait_until(lambda: client.llen("done") == 1, what="the first end")
+        wait_until(lambda: client.hlen("unacked") == 1 or client.llen("done") == 2, what="its acknowledgement")
+        assert client.llen("done") == 1
 
 
 @pytest.mark.parametrize("queue", ["cpu", "io", "aio"])

@@ -6,11 +6,14 @@ import uuid
 from hashlib import sha1
 
 import pytest
+from awkward_tasks import counted
 from peers import plain, wait_until
 from queue_workers import queue_worker
+from raw_messages import message as as_celery_sends
 
 from tasks import app, print_square
 from tasks.transport import dead_letters, deliveries, scripts
+from tasks.transport.channel import reason_of
 
 QUEUE = "cpu"
 
@@ -29,12 +32,14 @@ class Consumer:
         self.channel = self.connection.default_channel
         self.deliveries = self.channel.deliveries
         self.deliveries.renewable = lambda _: set()
+        vars(self.deliveries).pop("_sweep", None)
 
     def take(self):
         return self.channel.basic_get(QUEUE)
 
     def close(self):
         self.deliveries.renewable = lambda tokens: tokens
+        self.deliveries._sweep = lambda _: None  # other tests' workers have other limits
         self.connection.close()
 
 
@@ -224,6 +229,44 @@ def test_batch_puts_messages_on_their_queues_and_delays_others(client, consumer)
         assert client.llen(QUEUE) == 0, "it is a batch"
     assert (client.llen(QUEUE), client.zcard("delayed")) == (1, 1)
     assert consumer.take() is not None
+
+
+def test_delayed_entry_that_names_no_queue_holds_up_no_other(client, consumer, caplog):
+    consumer.deliveries.begin()
+    client.zadd("delayed", {"neither": 1, "5\nnor": 2, '["cpu"]\nnor': 3})
+    (id,) = send(countdown=2)
+    wait_until(lambda: client.llen(QUEUE), within=20, what="the one that is due")
+    assert consumer.take().headers["id"] == id
+    assert caplog.text.count("was dropped") == 3
+
+
+@pytest.mark.parametrize("id", ["odd\ud800id", "plain"])
+@pytest.mark.parametrize("task", ["no.such.\ud800task", "no.such.task"])
+def test_odd_message_is_buried_and_stops_no_renewal(tmp_path, client, id, task):
+    """A half of a surrogate pair, which JSON in Lua does not hold: the task beside it is renewed, and begins once."""
+    few = {"INTERLOCK_VISIBILITY_SECONDS": "2"}
+    with queue_worker(tmp_path, "io", include="tasks,awkward_tasks", concurrency=2, **few) as worker:
+        result = counted.apply_async((5.0,), queue="io")
+        wait_until(lambda: client.llen("begun"), what="its start")
+        client.lpush("io", json.dumps(as_celery_sends("io", id, headers={"task": task, "id": id})))
+        wait_until(lambda: client.llen("dead-letters") == 1, what="the letter")
+        assert result.get(timeout=60) == result.id
+        assert client.llen("begun") == client.llen("dead-letters") == 1
+        wait_until(lambda: not client.hlen("unacked"), what="all acknowledgements")
+        assert worker.poll() is None
+
+
+def test_letter_that_is_no_text_is_read_as_it_is(client, consumer):
+    raw = (
+        json.dumps(as_celery_sends(QUEUE, "odd", headers={"task": "no.such"})).encode().replace(b"no.such", b"no.\xff")
+    )
+    client.lpush(QUEUE, raw)
+    message = consumer.take()
+    consumer.deliveries.bury(message.delivery_tag, reason_of(ValueError("odd")))
+    wait_until(lambda: client.exists("dead-letters"), what="the letter")
+    (letter,) = dead_letters.read(consumer.channel.plain_client, consumer.channel.keys)
+    assert letter.message == raw
+    assert dead_letters.replay(consumer.channel.plain_client, consumer.channel.keys, letter)
 
 
 def test_item_that_is_no_message_is_buried_as_it_is(client, consumer):

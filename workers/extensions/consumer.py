@@ -17,6 +17,7 @@ from tasks.celery_app import app
 from tasks.celery_app.outage import heals
 from tasks.transport.channel import RefusedError, reason_of
 from tasks.transport.deliveries import Deliveries, all_deliveries
+from workers.extensions import prefork
 from workers.extensions.deferred import defer, wait_until_done
 
 log = logging.getLogger(__name__)
@@ -25,17 +26,32 @@ log = logging.getLogger(__name__)
 class Consumer(consumer.Consumer):  # type: ignore[misc]
     """Takes messages. When its connection breaks, tasks that run go on, and their messages are not given back."""
 
+    away = False  # the connection broke, and there is no other yet
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Give back the tasks that have not begun. The others go on, and are acknowledged at their end.
 
         Celery closes all channels of the connection, whichever socket broke, and each would give back all its messages.
         """
+        self.away = True
+        kept = {request.message.delivery_tag for request in self._in_pool()}
         for channel in self.connection.transport.channels:
             channel.do_restore = False
-        for request in {*state.reserved_requests, *state.scheduled_requests}:
-            if request._apply_result is None and not request.acknowledged:  # no pool has it
-                request.message.channel.deliveries.give_back(request.message.delivery_tag)
+            channel.qos.give_back_all_but(kept)
         super().on_connection_error_after_connected(exc)
+
+    def _in_pool(self) -> set[Any]:
+        """Return the requests that run, or will run: Celery's prefork pool now drops what no process has begun."""
+        if isinstance(self.pool, prefork.TaskPool):
+            return set(state.active_requests)
+        return {each for each in {*state.reserved_requests, *state.active_requests} if each._apply_result is not None}
+
+    def call_soon_ack(self, p: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Acknowledge at once, in any thread: a worker that stops turns its loop no more. Then wake the loop."""
+        done = p(*args, **kwargs)
+        if self.hub:
+            self.hub.call_soon(_nothing)
+        return done
 
     def shutdown(self) -> None:
         """Close the connection, and wait until what was settled has reached Redis."""
@@ -105,6 +121,10 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
             self.event_dispatcher.send("task-failed", uuid=id, exception=repr(error))
 
 
+def _nothing() -> None:
+    """Do nothing: the loop turns, and takes messages where there is room again."""
+
+
 def _named(message: Any) -> tuple[str | None, str | None]:
     """Return the id and the name of a message's task, each None if the message does not say it."""
     headers = message.headers if isinstance(message.headers, dict) else {}
@@ -138,5 +158,10 @@ def _is_limit(value: Any) -> bool:
 
 
 def _bury(deliveries: Deliveries, delivery_tag: str, reason: str, error: Exception, id: str, name: str | None) -> None:
-    app.backend.mark_as_failure(id, error, request=Bunch(id=id, task=name, name=name, chord=None, errbacks=None))
+    try:
+        app.backend.mark_as_failure(id, error, request=Bunch(id=id, task=name, name=name, chord=None, errbacks=None))
+    except Exception as failed:
+        if heals(failed):
+            raise
+        log.exception("no result can be stored for a message that cannot be run")
     deliveries.bury(delivery_tag, reason)

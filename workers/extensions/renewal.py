@@ -10,6 +10,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from celery import bootsteps
 from celery.worker import state
@@ -29,6 +30,8 @@ class Renewal(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
         self.ticked = time.monotonic()
+        self.stands_still = False
+        self._since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()  # requests: when each was first seen to run
 
     def start(self, consumer: Any) -> None:
         """Set up the channel."""
@@ -37,7 +40,8 @@ class Renewal(bootsteps.StartStopStep):  # type: ignore[misc]
         if consumer.app.conf.worker_disable_prefetch:
             channel.qos.more_room = partial(_room, consumer)
         deliveries = channel.deliveries
-        deliveries.renewable = partial(self._renewable, consumer.app.conf.task_time_limit, deliveries.limits.timeout)
+        consumer.away = False
+        deliveries.renewable = partial(self._renewable, consumer, deliveries.limits.timeout)
         deliveries.on_gone = _tell_task
         self._tick()
         if consumer.hub:
@@ -46,14 +50,25 @@ class Renewal(bootsteps.StartStopStep):  # type: ignore[misc]
     def _tick(self) -> None:
         self.ticked = time.monotonic()
 
-    def _renewable(self, usual_limit: float | None, patience: float, tokens: set[str]) -> set[str]:
-        """Return those of the deliveries that may be renewed. Any thread may call this."""
-        if time.monotonic() - self.ticked > max(patience, 2 * GRACE):
-            log.error("this worker's loop stands still: its %d messages go back to their queues", len(tokens))
+    def _renewable(self, consumer: Any, patience: float, tokens: set[str]) -> set[str]:
+        """Return those of the deliveries that may be renewed. The thread of the deliveries calls this.
+
+        While the worker has no connection, its loop does not turn, and its tasks go on.
+        """
+        stood_still, self.stands_still = self.stands_still, False
+        if not consumer.away and time.monotonic() - self.ticked > max(patience, 2 * GRACE):
+            self.stands_still = True
+            if not stood_still:
+                log.error("this worker's loop stands still: its %d messages go back to their queues", len(tokens))
             return set()
-        return tokens - {
-            request.message.delivery_tag for request in _all(state.active_requests) if _overdue(request, usual_limit)
-        }
+        usual = consumer.app.conf.task_time_limit
+        running = _all(state.active_requests)
+        return tokens - {each.message.delivery_tag for each in running if self._overdue(each, usual)}
+
+    def _overdue(self, request: Any, usual_limit: float | None) -> bool:
+        limit = (request.time_limits or (None,))[0] or usual_limit
+        since = self._since.setdefault(request, time.monotonic())
+        return bool(limit and time.monotonic() - since > limit + GRACE)
 
 
 def _all(requests: Collection[Any]) -> tuple[Any, ...]:
@@ -61,11 +76,6 @@ def _all(requests: Collection[Any]) -> tuple[Any, ...]:
     while True:
         with suppress(RuntimeError):
             return tuple(requests)
-
-
-def _overdue(request: Any, usual_limit: float | None) -> bool:
-    limit = (request.time_limits or (None,))[0] or usual_limit
-    return bool(limit and request.time_start and time.time() - request.time_start > limit + GRACE)
 
 
 def _room(consumer: Any) -> int:

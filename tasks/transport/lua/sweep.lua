@@ -78,11 +78,17 @@ end
 
 for _, delayed in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, most)) do
   local split = delayed:find('\n', 1, true)
-  local list, wake = unpack(cjson.decode(delayed:sub(1, split - 1)))
+  local known, where = pcall(cjson.decode, delayed:sub(1, (split or 1) - 1))
+  if not known or type(where) ~= 'table' or type(where[1]) ~= 'string' or type(where[2]) ~= 'string' then
+    redis.call('ZREM', KEYS[4], delayed)
+    errors[#errors + 1] = 'no queue, for a delayed entry that was dropped: ' .. delayed:sub(1, 60)
+  else
+  local list, wake = where[1], where[2]
   if put('LPUSH', list, wake, delayed:sub(split + 1)) then
     redis.call('ZREM', KEYS[4], delayed)
   else
     redis.call('ZADD', KEYS[4], now + timeout, delayed)
+  end
   end
 end
 local next_one = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
