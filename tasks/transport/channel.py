@@ -18,7 +18,6 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -125,15 +124,11 @@ class QoS(virtual.QoS):  # type: ignore[misc]
 
     def restore_unacked(self) -> list[Any]:
         """Give all messages of this channel back; none fails here, for the process tells Redis later."""
-        self.give_back_all_but(frozenset())
+        self._flush()
+        for tag in self._delivered:
+            self.channel.deliveries.give_back(tag)
         self._delivered.clear()
         return []
-
-    def give_back_all_but(self, kept: AbstractSet[str]) -> None:
-        """Give back what is not settled, but for these tags."""
-        self._flush()
-        for tag in self._delivered.keys() - kept:
-            self.channel.deliveries.give_back(tag)
 
     def restore_visible(self, *_: Any, **__: Any) -> None:
         """Do nothing: the process sweeps, see `deliveries.py`."""

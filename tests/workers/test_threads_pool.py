@@ -111,6 +111,7 @@ def test_revoked_task_that_has_not_begun_never_begins(worker):
         with pytest.raises(TaskRevokedError):
             late.get(timeout=90)
         assert late.id not in client.lrange("done", 0, -1)
+        wait_until(lambda: client.llen("ended") == SLOTS, what="the end of both")
 
 
 def test_pool_grows_and_shrinks(worker):

@@ -34,17 +34,20 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
         Celery closes all channels of the connection, whichever socket broke, and each would give back all its messages.
         """
         self.away = True
-        kept = {request.message.delivery_tag for request in self._in_pool()}
         for channel in self.connection.transport.channels:
             channel.do_restore = False
-            channel.qos.give_back_all_but(kept)
+        for request in self._not_begun():
+            if not request.acknowledged:
+                request.message.channel.deliveries.give_back(request.message.delivery_tag)
         super().on_connection_error_after_connected(exc)
 
-    def _in_pool(self) -> set[Any]:
-        """Return the requests that run, or will run: Celery's prefork pool now drops what no process has begun."""
+    def _not_begun(self) -> set[Any]:
+        """Return the requests that Celery forgets with the connection: no pool has them, or prefork has not begun them."""
+        waiting = (request for bucket in self.task_buckets.values() if bucket for request, _ in bucket.contents)
+        known = {*state.reserved_requests, *state.scheduled_requests, *waiting}
         if isinstance(self.pool, prefork.TaskPool):
-            return set(state.active_requests)
-        return {each for each in {*state.reserved_requests, *state.active_requests} if each._apply_result is not None}
+            return known - set(state.active_requests)
+        return {request for request in known if request._apply_result is None}
 
     def call_soon_ack(self, p: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Acknowledge at once, in any thread: a worker that stops turns its loop no more. Then wake the loop."""
