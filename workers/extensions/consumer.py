@@ -42,7 +42,7 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
         super().on_connection_error_after_connected(exc)
 
     def _not_begun(self) -> set[Any]:
-        """Return the requests that Celery forgets with the connection: no pool has them, or prefork has not begun them."""
+        """Return the requests that Celery now forgets: no pool has them, or prefork has not begun them."""
         waiting = (request for bucket in self.task_buckets.values() if bucket for request, _ in bucket.contents)
         known = {*state.reserved_requests, *state.scheduled_requests, *waiting}
         if isinstance(self.pool, prefork.TaskPool):
