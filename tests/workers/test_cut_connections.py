@@ -25,13 +25,15 @@ def worker(request, tmp_path_factory):
 
 
 def cut(client, kind):
-    """End the connections of that kind, as the server sees them; the asking one is left alone."""
-    if kind == "pubsub":
-        return client.client_kill_filter(_type="pubsub")
-    others = [each for each in client.client_list() if each["id"] != str(client.client_id())]
-    commands = {"scripts": ("brpop", "eval", "evalsha")}.get(kind)
-    found = [each for each in others if commands is None or each["cmd"] in commands]
-    return sum(client.client_kill_filter(_id=each["id"]) for each in found)
+    """End the worker's connections of that kind; this process's own are left alone, for later tests use them."""
+    own = {each.laddr.port for each in psutil.Process().net_connections("tcp")}
+    others = [each for each in client.client_list() if int(each["addr"].rpartition(":")[2]) not in own]
+    of_kind = {
+        "all": lambda _: True,
+        "pubsub": lambda each: "P" in each["flags"],
+        "scripts": lambda each: each["cmd"] in ("brpop", "eval", "evalsha"),
+    }[kind]
+    return sum(client.client_kill_filter(_id=each["id"]) for each in others if of_kind(each))
 
 
 def runs_of(worker, kind, seconds=0.5):
