@@ -1,7 +1,6 @@
 """A worker of the pool for coroutines on the test server."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 
 from paths import PYTHONPATH
 from peers import wait_until
+from workers_end import killed_at_the_end
 
 from workers.local_stack.children import ROOT
 
@@ -35,12 +35,8 @@ def coroutine_worker(tmp_path, concurrency=1000, **more):
             cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
     process.log = log.read_text
-    try:
+    with killed_at_the_end(process):
         wait_until(lambda: alive.exists() or process.poll() is not None, what="the worker")
         assert process.poll() is None, process.log()
         process.alive_file = alive
         yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

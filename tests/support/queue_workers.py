@@ -1,7 +1,6 @@
 """Workers of the three queues on the test server, each on the pool that its queue is for."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 
 from paths import PYTHONPATH
 from peers import wait_until
+from workers_end import killed_at_the_end
 
 from workers.local_stack.children import ROOT
 
@@ -36,11 +36,7 @@ def queue_worker(tmp_path, queue, *options, concurrency=4, include="awkward_task
             cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
     process.log, process.queue, process.node = log.read_text, queue, alive.stem
-    try:
+    with killed_at_the_end(process):
         wait_until(lambda: alive.exists() or process.poll() is not None, within=60, what="the worker")
         assert process.poll() is None, process.log()
         yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

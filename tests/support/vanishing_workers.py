@@ -1,13 +1,13 @@
 """Workers that tests kill: the tasks of one that vanished come back after four seconds."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
 
 from peers import wait_until
+from workers_end import killed_at_the_end
 
 from workers.local_stack.children import ROOT
 
@@ -27,11 +27,7 @@ def worker(tmp_path, queue="cpu", pool="prefork", include="tasks"):
              "--include", include],
             cwd=ROOT, env=env, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
-    try:
+    with killed_at_the_end(process):
         wait_until(alive.exists, what="the worker")
         process.alive_file = alive
         yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

@@ -47,15 +47,6 @@ def server(tmp_path_factory):
     own.child.stop(0)
 
 
-@pytest.fixture
-def own_server(tmp_path):
-    """One that no other worker serves."""
-    (tmp_path / "redis").mkdir()
-    own = Server(tmp_path / "redis")
-    yield own
-    own.child.stop(0)
-
-
 @pytest.fixture(scope="module", params=["cpu", "io"])
 def worker(request, server, tmp_path_factory):
     """One worker for each queue, at that server."""

@@ -9,21 +9,11 @@ import pytest
 from awkward_tasks import counted, counted_coroutine
 from peers import plain, wait_until
 from queue_workers import queue_worker
-from servers import Server
 
 from tasks import app
 
 VISIBILITY = 3
 QUICK = {"INTERLOCK_VISIBILITY_SECONDS": str(VISIBILITY)}
-
-
-@pytest.fixture
-def own_server(tmp_path):
-    """One that no other worker serves."""
-    (tmp_path / "redis").mkdir()
-    own = Server(tmp_path / "redis")
-    yield own
-    own.child.stop(0)
 
 
 def task_of(queue):

@@ -14,7 +14,6 @@ import pytest
 import redis
 from local_stack import started_command, still_running, up, variables
 from peers import wait_until
-from servers import Server
 from vanishing_workers import worker
 
 from workers.local_stack.children import ROOT
@@ -44,11 +43,8 @@ def found(process, words):
 
 
 @pytest.fixture
-def server(tmp_path):
-    (tmp_path / "redis").mkdir()
-    own = Server(tmp_path / "redis")
-    yield own
-    own.child.stop(0)
+def server(own_server):
+    return own_server
 
 
 def tasks_begun(server):
