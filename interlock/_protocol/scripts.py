@@ -5,11 +5,12 @@ sends it again.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any, TypeAlias
 
 import redis
@@ -46,6 +47,11 @@ def script(name: str) -> Script:
     folder = files("interlock._protocol") / "lua"
     state = STATES.get(name.partition("_")[0])
     parts = ("attempt", state, name) if state else ("attempt", name)
+    return composed(folder, parts)
+
+
+def composed(folder: Traversable, parts: Iterable[str]) -> Script:
+    """Return the script that is made of these files of a folder, one behind the other."""
     text = "".join((folder / f"{part}.lua").read_text() for part in parts)
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 

@@ -39,7 +39,7 @@ def _refuse(countdown: Any, eta: Any) -> None:
             raise TypeError(f"countdown must be a number of seconds, at most {AHEAD_MAX:,}, not {countdown!r}")
         seconds = countdown
     if eta and not countdown:  # for Celery, a countdown of 0 is none
-        seconds = (_moment(eta) - datetime.now(UTC)).total_seconds()
+        seconds = (moment(eta) - datetime.now(UTC)).total_seconds()
     if seconds > AHEAD_MAX:
         raise ValueError(
             f"countdown and eta must lie at most {AHEAD_MAX:,} seconds ahead, which is ten years, not {seconds:,.0f}: "
@@ -47,10 +47,10 @@ def _refuse(countdown: Any, eta: Any) -> None:
         )
 
 
-def _moment(eta: Any) -> datetime:
+def moment(eta: Any) -> datetime:
     """Return the time that an eta names. Without a time zone it is UTC, by the app's setting `timezone`."""
     try:
-        moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        named = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
+        return named.astimezone(UTC) if named.tzinfo else named.replace(tzinfo=UTC)
     except (AttributeError, TypeError, ValueError):
         raise TypeError(f"eta must be a datetime or its ISO 8601 text, not {eta!r}") from None

@@ -20,7 +20,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from queue import Empty
 from time import monotonic
 from typing import Any
@@ -35,6 +34,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from tasks.celery_app import exits
 from tasks.celery_app.outage import refused_for_now
+from tasks.celery_app.schedule import moment
 from tasks.transport import scripts
 from tasks.transport.deliveries import Deliveries, Limits, deliveries_at
 
@@ -219,7 +219,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             for priority in self.priority_steps if expires else ():
                 batch.add("pexpire", self._q_for_pri(queue, priority), expires)
             return
-        scripts.script("put").run(self.plain_client, keys, arguments)
+        scripts.run("put", self.plain_client, keys, arguments)
         if expires:
             with self.conn_or_acquire() as client:
                 self._maybe_update_queues_expire(client, queue)
@@ -260,7 +260,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         asked = Asked(tuple(lists), room=1, noted=not no_ack)
         if not no_ack:
             self.deliveries.begin()
-        taken, failed = scripts.script("take").run(self.plain_client, *self._request(asked))
+        taken, failed = scripts.run("take", self.plain_client, *self._request(asked))
         self._tell_of(asked, failed)
         for each in self._held(asked, taken):
             payload = self._payload(asked, each)
@@ -276,12 +276,11 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
 
     def _request(self, asked: Asked) -> tuple[list[str], list[Any]]:
         """Return the keys and the arguments of `take.lua`."""
-        keys = [self.keys.deliveries, self.keys.deadlines, self.keys.returns]
+        keys = self.keys.noted
         keys += [self.global_keyprefix + list_ for _, list_ in asked.lists]
         keys += [self.keys.wake(queue) for queue, _ in asked.lists]
-        timeout_ms = int(self.deliveries.limits.timeout * 1000)
         noted = "noted" if asked.noted else "not noted"
-        return keys, [uuid.uuid4().hex, asked.room, timeout_ms, self.consumer_name, noted]
+        return keys, [uuid.uuid4().hex, asked.room, self.deliveries.limits.timeout_ms, self.consumer_name, noted]
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         """Ask for messages. If there were too few at the last time, wait first until there are more."""
@@ -442,11 +441,10 @@ def _whole(text: str) -> str:
 def _due_ms(message: Any) -> int | None:
     """Return when a message is due, in ms since 1970; None: within SOON, or its due time is none."""
     try:
-        due = datetime.fromisoformat(message["headers"]["eta"])
-    except (LookupError, TypeError, ValueError):
+        due = moment(message["headers"]["eta"]).timestamp()
+    except (LookupError, TypeError, OverflowError):
         return None
-    moment = (due if due.tzinfo else due.replace(tzinfo=UTC)).timestamp()
-    return int(moment * 1000) if moment > time.time() + SOON else None
+    return int(due * 1000) if due > time.time() + SOON else None
 
 
 class Transport(kombu_redis.Transport):  # type: ignore[misc]

@@ -13,7 +13,16 @@ from typing import Any
 
 import redis
 
-from tasks.transport.scripts import Keys, script
+from tasks.transport.scripts import Keys, run
+
+
+def headers_of(message: bytes) -> dict[str, Any]:
+    """Return the headers of a message as it lies in a queue; none if it is malformed."""
+    try:
+        found = json.loads(message)["headers"]
+        return found if isinstance(found, dict) else {}
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return {}
 
 
 @dataclass(frozen=True)
@@ -35,11 +44,7 @@ class Letter:
     @property
     def headers(self) -> dict[str, Any]:
         """The headers of the message; none if it is malformed."""
-        try:
-            found = json.loads(self.message)["headers"]
-            return found if isinstance(found, dict) else {}
-        except (ValueError, LookupError, TypeError, RecursionError):
-            return {}
+        return headers_of(self.message)
 
     @property
     def id(self) -> str:
@@ -71,4 +76,4 @@ def delete(client: redis.Redis, keys: Keys, letter: Letter) -> bool:
 
 def _remove(client: redis.Redis, keys: Keys, letter: Letter, message: bytes) -> bool:
     names = [keys.dead_letters, letter.fields.get("list", ""), letter.fields.get("wake", "")]
-    return bool(script("replay").run(client, names, [letter.raw, message]))
+    return bool(run("replay", client, names, [letter.raw, message]))

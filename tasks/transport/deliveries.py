@@ -9,16 +9,17 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from time import monotonic
 from typing import Any
 
 import redis
-from kombu.utils.json import loads
 
 from tasks.celery_app.outage import heals
-from tasks.transport.scripts import Keys, script
+from tasks.transport.dead_letters import headers_of
+from tasks.transport.scripts import Keys, run
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,16 @@ class Limits:
     deliveries_max: int = 5  # then a message whose consumers vanish becomes a dead letter
     letters_max: int = 1000  # dead letters, the newest ones
     letters_seconds: float = 7 * 86_400.0  # since the newest letter
+
+    @property
+    def timeout_ms(self) -> int:
+        """The timeout, as scripts take it."""
+        return int(self.timeout * 1000)
+
+    @property
+    def letters(self) -> tuple[int, int]:
+        """How many dead letters are kept, and for how many ms, as scripts take it."""
+        return self.letters_max, int(self.letters_seconds * 1000)
 
 
 class Deliveries:
@@ -102,13 +113,11 @@ class Deliveries:
         """How many deliveries are settled here, and not yet in Redis."""
         return len(self._acknowledged) + len(self._given_back) + len(self._buried)
 
-    def wait_until_sent(self, within: float = AT_THE_END) -> bool:
-        """Wait until Redis has taken all that is settled, for `within` seconds at most. Returns whether it has."""
+    def wait_until_sent(self) -> None:
+        """Wait until Redis has taken all that is settled, for AT_THE_END seconds at most."""
         with self._changed:
-            self._changed.wait_for(lambda: not self.unsent, within)
-            if self.unsent:
+            if not self._changed.wait_for(lambda: not self.unsent, AT_THE_END):
                 log.error("Redis did not take %d acknowledgements: these tasks run again", self.unsent)
-            return not self.unsent
 
     def renew(self, client: redis.Redis, tokens: Iterable[str]) -> set[str]:
         """Renew deliveries over that client; return those that are gone."""
@@ -116,7 +125,7 @@ class Deliveries:
         rest = list(tokens)
         while rest:
             some, rest = rest[:BATCH_MAX], rest[BATCH_MAX:]
-            reply = script("renew").run(client, [self.keys.deadlines], [int(self.limits.timeout * 1000), *some])
+            reply = run("renew", client, [self.keys.deadlines], [self.limits.timeout_ms, *some])
             gone.update(token.decode() for token in reply)
         return gone
 
@@ -153,37 +162,35 @@ class Deliveries:
         time.sleep(AGAIN_AFTER)
 
     def _send_settled(self, client: redis.Redis) -> None:
-        keys = [self.keys.deliveries, self.keys.deadlines, self.keys.returns]
-        while self._acknowledged:
-            tokens = [self._acknowledged[n] for n in range(min(BATCH_MAX, len(self._acknowledged)))]
-            for token in script("settle").run(client, keys, tokens):
+        for tokens in self._batches(self._acknowledged):
+            for token in run("settle", client, self.keys.noted, tokens):
                 log.warning("delivery %s was acknowledged too late: its message had gone back", token.decode())
-            self._sent(self._acknowledged, len(tokens))
-        while self._given_back:
-            tokens = [self._given_back[n] for n in range(min(BATCH_MAX, len(self._given_back)))]
-            script("give_back").run(client, keys[:2], tokens)
-            self._sent(self._given_back, len(tokens))
-        while self._buried:
-            self._send_buried(client, *self._buried[0])
-            self._sent(self._buried, 1)
+        for tokens in self._batches(self._given_back):
+            run("give_back", client, self.keys.noted, tokens)
+        for buried in self._batches(self._buried, 1):
+            self._send_buried(client, *buried[0])
+
+    def _batches(self, settled: deque[Any], size: int = BATCH_MAX) -> Iterator[list[Any]]:
+        """Yield what is settled, so much at a time; a batch counts as sent when the next one is asked for."""
+        while settled:
+            with self._changed:
+                batch = list(islice(settled, size))
+            yield batch
+            with self._changed:
+                for _ in batch:
+                    settled.popleft()  # no other thread removes any
+                if not self.unsent:
+                    self._changed.notify_all()
 
     def _send_buried(self, client: redis.Redis, token: str, reason: str) -> None:
         """Move one message to the dead letters. If that can never succeed, it goes back after its deadline."""
-        keys = [self.keys.deliveries, self.keys.deadlines, self.keys.returns, self.keys.dead_letters]
-        arguments = [token, reason, self.limits.letters_max, int(self.limits.letters_seconds * 1000)]
+        keys = [*self.keys.noted, self.keys.dead_letters]
         try:
-            _tell_of_dropped(script("bury").run(client, keys, arguments))
+            _tell_of_dropped(run("bury", client, keys, [token, reason, *self.limits.letters]))
         except redis.ResponseError as error:
             if heals(error):
                 raise
             log.exception("delivery %s cannot become a dead letter: its message goes back", token)
-
-    def _sent(self, settled: deque[Any], count: int) -> None:
-        with self._changed:
-            for _ in range(count):
-                settled.popleft()  # no other thread removes any
-            if not self.unsent:
-                self._changed.notify_all()
 
     def _renew_all(self, client: redis.Redis) -> None:
         with self._changed:
@@ -198,10 +205,9 @@ class Deliveries:
 
     def _sweep(self, client: redis.Redis) -> None:
         keys, limits = self.keys, self.limits
-        names = [keys.deliveries, keys.deadlines, keys.returns, keys.delayed, keys.dead_letters, keys.sweeps]
-        letters_ms = int(limits.letters_seconds * 1000)
-        arguments = [int(limits.timeout * 1000), limits.deliveries_max, SWEPT_MAX, limits.letters_max, letters_ms]
-        returned, dead, dropped, left, errors = script("sweep").run(client, names, arguments)
+        names = [*keys.noted, keys.delayed, keys.dead_letters, keys.sweeps]
+        arguments = [limits.timeout_ms, limits.deliveries_max, SWEPT_MAX, *limits.letters]
+        returned, dead, dropped, left, errors = run("sweep", client, names, arguments)
         for consumer, message in returned:
             log.warning("worker %s no longer renews task %s: its message goes back", consumer.decode(), named(message))
         if dead:
@@ -209,8 +215,8 @@ class Deliveries:
         _tell_of_dropped(dropped)
         for error in errors:
             log.error("a queue cannot be used, its messages wait: %s", error.decode(errors="replace"))
-        full = len(returned) >= SWEPT_MAX or left == 0
-        self._sweep_at = monotonic() + (0.0 if full else min(SWEEP_EVERY, left / 1000) if left > 0 else SWEEP_EVERY)
+        pause = SWEEP_EVERY if left < 0 else min(SWEEP_EVERY, left / 1000)
+        self._sweep_at = monotonic() + (0.0 if len(returned) >= SWEPT_MAX else pause)
 
 
 def _tell_of_dropped(count: int) -> None:
@@ -220,11 +226,8 @@ def _tell_of_dropped(count: int) -> None:
 
 def named(message: bytes) -> str:
     """Return the name and the id of a message's task, for the log."""
-    try:
-        headers = loads(message.decode())["headers"]
-        return f"{headers['task']}[{headers['id']}]"
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return repr(message[:60])
+    headers = headers_of(message)
+    return f"{headers['task']}[{headers['id']}]" if {"task", "id"} <= headers.keys() else repr(message[:60])
 
 
 _all: dict[tuple[str, Keys, Limits], Deliveries] = {}

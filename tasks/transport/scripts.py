@@ -4,36 +4,29 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from hashlib import sha1
 from importlib.resources import files
 from typing import Any
 
 import redis
 from redis.exceptions import NoScriptError
 
-
-@dataclass(frozen=True)
-class Script:
-    """The text of one script and the digest by which a server knows it."""
-
-    text: str
-    digest: str
-
-    def run(self, client: redis.Redis, keys: Sequence[str], arguments: Iterable[Any]) -> Any:
-        """Run the script on a client that adds no prefix to keys: one round trip, or two the first time."""
-        command = (len(keys), *keys, *arguments)
-        execute: Callable[..., Any] = client.execute_command
-        try:
-            return execute("EVALSHA", self.digest, *command)
-        except NoScriptError:
-            return execute("EVAL", self.text, *command)
+from interlock._protocol.scripts import Script, composed
 
 
 @cache
 def script(name: str) -> Script:
-    """Return the script of that name."""
-    text = (files("tasks.transport") / "lua" / f"{name}.lua").read_text()
-    return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+    """Return the script of that name. `put` stands alone, for its text travels with each message of a batch."""
+    return composed(files("tasks.transport") / "lua", ("put",) if name == "put" else ("shared", name))
+
+
+def run(name: str, client: redis.Redis, keys: Sequence[str], arguments: Iterable[Any]) -> Any:
+    """Run a script on a client that adds no prefix to keys: one round trip, or two the first time."""
+    wanted, command = script(name), (len(keys), *keys, *arguments)
+    execute: Callable[..., Any] = client.execute_command
+    try:
+        return execute("EVALSHA", wanted.digest, *command)
+    except NoScriptError:
+        return execute("EVAL", wanted.text, *command)
 
 
 @dataclass(frozen=True)
@@ -61,6 +54,11 @@ class Keys:
     def returns(self) -> str:
         """A hash, a message's digest -> its deliveries that were not renewed: consumer, taken and returned in ms."""
         return f"{self.prefix}unacked_returns"
+
+    @property
+    def noted(self) -> list[str]:
+        """The three keys in which a delivery is noted."""
+        return [self.deliveries, self.deadlines, self.returns]
 
     @property
     def delayed(self) -> str:

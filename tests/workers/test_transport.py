@@ -12,7 +12,7 @@ from queue_workers import queue_worker
 from raw_messages import message as as_celery_sends
 
 from tasks import app, print_square
-from tasks.transport import dead_letters, deliveries, scripts
+from tasks.transport import dead_letters, scripts
 from tasks.transport.channel import reason_of
 
 QUEUE = "cpu"
@@ -360,12 +360,12 @@ OUT_OF_ORDER = """    redis.call('RPOP', list)
 TWINS = {
     "notes nothing": ("take", "ARGV[5] == 'noted'", "false", a_vanished_consumers_message_comes_back),
     "takes before it notes": ("take", "    if ARGV[5] == 'noted' then", OUT_OF_ORDER, a_full_server_loses_nothing),
-    "wakes nobody": ("take", "EXISTS', wake) == 0", "EXISTS', wake) == 2", consumers_wake_each_other),
+    "wakes nobody": ("take", "EXISTS', list) == 0", "EXISTS', list) == 2", consumers_wake_each_other),
     "revives what is settled": ("renew", "'XX', until_", "until_", a_settled_message_stays_settled),
     "forgets the deadline": ("renew", "'XX', until_", "'XX', 1", a_renewed_message_stays),
     "never returns": ("sweep", "if now >= not_before", "if false", a_vanished_consumers_message_comes_back),
     "counts nothing": ("sweep", "cjson.encode(returns))\n", "'[]')\n", deliveries_are_bounded),
-    "leaves what it moved": ("sweep", "redis.call('ZREM', KEYS[4], delayed)", "", a_delayed_message_is_moved_once),
+    "leaves what it moved": ("sweep", "redis.call('ZREM', KEYS[4], note)", "", a_delayed_message_is_moved_once),
 }
 
 
@@ -382,7 +382,6 @@ def test_broken_twin_is_found(client, consumer, monkeypatch, twin):
     assert stands in text
     broken = text.replace(stands, instead)
     made = scripts.Script(broken, sha1(broken.encode()).hexdigest())
-    for module in (scripts, deliveries):
-        monkeypatch.setattr(module, "script", lambda each: made if each == name else true(each))
+    monkeypatch.setattr(scripts, "script", lambda each: made if each == name else true(each))
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         check(client, consumer)

@@ -16,6 +16,8 @@ from celery import bootsteps
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 
+from workers.extensions.execution import Resizable
+
 log = logging.getLogger(__name__)
 
 TICK_EVERY = 1.0  # seconds
@@ -42,7 +44,7 @@ class Renewal(bootsteps.StartStopStep):  # type: ignore[misc]
         deliveries = channel.deliveries
         consumer.away = False
         deliveries.renewable = partial(self._renewable, consumer, deliveries.limits.timeout)
-        deliveries.on_gone = _tell_task
+        deliveries.on_gone = partial(_tell_task, consumer.pool)
         self._tick()
         if consumer.hub:
             consumer.hub.call_repeatedly(TICK_EVERY, self._tick)
@@ -84,7 +86,7 @@ def _room(consumer: Any) -> int:
     return int(limit) - len(state.reserved_requests)
 
 
-def _tell_task(token: str) -> None:
+def _tell_task(pool: Any, token: str) -> None:
     """End a task whose message has gone back to its queue: a coroutine at once, a thread where it waits in a primitive.
 
     No process of the prefork pool is told, and no thread that does not wait: there, the task runs twice.
@@ -92,7 +94,7 @@ def _tell_task(token: str) -> None:
     for request in {*_all(state.reserved_requests), *_all(state.active_requests)}:
         if request.message.delivery_tag == token:
             log.error("%s[%s] runs although its message has gone back to its queue", request.name, request.id)
-            job: Any = request._apply_result() if request._apply_result is not None else None
-            if hasattr(job, "tracer") or hasattr(job, "ending"):  # a pool that can end a task, and report nothing
+            job = request._apply_result() if request._apply_result is not None else None
+            if job is not None and isinstance(pool, Resizable):  # these pools can end a task, and report nothing
                 job.terminate()
                 state.task_ready(request)

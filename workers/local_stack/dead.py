@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 import redis
@@ -21,19 +22,16 @@ from workers.local_stack import redis_server
 SHOWN_MAX = 50  # letters in the list
 
 
-def _open() -> tuple[redis.Redis, Keys]:
-    """Return a client and the names of the keys. Raises StackError without Redis."""
-    redis_server.check(address.url())
+def keys() -> Keys:
+    """Return the names of the transport's keys."""
     options = app.conf.broker_transport_options
-    client: redis.Redis = redis.Redis.from_url(address.url())
-    return client, Keys(options["global_keyprefix"], options["sep"])
+    return Keys(options["global_keyprefix"], options["sep"])
 
 
-def count() -> int:
-    """Return how many dead letters there are."""
-    client, keys = _open()
-    with client:
-        return int(client.llen(keys.dead_letters))
+def _open() -> redis.Redis:
+    """Return a client. Raises StackError without Redis."""
+    redis_server.check(address.url())
+    return redis.Redis.from_url(address.url())
 
 
 def chosen(letters: Sequence[Letter], ids: Sequence[str], task: str | None, every: bool) -> list[Letter]:
@@ -58,9 +56,8 @@ def dead() -> None:
 @dead.command("list")
 def list_() -> None:
     """Show the dead letters, the newest first."""
-    client, keys = _open()
-    with client:
-        letters = dead_letters.read(client, keys)
+    with _open() as client:
+        letters = dead_letters.read(client, keys())
     if not letters:
         click.echo("no dead letters")
         return
@@ -80,33 +77,38 @@ def list_() -> None:
 @click.argument("id")
 def show(id: str) -> None:
     """Show the dead letters of one task, whole, as JSON."""
-    client, keys = _open()
-    with client:
-        for each in chosen(dead_letters.read(client, keys), [id], None, False):
+    with _open() as client:
+        for each in chosen(dead_letters.read(client, keys()), [id], None, False):
             click.echo(json.dumps(each.fields, indent=2))
 
 
+def _choice(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the arguments that `chosen` takes."""
+    for option in (
+        click.option("--all", "every", is_flag=True, help="All letters."),
+        click.option("--task", help="All letters of this task, by its name."),
+        click.argument("ids", nargs=-1),
+    ):
+        command = option(command)
+    return command
+
+
+def _each(action: Callable[[redis.Redis, Keys, Letter], bool], *choice: Any) -> int:
+    """Do an action with each letter of a choice, the oldest first; return with how many it succeeded."""
+    with _open() as client:
+        letters = chosen(dead_letters.read(client, keys()), *choice)
+        return sum(action(client, keys(), each) for each in reversed(letters))
+
+
 @dead.command()
-@click.argument("ids", nargs=-1)
-@click.option("--task", help="All letters of this task, by its name.")
-@click.option("--all", "every", is_flag=True, help="All letters.")
+@_choice
 def replay(ids: tuple[str, ...], task: str | None, every: bool) -> None:
     """Put messages on their queues again; their deliveries are counted anew."""
-    client, keys = _open()
-    with client:
-        letters = chosen(dead_letters.read(client, keys), ids, task, every)
-        done = sum(dead_letters.replay(client, keys, each) for each in reversed(letters))
-    click.echo(f"on their queues again: {done}")
+    click.echo(f"on their queues again: {_each(dead_letters.replay, ids, task, every)}")
 
 
 @dead.command()
-@click.argument("ids", nargs=-1)
-@click.option("--task", help="All letters of this task, by its name.")
-@click.option("--all", "every", is_flag=True, help="All letters.")
+@_choice
 def delete(ids: tuple[str, ...], task: str | None, every: bool) -> None:
     """Delete dead letters."""
-    client, keys = _open()
-    with client:
-        letters = chosen(dead_letters.read(client, keys), ids, task, every)
-        done = sum(dead_letters.delete(client, keys, each) for each in letters)
-    click.echo(f"deleted: {done}")
+    click.echo(f"deleted: {_each(dead_letters.delete, ids, task, every)}")

@@ -75,7 +75,7 @@ def show() -> int:
     console.print(f"Flower    http://127.0.0.1:{port}{'' if answers else ' does not answer'}")
     waiting = "  ".join(f"{name}: {client.llen(address.prefix() + name)} waiting" for name in (CPU, IO, AIO))
     console.print(f"Queues    {waiting}")
-    letters = dead.count()
+    letters = client.llen(dead.keys().dead_letters)
     console.print(f"Dead      {letters} messages, see `python -m workers dead list`\n" if letters else "")
     _show_workers(console, known | set(stats), stats, active, queues)
     _show_running(console, active)

@@ -1,6 +1,6 @@
 -- Puts a message on a queue, or notes that it is due later.
 -- KEYS: the queue, its wake-up list, the delayed messages.  ARGV: the message, when it is due in ms or '', where it goes.
--- The wake-up list has one element at most, so it wakes one consumer; that one wakes the next (take.lua).
+-- The mark on the wake-up list is that of `wake_up` in shared.lua.
 if ARGV[2] ~= '' then
   redis.call('ZADD', KEYS[3], ARGV[2], ARGV[3] .. '\n' .. ARGV[1])
   return

@@ -1,8 +1,7 @@
 -- Renews deliveries. One that has gone back to its queue, or is acknowledged, must not come to life again.
 -- KEYS: the deadlines.  ARGV: the consumer's timeout in ms; tokens.
 -- Returns the tokens that are gone.
-local time = redis.call('TIME')
-local until_ = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[1]
+local until_ = now_ms() + ARGV[1]
 local gone = {}
 for number = 2, #ARGV do
   redis.call('ZADD', KEYS[1], 'XX', until_, ARGV[number])

@@ -4,8 +4,6 @@
 if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
 if ARGV[2] ~= '' then
   redis.call('LPUSH', KEYS[2], ARGV[2])
-  redis.call('LPUSH', KEYS[3], '')
-  redis.call('LTRIM', KEYS[3], 0, 0)
-  redis.call('PEXPIRE', KEYS[3], 10000)
+  wake_up(KEYS[3])
 end
 return 1

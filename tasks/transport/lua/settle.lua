@@ -5,8 +5,8 @@ local gone = {}
 local returned = redis.call('EXISTS', KEYS[3]) == 1
 for _, token in ipairs(ARGV) do
   if returned then
-    local noted = redis.call('HGET', KEYS[1], token)
-    if noted then redis.call('HDEL', KEYS[3], redis.sha1hex(noted:sub(noted:find('\n', 1, true) + 1))) end
+    local note = redis.call('HGET', KEYS[1], token)
+    if note then redis.call('HDEL', KEYS[3], redis.sha1hex((read_note(note)))) end
   end
   if redis.call('HDEL', KEYS[1], token) == 0 then gone[#gone + 1] = token end
   redis.call('ZREM', KEYS[2], token)

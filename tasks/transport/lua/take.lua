@@ -4,8 +4,7 @@
 -- ARGV: an id of this request, how many messages at most, the consumer's timeout in ms, its name; 'noted', or another
 -- word for messages that need no acknowledgement.
 -- Returns {{number of the list, token, message, earlier deliveries}, ...}, {{number of the list, error}, ...}.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = now_ms()
 local lists = (#KEYS - 3) / 2
 local room, taken, failed = tonumber(ARGV[2]), {}, {}
 local returned = redis.call('EXISTS', KEYS[3]) == 1
@@ -32,9 +31,6 @@ for number = 1, lists do
     taken[#taken + 1] = {number, token, message, before}
     room = room - 1
   end
-  if room == 0 and redis.call('EXISTS', list) == 1 and redis.call('EXISTS', wake) == 0 then
-    redis.call('LPUSH', wake, '')
-    redis.call('PEXPIRE', wake, 10000)
-  end
+  if room == 0 and redis.call('EXISTS', list) == 1 then wake_up(wake) end
 end
 return {taken, failed}
