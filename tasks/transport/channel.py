@@ -289,7 +289,8 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             return
         lists = tuple((queue, self._q_for_pri(queue, each)) for each in self.priority_steps for queue in queues)
         noted = any(queue not in self._unnoted for queue in queues)
-        asked = self._asked = Asked(lists, self.qos.room(), noted, waits=self._drained)
+        room = self.qos.room() if noted else 1  # who waits for answers of workers counts them, one by one
+        asked = self._asked = Asked(lists, room, noted, waits=self._drained)
         keys, arguments = self._request(asked)
         take = scripts.script("take")
         script = ("EVALSHA", take.digest) if self._known else ("EVAL", take.text)

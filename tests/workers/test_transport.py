@@ -161,6 +161,16 @@ def test_message_that_comes_while_a_channel_closes_goes_back(client, consumer):
     assert received == []
 
 
+def test_answers_come_one_by_one(consumer):
+    """Who has asked so many workers drains so many times: two answers at once would have it wait for one more."""
+    received = []
+    send(3)
+    consumer.channel.basic_consume(QUEUE, no_ack=True, callback=received.append, consumer_tag="one")
+    for count in (1, 2, 3):
+        consumer.connection.drain_events(timeout=10)
+        assert len(received) == count
+
+
 def test_clock_that_jumps_takes_nothing_from_who_lives(client, consumer):
     """The sweep sees that nobody swept for an hour: consumers get the time to renew first."""
     send()
