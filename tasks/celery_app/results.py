@@ -4,9 +4,10 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from functools import cached_property
+from typing import Any, ClassVar
 
 import celery.exceptions
 from celery import states
@@ -16,11 +17,14 @@ from celery.backends.base import MESSAGE_BUFFER_MAX, pending_results_t
 from celery.exceptions import BackendStoreError
 from celery.utils.collections import BufferMap
 from kombu.exceptions import EncodeError, OperationalError
+from kombu.utils.encoding import bytes_to_str
 from redis import RedisError
+from redis.exceptions import ResponseError
 
 from interlock import address
 from tasks.celery_app import forks
 from tasks.celery_app.outage import ATTEMPT_EVERY, OUTAGE_MAX, heals, patiently
+from tasks.celery_app.states import STORE, State, UnsentStates
 
 log = logging.getLogger(__name__)
 
@@ -136,32 +140,16 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
         time.sleep(ATTEMPT_EVERY if timeout is None else min(ATTEMPT_EVERY, timeout))
 
 
-STORE = """
--- Stores a task's state and publishes it. Once a task has succeeded, a second run of it changes nothing.
--- KEYS: 1 the task's key, which is also the channel.
--- ARGV: 1 the state as JSON, 2 seconds until it expires (0: never), 3 the beginning of a success's JSON
--- Returns 1, or 0 if the task had succeeded before.
--- It does not parse the JSON: Python writes some that cjson refuses, half a surrogate pair or a deeply nested list.
-if redis.call('GETRANGE', KEYS[1], 0, #ARGV[3] - 1) == ARGV[3] then
-    return 0
-end
-if ARGV[2] == '0' then
-    redis.call('SET', KEYS[1], ARGV[1])
-else
-    redis.call('SETEX', KEYS[1], ARGV[2], ARGV[1])
-end
-redis.call('PUBLISH', KEYS[1], ARGV[1])
-return 1
-"""
-
-
 class Backend(redis.RedisBackend):  # type: ignore[misc]
-    """Celery's Redis backend, but it stores a state in one round trip (Celery needs two), and never over a success."""
+    """Celery's Redis backend, but it stores a state in one round trip (Celery needs two), and never over a success.
+
+    In a worker whose tasks share one process, many states go in one round trip: see `later`.
+    """
 
     ResultConsumer: Any = PatientConsumer
 
     _script: Any = None
-    _success = ""  # the beginning of a success's JSON
+    unsent: ClassVar[UnsentStates | None] = None  # of all threads; None: each state is stored before the task goes on
     result_consumer: Any
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -170,7 +158,7 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
 
     def begin_anew(self) -> None:
         """Receive results on a connection of this child's own. Called in the child."""
-        client, self._script = self.__dict__.pop("client", None), None
+        client, self._script, Backend.unsent = self.__dict__.pop("client", None), None, None
         if client is not None:
             client.connection_pool._lock = threading.RLock()  # another thread may hold the old one
         self.result_consumer.abandon()
@@ -186,13 +174,38 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
         encoded = self._encoded({"status": state, **meta, "task_id": task_id})  # STORE looks at what is first
         if len(encoded) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("the result is too large for Redis", state=state, task_id=task_id)
+        expires = self.failure_expires if state == states.FAILURE else self.expires
+        stored = State(bytes_to_str(self.get_key_for_task(task_id)), encoded, int(expires or 0))
+        if self.unsent is None:
+            (error,) = self.ensure(lambda: self._store([stored]), ())
+            if error is not None:
+                raise error
+        else:
+            self.unsent.put(stored)
+        return result
+
+    @cached_property
+    def _success(self) -> str:
+        """The beginning of a success's JSON."""
+        return str(self.encode({"status": states.SUCCESS})).rstrip("}")
+
+    def later(self, changed: Callable[[], None]) -> UnsentStates:
+        """Store no state at once from now on, in this process. The caller sends them, after each call of `changed`."""
+        if Backend.unsent is None:  # Celery makes a backend for each thread
+            Backend.unsent = UnsentStates(self._success, self._store, changed)
+        return Backend.unsent
+
+    def _store(self, stored: Sequence[State]) -> Sequence[Exception | None]:
+        """Store states, and return an error for each that can never be stored, or None."""
         if self._script is None:
             self._script = self.client.register_script(STORE)
-            self._success = self.encode({"status": states.SUCCESS}).rstrip("}")
-        expires = self.failure_expires if state == states.FAILURE else self.expires
-        arguments = {"keys": [self.get_key_for_task(task_id)], "args": [encoded, int(expires or 0), self._success]}
-        self.ensure(lambda: self._script(**arguments), ())
-        return result
+        arguments = [part for state in stored for part in (state.text, state.expires)]
+        replies = self._script(keys=[state.key for state in stored], args=[self._success, *arguments])
+        errors = [ResponseError(text) if (text := bytes_to_str(reply)) else None for reply in replies]
+        for error in errors:
+            if error is not None and heals(error):
+                raise error
+        return errors
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
         """Whether storing may succeed later: Redis is away, or refuses for a reason that passes, being full, say."""

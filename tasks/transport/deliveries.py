@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 
@@ -27,6 +27,7 @@ AGAIN_AFTER = 0.5  # seconds
 SWEEP_EVERY = 1.0  # seconds between two sweeps; sooner if a delayed message is due sooner
 AT_THE_END = 5.0  # seconds that a worker, when it stops, waits for Redis to take what is settled
 BATCH_MAX = 1000  # tokens in one call of a script
+PAUSE = 0.005  # seconds between two requests, when more than one message was settled at once: so one request has many
 SWEPT_MAX = 500  # messages that one sweep moves
 
 
@@ -50,6 +51,16 @@ class Limits:
         return self.letters_max, int(self.letters_seconds * 1000)
 
 
+class Unsent(Protocol):
+    """What waits to be sent."""
+
+    def __len__(self) -> int:
+        """Return how much it is."""
+
+    def send(self) -> None:
+        """Send all of it, or raise an error."""
+
+
 class Deliveries:
     """What one process holds of the queues of one Redis.
 
@@ -65,6 +76,8 @@ class Deliveries:
         """Which of the deliveries may be renewed. A worker sets this, and leaves out a task that runs for too long."""
         self.on_gone: Callable[[str], None] = lambda _: None
         """Called with the token of a delivery that went back although it is held. A worker tells the task."""
+        self.states: Unsent | None = None
+        """The results of a worker, which are sent before the acknowledgements of their messages."""
         self._client = client
         self._held: set[str] = set()  # tokens
         self._acknowledged: deque[str] = deque()
@@ -72,7 +85,7 @@ class Deliveries:
         self._buried: deque[tuple[str, str]] = deque()  # with the reason, a JSON object
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._renew_at = self._sweep_at = 0.0
+        self._renew_at = self._sweep_at = self._next_at = 0.0
         self._trouble = False
 
     def begin(self) -> None:
@@ -110,8 +123,14 @@ class Deliveries:
 
     @property
     def unsent(self) -> int:
-        """How many deliveries are settled here, and not yet in Redis."""
-        return len(self._acknowledged) + len(self._given_back) + len(self._buried)
+        """How many deliveries are settled here, and states set, and not yet in Redis."""
+        states = 0 if self.states is None else len(self.states)
+        return len(self._acknowledged) + len(self._given_back) + len(self._buried) + states
+
+    def wake(self) -> None:
+        """Have the thread send what is unsent. Any thread may call this."""
+        with self._changed:
+            self._changed.notify()
 
     def wait_until_sent(self) -> None:
         """Wait until Redis has taken all that is settled, for AT_THE_END seconds at most."""
@@ -138,6 +157,7 @@ class Deliveries:
                 due = min(self._renew_at, self._sweep_at)
                 if not self.unsent:
                     self._changed.wait(max(0.0, min(due - monotonic(), SWEEP_EVERY)))
+            time.sleep(max(0.0, self._next_at - monotonic()))
             failed = None
             steps = (self._renew_at, self._renew_all), (0.0, self._send_settled), (self._sweep_at, self._sweep)
             for due, step in steps:
@@ -154,7 +174,7 @@ class Deliveries:
     def _after(self, error: Exception) -> None:
         """Say once that there is trouble, and try again a little later."""
         if not self._trouble and heals(error):
-            log.warning("%d messages are acknowledged, or given back, when Redis takes it: %s", self.unsent, error)
+            log.warning("%d results and acknowledgements wait until Redis takes them: %s", self.unsent, error)
         elif not self._trouble:
             log.error("a command about deliveries failed, trying again: %s", error, exc_info=error)
         self._trouble = True
@@ -162,25 +182,35 @@ class Deliveries:
         time.sleep(AGAIN_AFTER)
 
     def _send_settled(self, client: redis.Redis) -> None:
-        for tokens in self._batches(self._acknowledged):
+        acknowledged, given_back, buried = len(self._acknowledged), len(self._given_back), len(self._buried)
+        if acknowledged + given_back > 1:
+            self._next_at = monotonic() + PAUSE
+        if self.states:
+            self.states.send()  # among them those of the messages that are settled by now
+        for tokens in self._batches(self._acknowledged, acknowledged):
             for token in run("settle", client, self.keys.noted, tokens):
                 log.warning("delivery %s was acknowledged too late: its message had gone back", token.decode())
-        for tokens in self._batches(self._given_back):
+        for tokens in self._batches(self._given_back, given_back):
             run("give_back", client, self.keys.noted, tokens)
-        for buried in self._batches(self._buried, 1):
-            self._send_buried(client, *buried[0])
+        for letters in self._batches(self._buried, buried, 1):
+            self._send_buried(client, *letters[0])
+        with self._changed:
+            if not self.unsent:
+                self._changed.notify_all()
 
-    def _batches(self, settled: deque[Any], size: int = BATCH_MAX) -> Iterator[list[Any]]:
-        """Yield what is settled, so much at a time; a batch counts as sent when the next one is asked for."""
-        while settled:
+    def _batches(self, settled: deque[Any], count: int, size: int = BATCH_MAX) -> Iterator[list[Any]]:
+        """Yield the first `count` that are settled, so much at a time.
+
+        A batch counts as sent when the next one is asked for.
+        """
+        while count > 0:
             with self._changed:
-                batch = list(islice(settled, size))
+                batch = list(islice(settled, min(size, count)))
             yield batch
             with self._changed:
                 for _ in batch:
                     settled.popleft()  # no other thread removes any
-                if not self.unsent:
-                    self._changed.notify_all()
+            count -= len(batch)
 
     def _send_buried(self, client: redis.Redis, token: str, reason: str) -> None:
         """Move one message to the dead letters. If that can never succeed, it goes back after its deadline."""

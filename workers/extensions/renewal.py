@@ -1,4 +1,4 @@
-"""What a worker tells the transport: its name, how much room its pool has, and which messages it may renew.
+"""What a worker tells the transport: its name, its results, how much room its pool has, and what it may renew.
 
 A worker renews its messages while it works on them. It stops for a task that has run past its hard limit, and for all
 of them when its own loop stands still: their messages then go back to their queues, and run elsewhere.
@@ -42,6 +42,8 @@ class Renewal(bootsteps.StartStopStep):  # type: ignore[misc]
         if consumer.app.conf.worker_disable_prefetch:
             channel.qos.more_room = partial(_room, consumer)
         deliveries = channel.deliveries
+        if isinstance(consumer.pool, Resizable):  # its tasks share this process, so their states go in one request
+            deliveries.states = consumer.app.backend.later(deliveries.wake)
         consumer.away = False
         deliveries.renewable = partial(self._renewable, consumer, deliveries.limits.timeout)
         deliveries.on_gone = partial(_tell_task, consumer.pool)
