@@ -18,15 +18,16 @@ from typing import Any
 import psutil
 import redis
 
-from bench.kills import report
+from bench.kills import RATE, report
 from bench.kills.report import Fault, Outcome
 from workers.local_stack import redis_server
 from workers.local_stack.children import ROOT
 
 WORKERS, CONCURRENCY = 3, 4
+POOLS = {"threads": "threads", "prefork": "prefork", "coroutines": "custom"}  # what --pool of a worker says
 QUIET_WITHIN = 180.0  # seconds after the last fault: then what has not come back is lost
-PAUSES = (1.0, 3.0)  # seconds between two faults, from and to
-STOPPED = 14.0  # seconds that a worker stands still: longer than bench.kills.app.TIMEOUT
+PAUSE = 2.0  # seconds between two faults, on average
+STOPPED = 14.0  # seconds that a worker stands still: longer than bench.kills.TIMEOUT
 
 
 class Server:
@@ -60,7 +61,7 @@ class Worker:
     def start(self) -> None:
         """Start it, again if it was killed."""
         command = [
-            sys.executable, "-m", "celery", "-A", "bench.kills.app", "worker", "--pool", self._pool,
+            sys.executable, "-m", "celery", "-A", "bench.kills.app", "worker", "--pool", POOLS[self._pool],
             "--concurrency", str(CONCURRENCY), "--without-gossip", "--without-mingle", "--without-heartbeat",
             "-n", f"{time.monotonic_ns()}@%h",
         ]  # fmt: skip
@@ -86,7 +87,8 @@ class Run:
         for each in (self.broker, log):
             stack.callback(each.stop)
         env = {**os.environ, "BENCH_TRANSPORT": transport, "BENCH_BROKER": self.broker.url, "BENCH_LOG": log.url}
-        env["REDIS_URL"] = self.broker.url
+        env |= {"REDIS_URL": self.broker.url, "CELERY_CUSTOM_WORKER_POOL": "workers.coroutines:TaskPool"}
+        env["BENCH_POOL"] = pool
         self.workers = [Worker(env, pool, folder / f"worker{number}.log") for number in range(WORKERS)]
         for worker in self.workers:
             stack.callback(worker.kill)
@@ -104,9 +106,9 @@ class Run:
                 raise TimeoutError("no worker has begun")
             time.sleep(0.05)
 
-    def pause(self) -> None:
-        """Let the tasks flow for a moment."""
-        time.sleep(self.chance.uniform(*PAUSES))
+    def pause(self, mean: float = PAUSE) -> None:
+        """Let the tasks flow for a moment, for so many seconds on average."""
+        time.sleep(self.chance.uniform(mean / 2, mean * 3 / 2))
 
     def kill_worker(self) -> None:
         """Kill a worker, and start another one in its place."""
@@ -155,7 +157,7 @@ class Run:
 
     def outcome(self) -> Outcome:
         """Stop the producer, wait until all is quiet, and read the log."""
-        sent = int(self.producer.communicate("stop\n", timeout=60)[0])
+        sent, *uncertain = map(int, self.producer.communicate("stop\n", timeout=60)[0].split())
         for timer in self._stopped:
             timer.join()
         until = time.monotonic() + QUIET_WITHIN
@@ -163,15 +165,15 @@ class Run:
             self.client.llen("celery") or self.client.hlen("unacked") or self.client.zcard("delayed")
         ):
             time.sleep(0.5)
-        return report.read(sent, self.notes.lrange("log", 0, -1), self.faults)
+        return report.read(sent, self.notes.lrange("log", 0, -1), self.faults, uncertain)
 
 
-def kills(transport: str, pool: str, count: int, seed: int) -> Outcome:
-    """Kill so many workers, one after the other."""
+def kills(transport: str, pool: str, count: int, tasks: int, seed: int) -> Outcome:
+    """Kill so many workers, one after the other, while at least so many tasks are sent."""
     with ExitStack() as stack:
         run = Run(stack, transport, pool, seed, mixed=False)
         for _ in range(count):
-            run.pause()
+            run.pause(max(PAUSE, tasks / RATE / count))
             run.kill_worker()
         return run.outcome()
 
@@ -196,7 +198,8 @@ def main() -> int:
     """Run the program; 1 if our transport lost a task, or ran one twice that nothing explains."""
     parser = argparse.ArgumentParser(prog="python -m bench.kills", description=__doc__)
     parser.add_argument("--faults", type=int, default=20, help="how many workers are killed, on each transport")
-    parser.add_argument("--pool", choices=("threads", "prefork"), default="threads")
+    parser.add_argument("--tasks", type=int, default=0, help="how many tasks are sent meanwhile, at least")
+    parser.add_argument("--pool", choices=POOLS, default="threads", help="kombu has no coroutines")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=("interlock", "kombu"), help="one transport alone")
     parser.add_argument("--chaos", action="store_true", help="faults of all kinds, on our transport")
@@ -206,8 +209,10 @@ def main() -> int:
     if options.chaos:
         rows.append(("interlock", chaos(options.pool, options.minutes, options.seed, print)))
     else:
-        names = (options.only,) if options.only else ("kombu", "interlock")
-        rows.extend((name, kills(name, options.pool, options.faults, options.seed)) for name in names)
+        only = "interlock" if options.pool == "coroutines" else options.only
+        names = (only,) if only else ("kombu", "interlock")
+        how = options.pool, options.faults, options.tasks, options.seed
+        rows.extend((name, kills(name, *how)) for name in names)
     print(f"pool {options.pool}, {WORKERS} workers, seed {options.seed}\n{report.table(rows)}")
     ours = dict(rows).get("interlock")
     if ours is None:

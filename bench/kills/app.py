@@ -3,6 +3,7 @@
 Its tasks note their starts and ends in a second Redis, whose list is the log that the report reads.
 """
 
+import asyncio
 import os
 import time
 from typing import Any
@@ -11,12 +12,18 @@ import kombu.transport
 import redis
 from celery import Celery
 
+from bench.kills import TIMEOUT
+
 OURS, STOCK = "interlock", "kombu"
-TIMEOUT = 10  # seconds until a killed worker's messages come back; with kombu, no task may take longer
-RATE = 120  # tasks a second
+COROUTINES = os.environ["BENCH_POOL"] == "coroutines"
 
 
-app = Celery("bench.kills", broker=os.environ["BENCH_BROKER"], set_as_current=False)
+app = Celery(
+    "bench.kills",
+    broker=os.environ["BENCH_BROKER"],
+    set_as_current=False,
+    task_cls="tasks.celery_app.base:Task" if COROUTINES else None,
+)
 app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=True,
@@ -39,14 +46,21 @@ else:
 _log: Any = None
 
 
-@app.task(bind=True, name="bench.kills.note", max_retries=None)  # type: ignore[untyped-decorator]
 def note(self: Any, number: int, seconds: float, retries: int = 0) -> None:
     """Write that this task starts, take so long, write that it ends; before that, retry so many times."""
-    global _log
-    if _log is None:
-        _log = redis.Redis.from_url(os.environ["BENCH_LOG"])
     _write("start", number)
     time.sleep(seconds)
+    _end(self, number, retries)
+
+
+async def note_as_coroutine(self: Any, number: int, seconds: float, retries: int = 0) -> None:
+    """Do the same as a coroutine."""
+    _write("start", number)
+    await asyncio.sleep(seconds)
+    _end(self, number, retries)
+
+
+def _end(self: Any, number: int, retries: int) -> None:
     if self.request.retries < retries:
         _write("retry", number)
         raise self.retry(countdown=1.5)
@@ -55,4 +69,11 @@ def note(self: Any, number: int, seconds: float, retries: int = 0) -> None:
 
 def _write(word: str, number: int) -> None:
     """Write a line: what happens, to which task, when, in which worker (all processes of one are one group)."""
+    global _log
+    if _log is None:
+        _log = redis.Redis.from_url(os.environ["BENCH_LOG"])
     _log.rpush("log", f"{word} {number} {time.time():.6f} {os.getpgrp()}")
+
+
+declared = app.task(bind=True, name="bench.kills.note", max_retries=None)
+task = declared(note_as_coroutine if COROUTINES else note)

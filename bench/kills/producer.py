@@ -11,7 +11,8 @@ import time
 
 from kombu.exceptions import OperationalError
 
-from bench.kills.app import RATE, TIMEOUT, note
+from bench.kills import RATE, TIMEOUT
+from bench.kills.app import task
 
 SHORT = 0.05  # seconds
 LONG_ONE_IN, LATE_ONE_IN, RETRIED_ONE_IN = 400, 50, 50
@@ -39,7 +40,7 @@ def main() -> None:
         if mixed and not chance.randrange(RETRIED_ONE_IN):
             retries = 2
         try:
-            note.apply_async((sent, seconds, retries), **options)
+            task.apply_async((sent, seconds, retries), **options)
         except OperationalError:
             uncertain.append(sent)
         sent += 1

@@ -16,6 +16,7 @@ from celery import bootsteps
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 
+from tasks.celery_app.results import Backend
 from workers.extensions.execution import Resizable
 
 log = logging.getLogger(__name__)
@@ -42,8 +43,9 @@ class Renewal(bootsteps.StartStopStep):  # type: ignore[misc]
         if consumer.app.conf.worker_disable_prefetch:
             channel.qos.more_room = partial(_room, consumer)
         deliveries = channel.deliveries
-        if isinstance(consumer.pool, Resizable):  # its tasks share this process, so their states go in one request
-            deliveries.states = consumer.app.backend.later(deliveries.wake)
+        backend = consumer.app.backend
+        if isinstance(consumer.pool, Resizable) and isinstance(backend, Backend):  # its tasks share this process
+            deliveries.states = backend.later(deliveries.wake)
         consumer.away = False
         deliveries.renewable = partial(self._renewable, consumer, deliveries.limits.timeout)
         deliveries.on_gone = partial(_tell_task, consumer.pool)
