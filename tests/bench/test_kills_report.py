@@ -52,7 +52,7 @@ def test_forged_log_is_refused(log, said):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("pool", ["threads", "prefork"])
+@pytest.mark.parametrize("pool", ["threads", "prefork", "coroutines"])
 def test_chaos_loses_nothing_and_runs_nothing_twice_without_a_reason(pool, capsys):
     command = [sys.executable, "-m", "bench.kills", "--chaos", "--minutes", "0.5", "--pool", pool]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
