@@ -19,7 +19,7 @@ from kombu.exceptions import EncodeError, OperationalError
 from redis import RedisError
 
 from interlock import address
-from tasks.celery_app import forks
+from tasks.celery_app import batches, forks
 from tasks.celery_app.outage import ATTEMPT_EVERY, OUTAGE_MAX, heals, patiently
 
 log = logging.getLogger(__name__)
@@ -138,8 +138,10 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
 
 STORE = """
 -- Stores a task's state and publishes it. Once a task has succeeded, a second run of it changes nothing.
--- KEYS: 1 the task's key, which is also the channel.
--- ARGV: 1 the state as JSON, 2 seconds until it expires (0: never), 3 the beginning of a success's JSON
+-- KEYS: 1 the task's key, which is also the channel. If the task ends and belongs to a batch: 2 the batch's index of
+--   ends, 3 the key that exists while the next end is awaited.
+-- ARGV: 1 the state as JSON, 2 seconds until it expires (0: never), 3 the beginning of a success's JSON; 4 the task's
+--   id, 5 seconds until the index expires, 6 the batch's channel
 -- Returns 1, or 0 if the task had succeeded before.
 -- It does not parse the JSON: Python writes some that cjson refuses, half a surrogate pair or a deeply nested list.
 if redis.call('GETRANGE', KEYS[1], 0, #ARGV[3] - 1) == ARGV[3] then
@@ -151,6 +153,11 @@ else
     redis.call('SETEX', KEYS[1], ARGV[2], ARGV[1])
 end
 redis.call('PUBLISH', KEYS[1], ARGV[1])
+if KEYS[2] then
+    redis.call('ZADD', KEYS[2], 'NX', redis.call('ZCARD', KEYS[2]), ARGV[4])
+    redis.call('EXPIRE', KEYS[2], ARGV[5])
+    if redis.call('DEL', KEYS[3]) == 1 then redis.call('PUBLISH', ARGV[6], '') end
+end
 return 1
 """
 
@@ -190,8 +197,13 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
             self._script = self.client.register_script(STORE)
             self._success = self.encode({"status": states.SUCCESS}).rstrip("}")
         expires = self.failure_expires if state == states.FAILURE else self.expires
-        arguments = {"keys": [self.get_key_for_task(task_id)], "args": [encoded, int(expires or 0), self._success]}
-        self.ensure(lambda: self._script(**arguments), ())
+        keys, args = [self.get_key_for_task(task_id)], [encoded, int(expires or 0), self._success]
+        group = getattr(request, "group", None)
+        if state in states.READY_STATES and batches.is_batch(group):
+            batch = batches.keys_of(self, group)
+            keys += [batch.ended, batch.awaited]
+            args += [task_id, max(int(expires or 0), batches.KEPT), batch.channel]
+        self.ensure(lambda: self._script(keys=keys, args=args), ())
         return result
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
