@@ -1,7 +1,8 @@
 """What can be enqueued: all that a producer imports, as in `from tasks import print_square`.
 
-Each module and package here holds tasks, except two: `celery_app` is the app with its machinery, `support` is what
-tasks call. This package imports all of them, in producers and in workers alike: so nothing lists the modules.
+Each module and package here holds tasks, except four: `celery_app` is the app with its machinery, `transport` is how
+messages are put, taken and kept, `enqueuing` is how programs enqueue many tasks, `support` is what tasks call. This
+package imports all of them, in producers and in workers alike: so nothing lists the modules.
 """
 
 import importlib
@@ -20,6 +21,7 @@ from tasks.counting import (
     increment_with_lock,
 )
 from tasks.cpu_bound import count_primes, print_cube, print_square, sum_counts
+from tasks.enqueuing import Batch, Outcome, QueueFullError, enqueue_many
 from tasks.io_bound import print_letters, print_numbers, sleep
 from tasks.mandelbrot import draw_tile
 from tasks.pages import fetch_pages
@@ -30,8 +32,9 @@ from tasks.stock import put_on_sale, read_stock, sell_fenced, sell_unlocked, sel
 from tasks.support.output import Line, say, watch
 
 __all__ = [
-    "Line", "add_item", "app", "await_event", "consume", "count_last_digits", "count_primes", "decrement_unlocked",
-    "decrement_value", "decrement_with_lock", "draw_tile", "fetch_pages", "get_items", "go_rounds",
+    "Batch", "Line", "Outcome", "QueueFullError",
+    "add_item", "app", "await_event", "consume", "count_last_digits", "count_primes", "decrement_unlocked",
+    "decrement_value", "decrement_with_lock", "draw_tile", "enqueue_many", "fetch_pages", "get_items", "go_rounds",
     "increment_unlocked", "increment_value", "increment_with_lock", "print_cube", "print_letters", "print_numbers",
     "print_square", "produce", "put_items", "put_on_sale", "read_list", "read_stock", "receive_items",
     "remove_item", "say", "sell_fenced", "sell_unlocked", "sell_with_lock", "send_items", "sleep", "sum_counts",

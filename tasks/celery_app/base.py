@@ -3,6 +3,7 @@
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import celery
@@ -44,18 +45,22 @@ class Task(celery.Task):  # type: ignore[misc]
         if "run" in vars(cls):
             cls.run = awaiting.with_awaited_body(vars(cls)["run"])
 
-    def checked(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
-        """Return the given arguments by name. Raises TypeError or ValueError if they are wrong."""
-        signature = inspect.signature(self.run)
+    def bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
+        """Return the given arguments by name. Raises TypeError if one is missing or one too many."""
+        signature = _signature(self.run)
         try:
-            bound = signature.bind(*args, **kwargs)
+            return signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{self.name}{signature}: {error}") from None
+
+    def checked(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
+        """Return the given arguments by name. Raises TypeError or ValueError if they are wrong."""
+        bound = self.bound(args, kwargs)
         check = type(self).check or canvas.CHECKS.get(self.name)  # read from the class: so it is not bound to the task
         if check is not None:
-            complete = inspect.BoundArguments(signature, OrderedDict(bound.arguments))
+            complete = inspect.BoundArguments(bound.signature, OrderedDict(bound.arguments))
             complete.apply_defaults()
-            wanted = inspect.signature(check).parameters
+            wanted = _signature(check).parameters
             check(**{name: value for name, value in complete.arguments.items() if name in wanted})
         return bound
 
@@ -78,7 +83,7 @@ class Task(celery.Task):  # type: ignore[misc]
 
     def _hopeless(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Whether the arguments are wrong, whatever is added in front. A named argument may still be replaced."""
-        signature = inspect.signature(self.run)
+        signature = _signature(self.run)
         for added in range(len(signature.parameters) + 1):
             try:
                 bound = signature.bind_partial(*[checks.LATER] * added, *args, **dict.fromkeys(kwargs, checks.LATER))
@@ -93,7 +98,7 @@ class Task(celery.Task):  # type: ignore[misc]
         check = type(self).check
         if check is None:
             return True
-        wanted = inspect.signature(check).parameters
+        wanted = _signature(check).parameters
         if _refuses(check, dict.fromkeys(wanted, checks.LATER)):
             return True
         return not _refuses(check, {name: bound.arguments.get(name, checks.LATER) for name in wanted})
@@ -168,6 +173,12 @@ class Task(celery.Task):  # type: ignore[misc]
             if instead is None:
                 raise
             raise instead from error
+
+
+@lru_cache(maxsize=1000)
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Return a function's signature: to make it anew takes longer than to encode a message."""
+    return inspect.signature(function)
 
 
 def _refuses(check: Callable[..., None], arguments: Mapping[str, Any]) -> bool:

@@ -22,7 +22,7 @@ from redis import RedisError
 from redis.exceptions import ResponseError
 
 from interlock import address
-from tasks.celery_app import forks
+from tasks.celery_app import batches, forks
 from tasks.celery_app.outage import ATTEMPT_EVERY, OUTAGE_MAX, heals, patiently
 from tasks.celery_app.states import STORE, State, UnsentStates
 
@@ -176,6 +176,9 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
             raise BackendStoreError("the result is too large for Redis", state=state, task_id=task_id)
         expires = self.failure_expires if state == states.FAILURE else self.expires
         stored = State(bytes_to_str(self.get_key_for_task(task_id)), encoded, int(expires or 0))
+        group = getattr(request, "group", None)
+        if state in states.READY_STATES and batches.is_batch(group):
+            stored = stored.with_end(batches.keys_of(self, group), task_id)
         if self.unsent is None:
             (error,) = self.ensure(lambda: self._store([stored]), ())
             if error is not None:
@@ -199,8 +202,8 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
         """Store states, and return an error for each that can never be stored, or None."""
         if self._script is None:
             self._script = self.client.register_script(STORE)
-        arguments = [part for state in stored for part in (state.text, state.expires)]
-        replies = self._script(keys=[state.key for state in stored], args=[self._success, *arguments])
+        keys = [key for state in stored for key in state.keys]
+        replies = self._script(keys=keys, args=[self._success, *(each for state in stored for each in state.arguments)])
         errors = [ResponseError(text) if (text := bytes_to_str(reply)) else None for reply in replies]
         for error in errors:
             if error is not None and heals(error):

@@ -6,33 +6,48 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from tasks.celery_app import batches
+
 log = logging.getLogger(__name__)
 
 BATCH_MAX = 200  # states in one call of the script
 
 STORE = """
 -- Stores states of tasks and publishes each. Once a task has succeeded, a second run of it changes nothing.
--- KEYS: the tasks' keys, which are also the channels.
--- ARGV: the beginning of a success's JSON; then for each key the state as JSON, and seconds until it goes (0: never).
--- Returns an error for each key, or '' where there was none.
+-- KEYS: three for each state: the task's key, which is also the channel; if the task ends and belongs to a batch, the
+--   batch's index of ends, and the key that exists while the next end is awaited; else the task's key again, twice.
+-- ARGV: the beginning of a success's JSON; then for each state its JSON, and seconds until it goes (0: never); the
+--   task's id if it ends and belongs to a batch, else '', seconds until the index goes, and the batch's channel.
+-- Returns an error for each state, or '' where there was none.
 -- It does not parse the JSON: Python writes some that cjson refuses, half a surrogate pair or a deeply nested list.
 local function store(key, state, expires)
   local replies = {redis.pcall('GETRANGE', key, 0, #ARGV[1] - 1)}
-  if replies[1] == ARGV[1] then return '' end
+  if replies[1] == ARGV[1] then return '', false end
   if type(replies[1]) == 'string' and expires == '0' then
     replies = {redis.pcall('SET', key, state), redis.pcall('PUBLISH', key, state)}
   elseif type(replies[1]) == 'string' then
     replies = {redis.pcall('SETEX', key, expires, state), redis.pcall('PUBLISH', key, state)}
   end
   for _, reply in ipairs(replies) do
-    if type(reply) == 'table' and reply.err then return reply.err end
+    if type(reply) == 'table' and reply.err then return reply.err, false end
   end
-  return ''
+  return '', true
+end
+
+local function note_end(index, awaited, id, expires, channel)
+  redis.call('ZADD', index, 'NX', redis.call('ZCARD', index), id)
+  redis.call('EXPIRE', index, expires)
+  if redis.call('DEL', awaited) == 1 then redis.call('PUBLISH', channel, '') end
 end
 
 local errors = {}
-for number, key in ipairs(KEYS) do
-  errors[number] = store(key, ARGV[2 * number], ARGV[2 * number + 1])
+for number = 1, #KEYS / 3 do
+  local key, argument = 3 * number - 2, 5 * number - 3
+  local changed
+  errors[number], changed = store(KEYS[key], ARGV[argument], ARGV[argument + 1])
+  if changed and ARGV[argument + 2] ~= '' then
+    note_end(KEYS[key + 1], KEYS[key + 2], ARGV[argument + 2], ARGV[argument + 3], ARGV[argument + 4])
+  end
 end
 return errors
 """
@@ -44,6 +59,25 @@ class State(NamedTuple):
     key: str
     text: str  # JSON
     expires: int  # seconds; 0: never
+    batch: batches.Keys | None = None  # of the batch to which the task belongs, if this state is its end
+    id: str = ""
+
+    def with_end(self, batch: batches.Keys, id: str) -> "State":
+        """Return this state as the end of a task of a batch."""
+        return self._replace(batch=batch, id=id)
+
+    @property
+    def keys(self) -> tuple[str, str, str]:
+        """The keys, as the script takes them."""
+        return (
+            (self.key, self.key, self.key) if self.batch is None else (self.key, self.batch.ended, self.batch.awaited)
+        )
+
+    @property
+    def arguments(self) -> tuple[str | int, ...]:
+        """The arguments, as the script takes them."""
+        channel = "" if self.batch is None else self.batch.channel
+        return self.text, self.expires, self.id, max(self.expires, batches.KEPT), channel
 
 
 class UnsentStates:

@@ -1,4 +1,4 @@
-"""bench.delays: each task that is due later runs once, not before its time, although Redis and the worker are killed."""
+"""bench.delays: tasks that are due later run once, and not early, although Redis and their worker are killed."""
 
 import subprocess
 import sys

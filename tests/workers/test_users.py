@@ -100,10 +100,16 @@ def worker(server, tmp_path):
         process.wait()
 
 
+IMPORTS = """
+from celery import chord, group
+from tasks import app, enqueue_many, print_square
+"""
+
+
 def produced(server, code, **options):
     """What a producer's program prints."""
     said = subprocess.run(
-        [sys.executable, "-c", f"from celery import chord, group\nfrom tasks import app, print_square\n{code}"],
+        [sys.executable, "-c", f"{IMPORTS}\n{code}"],
         cwd=ROOT, env=server.env("producer"), capture_output=True, text=True, timeout=90, **options,
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
@@ -222,8 +228,12 @@ print(len(chord([print_square.s(i) for i in range(3)])(app.tasks["celery.accumul
 result = print_square.delay(5)
 print(result.get(timeout=30)["square"])
 result.forget()
+batch = enqueue_many(print_square, [(6,), (7,)])
+print(*sorted(outcome.get()["square"] for outcome in batch.outcomes(timeout=30)))
+enqueue_many(print_square, [(8,)], countdown=0.2).wait(timeout=30)
+batch.forget()
 """
-    assert produced(server, code) == ["9", "0", "1", "4", "16", "1", "25"]
+    assert produced(server, code) == ["9", "0", "1", "4", "16", "1", "25", "36", "49"]
     port = redis_server.free_port()
     command = [
         sys.executable, "-m", "celery", "-A", "workers", "flower", "--conf=deploy/flowerconfig.py",

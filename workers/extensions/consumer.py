@@ -119,7 +119,8 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
         if id is None:
             message.channel.deliveries.bury(message.delivery_tag, reason)
         else:
-            defer(partial(_bury, message.channel.deliveries, message.delivery_tag, reason, error, id, name))
+            request = Bunch(id=id, task=name, name=name, group=message.headers.get("group"), chord=None, errbacks=None)
+            defer(partial(_bury, message.channel.deliveries, message.delivery_tag, reason, error, request))
         if id is not None and self.event_dispatcher:
             self.event_dispatcher.send("task-failed", uuid=id, exception=repr(error))
 
@@ -160,9 +161,9 @@ def _is_limit(value: Any) -> bool:
     return value is None or (number and math.isfinite(value) and value >= 0)
 
 
-def _bury(deliveries: Deliveries, delivery_tag: str, reason: str, error: Exception, id: str, name: str | None) -> None:
+def _bury(deliveries: Deliveries, delivery_tag: str, reason: str, error: Exception, request: Any) -> None:
     try:
-        app.backend.mark_as_failure(id, error, request=Bunch(id=id, task=name, name=name, chord=None, errbacks=None))
+        app.backend.mark_as_failure(request.id, error, request=request)
     except Exception as failed:
         if heals(failed):
             raise
