@@ -1,10 +1,11 @@
-"""The command line: `python -m workers up | demo | run PROGRAM | status | dead`."""
+"""The command line: `python -m workers up | demo | run PROGRAM | status | top | dead`."""
 
 import errno
 import os
 import shlex
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -121,6 +122,16 @@ def status() -> int:
     from workers.local_stack.status import show
 
     return show()
+
+
+@cli.command()
+@click.option("--every", type=click.FloatRange(0.2, 3600), default=1.0, show_default=True, help="Seconds.")
+def top(every: float) -> None:
+    """Show the same again and again, until Ctrl-C."""
+    from workers.local_stack.top import watch
+
+    with suppress(Stopped):
+        watch(every)
 
 
 cli.add_command(dead)

@@ -53,8 +53,12 @@ def _ask(method: str, known: set[str], **options: Any) -> dict[str, Any]:
 
 def show() -> int:
     """Print the screen, and return exit code 0 if each queue has a worker, else 1. Raises StackError without Redis."""
+    return write(Console())
+
+
+def write(console: Console) -> int:
+    """Write the screen to a console, and return what `show` does. Raises StackError without Redis."""
     redis_server.check(address.url())
-    console = Console()
     client = app.backend.client
     known = _known_workers(client)
     with ThreadPoolExecutor() as at_once:
