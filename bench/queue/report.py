@@ -57,9 +57,9 @@ def show(console: Console, plan: Plan, tables: Sequence[Work], measured: Measure
             title = f"Enqueued messages a second, one process, {work.name}"
             _print(console, title, rows(measured, plan, work.name, systems.PRODUCERS, "enqueued_per_second"))
     console.print(
-        "  The ratio is to stock Celery on the same pool, for coroutines and other packages on threads, turn by turn. "
-        "Stock Celery\n  has the project's settings of acknowledgement, prefetching, results and events, except where "
-        "its row says otherwise;\n  dramatiq and taskiq have their defaults."
+        "  The ratio is to stock Celery on the same pool, for coroutines and other packages on threads, turn by turn.\n"
+        "  Stock Celery has the project's settings of acknowledgement, prefetching, results and events, except where\n"
+        "  its row says otherwise; dramatiq and taskiq have their defaults."
     )
     if measured.turns:
         disturbance(console, measured.looks())
@@ -68,7 +68,8 @@ def show(console: Console, plan: Plan, tables: Sequence[Work], measured: Measure
 
 
 def _print(console: Console, title: str, lines: Sequence[tuple[str, str, str]]) -> None:
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    console.print(title, style="bold")  # not as the table's title, which is broken at its width
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("")
     table.add_column("a second", justify="right")
     table.add_column("beside Celery", justify="right")
