@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ENGINE ?= .engine
 
-.PHONY: demo up status test test-long test-compose bench bench-counter chaos lesson picture screenshots docs lint install install-dev clean
+.PHONY: demo up status test test-long test-compose bench bench-counter bench-queue chaos lesson picture screenshots docs lint install install-dev clean
 
 install:
 	@$(PYTHON) deploy/install.py $(VENV) requirements.txt
@@ -47,6 +47,10 @@ chaos: install-dev
 # The tutorial's locked counter beside the standard library's and redis-py's. More tasks: make bench-counter ARGS=--full
 bench-counter: install
 	@$(BIN)/python -m bench.counter $(ARGS)
+
+# The workers beside stock Celery, dramatiq and taskiq: half an hour. Where a message's time goes: make bench-queue ARGS=--profile
+bench-queue: install
+	@$(BIN)/python -m bench.queue $(ARGS)
 
 # Which concurrency fits which work, two minutes. To keep the figures, the picture and the page's table: make lesson ARGS=--save
 lesson: install

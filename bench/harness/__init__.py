@@ -1,1 +1,1 @@
-"""The parts that all three programs use: the server, the processes that measure, a slow network, the noise."""
+"""The parts that the programs use: the server, the processes that measure, a slow network, the noise."""

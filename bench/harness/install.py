@@ -20,6 +20,10 @@ LIST = HERE / "requirements.txt"
 WITHIN = 300.0  # seconds for pip
 
 
+class InstallError(Exception):
+    """Packages cannot be installed; the text says in one line why."""
+
+
 def ensure() -> str | None:
     """Install the packages that are missing; return None, or one line that says why that failed."""
     stamp = FOLDER / "installed"
@@ -30,27 +34,40 @@ def ensure() -> str | None:
     try:
         FOLDER.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=FOLDER.parent) as fresh:
-            _pip(Path(fresh))
+            # --no-deps: the locks use the project's own redis-py
+            pip(sys.executable, LIST, "--no-deps", "--target", fresh)
             (Path(fresh) / stamp.name).write_text(wanted)
             shutil.rmtree(FOLDER, ignore_errors=True)
             shutil.copytree(fresh, FOLDER)
-    except subprocess.CalledProcessError as error:
-        return f"pip failed: {_last_line(error.stderr)}"
-    except subprocess.TimeoutExpired:
-        return f"pip took longer than {WITHIN:.0f} s"
+    except InstallError as error:
+        return str(error)
     except OSError as error:
         return f"cannot install into {FOLDER.relative_to(HERE.parent)}: {error.strerror}"
     importlib.invalidate_caches()
     return None
 
 
-def _pip(folder: Path) -> None:
-    # --no-deps: the locks use the project's own redis-py
+def pip(python: str, listed: Path, *options: str) -> None:
+    """Have the pip of a Python install a list of pinned requirements.
+
+    Raises:
+        InstallError: pip failed, or took too long.
+    """
     command = [
-        sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-        "--require-hashes", "--target", str(folder), "--requirement", str(LIST),
+        python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", *options,
+        "--requirement", str(listed),
     ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, text=True, timeout=WITHIN)  # noqa: S603  no word of it comes from a user
+    run(command, "pip")
+
+
+def run(command: list[str], name: str) -> None:
+    """Run a step of an installation. Raises InstallError, with its last error, if it fails or takes too long."""
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=WITHIN)  # noqa: S603  no word of it comes from a user
+    except subprocess.CalledProcessError as error:
+        raise InstallError(f"{name} failed: {_last_line(error.stderr or error.stdout)}") from error
+    except subprocess.TimeoutExpired as error:
+        raise InstallError(f"{name} took longer than {WITHIN:.0f} s") from error
 
 
 def _last_line(text: str) -> str:
