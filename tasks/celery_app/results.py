@@ -175,7 +175,8 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
         if len(encoded) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("the result is too large for Redis", state=state, task_id=task_id)
         expires = self.failure_expires if state == states.FAILURE else self.expires
-        stored = State(bytes_to_str(self.get_key_for_task(task_id)), encoded, int(expires or 0))
+        key = bytes_to_str(self.get_key_for_task(task_id))
+        stored = State(key, encoded, int(expires or 0), starts=state == states.STARTED)
         group = getattr(request, "group", None)
         if state in states.READY_STATES and batches.is_batch(group):
             stored = stored.with_end(batches.keys_of(self, group), task_id)
@@ -195,7 +196,7 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
     def later(self, changed: Callable[[], None]) -> UnsentStates:
         """Store no state at once from now on, in this process. The caller sends them, after each call of `changed`."""
         if Backend.unsent is None:  # Celery makes a backend for each thread
-            Backend.unsent = UnsentStates(self._success, self._store, changed)
+            Backend.unsent = UnsentStates(self._store, changed)
         return Backend.unsent
 
     def _store(self, stored: Sequence[State]) -> Sequence[Exception | None]:

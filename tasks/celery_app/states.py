@@ -1,5 +1,6 @@
 """How the states of tasks reach Redis: in one call of a script for all that are to be stored."""
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -59,6 +60,7 @@ class State(NamedTuple):
     key: str
     text: str  # JSON
     expires: int  # seconds; 0: never
+    starts: bool = False  # it says no more than that the task has started
     batch: batches.Keys | None = None  # of the batch to which the task belongs, if this state is its end
     id: str = ""
 
@@ -81,19 +83,20 @@ class State(NamedTuple):
 
 
 class UnsentStates:
-    """The states that a worker has yet to store: the latest of each task.
+    """The states that a worker has yet to store, in order: all but a STARTED that the task's next state overtakes.
 
     Args:
-        success: the beginning of a success's JSON: nothing follows a success.
-        store: stores states, and returns an error for each, or None; raises an error if it may succeed later.
+        store: stores states in order, and returns an error for each, or None; raises one if it may succeed later.
         changed: called when there is a state to send.
     """
 
     def __init__(
-        self, success: str, store: Callable[[Sequence[State]], Iterable[Exception | None]], changed: Callable[[], None]
+        self, store: Callable[[Sequence[State]], Iterable[Exception | None]], changed: Callable[[], None]
     ) -> None:
-        self._success, self._store, self._changed = success, store, changed
-        self._states: dict[str, State] = {}
+        self._store, self._changed = store, changed
+        self._states: dict[int, State] = {}  # by number, in order
+        self._started: dict[str, int] = {}  # the numbers of the states STARTED among them, by key
+        self._numbers = itertools.count()
         self._mutex = threading.Lock()
 
     def __len__(self) -> int:
@@ -103,8 +106,13 @@ class UnsentStates:
     def put(self, state: State) -> None:
         """Have a state stored soon. Any thread may call this."""
         with self._mutex:
-            before = self._states.pop(state.key, None)
-            self._states[state.key] = before if before and before.text.startswith(self._success) else state
+            number = next(self._numbers)
+            before = self._started.pop(state.key, None)
+            if before is not None:
+                self._states.pop(before, None)
+            if state.starts:
+                self._started[state.key] = number
+            self._states[number] = state
         self._changed()
 
     def send(self) -> None:
@@ -115,12 +123,13 @@ class UnsentStates:
         """
         while self._states:
             with self._mutex:
-                batch = list(islice(self._states.values(), BATCH_MAX))
-            errors = self._store(batch)
+                batch = dict(islice(self._states.items(), BATCH_MAX))
+            errors = self._store(list(batch.values()))
             with self._mutex:
-                for state in batch:
-                    if self._states.get(state.key) is state:
-                        del self._states[state.key]
-            for state, error in zip(batch, errors, strict=True):
+                for number, state in batch.items():
+                    self._states.pop(number, None)
+                    if self._started.get(state.key) == number:
+                        del self._started[state.key]
+            for state, error in zip(batch.values(), errors, strict=True):
                 if error is not None:
                     log.error("the state of a task cannot be stored under %s: %s", state.key, error)

@@ -13,7 +13,6 @@ from tasks import app, print_square
 from tasks.celery_app.results import Backend
 from tasks.celery_app.states import State, UnsentStates
 
-SUCCESS = '{"status": "SUCCESS"'
 QUEUE = "cpu"
 
 
@@ -36,7 +35,7 @@ def stored(id):
     return text and json.loads(text)["status"]
 
 
-def test_latest_state_of_each_task_is_stored(unsent):
+def test_start_is_left_out_if_the_task_has_ended_meanwhile(unsent):
     app.backend.store_result("a", None, "STARTED")
     app.backend.store_result("b", None, "STARTED")
     app.backend.store_result("a", 1, "SUCCESS")
@@ -51,6 +50,22 @@ def test_success_is_final_also_before_it_is_stored(unsent):
     app.backend.store_result("a", None, "STARTED")
     unsent.send()
     assert stored("a") == "SUCCESS"
+
+
+def test_every_other_state_is_published_in_order(unsent, client):
+    """The lines that tasks print are states."""
+    keys = {id: app.backend.get_key_for_task(id).decode() for id in "ab"}
+    told = [("a", "STARTED"), ("a", "PRINTED"), ("b", "PRINTED"), ("a", "PRINTED"), ("b", "FAILURE"), ("a", "SUCCESS")]
+    with client.pubsub() as heard:
+        heard.subscribe(*keys.values())
+        assert [heard.get_message(timeout=5)["type"] for _ in keys] == ["subscribe"] * len(keys)
+        for number, (id, state) in enumerate(told):
+            app.backend.store_result(id, number, state)
+        unsent.send()
+        messages = [heard.get_message(timeout=5) for _ in told[1:]]
+    assert [(each["channel"], json.loads(each["data"])["result"]) for each in messages] == [
+        (keys[id], number) for number, (id, _) in enumerate(told) if number
+    ]
 
 
 def test_state_that_cannot_be_stored_holds_up_no_other(unsent, caplog):
@@ -82,17 +97,17 @@ def test_states_wait_while_redis_does_not_take_them():
         if answer is not None:
             raise answer
         if not sent:
-            unsent.put(State("a", f"{SUCCESS}}}", 0))
+            unsent.put(State("a", "ended", 0))
         sent.append([state.text for state in states])
         return [None] * len(states)
 
-    unsent = UnsentStates(SUCCESS, store, lambda: None)
-    unsent.put(State("a", '{"status": "STARTED"}', 0))
+    unsent = UnsentStates(store, lambda: None)
+    unsent.put(State("a", "started", 0, starts=True))
     with pytest.raises(redis.ConnectionError):
         unsent.send()
     assert len(unsent) == 1
     unsent.send()
-    assert sent == [['{"status": "STARTED"}'], [f"{SUCCESS}}}"]]
+    assert sent == [["started"], ["ended"]]
     assert not len(unsent)
 
 
