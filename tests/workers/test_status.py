@@ -61,19 +61,35 @@ def test_it_shows_workers_with_queue_pool_and_size(stack):
 
 
 def test_it_shows_what_runs_and_what_waits(stack, own):
-    code = "from tasks import print_square; [print_square.delay(n, pause=9.0) for n in range(3)]"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=stack.env, check=True)
-    wait_until(lambda: own.llen("cpu") == 1, what="two tasks' place in the worker")
-    shown = []
-    wait_until(
-        lambda: shown.append(status(stack.env)) or row(shown[-1].stdout, "cpu@", "prefork")[3] == "2",
-        what="two tasks' start",
-    )
-    said = shown[-1]
-    assert "cpu: 1 waiting" in said.stdout
-    assert row(said.stdout, "print_square", "num=0")[:3] == [
-        "tasks.cpu_bound.print_square", "(num=0, pause=9.0)", row(said.stdout, "cpu@", "prefork")[0]
-    ]  # fmt: skip
+    code = """
+import interlock, sys
+from tasks import await_event
+go = interlock.Event(name="go-on")
+sent = [await_event.apply_async((go,), queue="cpu") for _ in range(3)]
+print(flush=True)
+sys.stdin.readline()
+go.set()
+for result in sent:
+    result.get(timeout=60)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=stack.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as producer:
+        producer.stdout.readline()
+        wait_until(lambda: own.llen("cpu") == 1, what="two tasks' place in the worker")
+        shown = []
+        wait_until(
+            lambda: shown.append(status(stack.env)) or row(shown[-1].stdout, "cpu@", "prefork")[3] == "2",
+            what="two tasks' start",
+        )
+        producer.communicate(b"\n", timeout=120)
+    assert producer.returncode == 0
+    said = shown[-1].stdout
+    assert "cpu: 1 waiting" in said
+    worker = row(said, "cpu@", "prefork")[0]
+    (*_, first) = [line for line in said.splitlines() if "await_event" in line]
+    assert [cell.strip() for cell in first.strip("│").split("│")][0::2][:2] == ["tasks.signals.await_event", worker]
+    assert "go-on" in first
     wait_until(lambda: own.hlen("unacked") == own.llen("cpu") == 0, what="the tasks' end")
 
 
