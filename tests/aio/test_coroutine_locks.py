@@ -7,8 +7,8 @@ import time
 
 import pytest
 import redis.asyncio
-import twins
 from coroutines import until, waiting
+from mutants import twins
 
 import interlock
 from interlock import aio

@@ -46,7 +46,7 @@ class TwoHosts:
             command = [
                 *(host.words if host else ()), sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", queue,
                 "-n", f"{queue}@%h", "--pool", pool, "--concurrency", "2" if queue == "cpu" else "8",
-                "--include", "twins_tasks", "--without-gossip", "--without-mingle",
+                "--include", "mutants.twins_tasks", "--without-gossip", "--without-mingle",
             ]  # fmt: skip
             variables = {
                 "REDIS_URL": f"redis://{host.peer if host else '127.0.0.1'}:{port}/0",
@@ -74,7 +74,7 @@ class TwoHosts:
     def twin(self, program, changes):
         """The program with something else in the place of a task."""
         code = (
-            f"import runpy, interlock, tasks, twins_tasks as twins\n{changes}\n"
+            f"import runpy, interlock, tasks, mutants.twins_tasks as twins\n{changes}\n"
             f"runpy.run_module('examples.{program}', run_name='__main__')\n"
         )
         return ran({**self.env, "PYTHONPATH": PYTHONPATH}, "-c", code)

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 import redis
-import twins
+from mutants import twins
 from peers import SPAWN, joined, wait_until
 
 import interlock

@@ -8,8 +8,8 @@ import pickle
 import signal
 
 import pytest
-import twins
 from kombu.utils.json import dumps, loads
+from mutants import twins
 from peers import joined, peers, plain, wait_until
 
 import interlock

@@ -11,7 +11,7 @@ import time
 import peers as peers_module
 import pytest
 import redis
-import twins
+from mutants import twins
 from peers import joined, peers, plain, wait_until
 
 import interlock

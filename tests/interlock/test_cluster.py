@@ -10,9 +10,9 @@ import time
 import pytest
 import redis
 import redis.asyncio
-import twins
 from cluster import Cluster
 from cluster_kinds import KINDS, meanwhile, waits
+from mutants import twins
 from peers import listening, peers, replicated, wait_until
 from redis.cluster import RedisCluster
 

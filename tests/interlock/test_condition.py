@@ -9,7 +9,7 @@ import time
 
 import pytest
 import redis
-import twins
+from mutants import twins
 from peers import joined, peers, plain, wait_until
 
 import interlock

@@ -9,7 +9,7 @@ import threading
 
 import peers as peers_module
 import pytest
-import twins
+from mutants import twins
 from peers import joined, peers, plain, wait_until
 
 import interlock

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-import twins
+from mutants import twins
 from peers import go_through, joined, pass_through, peers, wait_until
 
 import interlock

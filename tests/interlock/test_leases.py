@@ -6,7 +6,7 @@ import time
 
 import psutil
 import pytest
-import twins
+from mutants import twins
 from peers import hold, joined, pass_through, peers, wait_until, write_after_a_pause
 
 import interlock

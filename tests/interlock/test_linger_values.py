@@ -6,8 +6,8 @@ import threading
 
 import pytest
 import redis
-import twins
 from lingering import count, lock_of_its_own, no_look
+from mutants import twins
 from peers import peers, plain, wait_until
 
 import interlock

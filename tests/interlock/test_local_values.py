@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 import redis
-from guards import without
+from mutants.guards import without
 from peers import wait_until
 from switching import called, switching
 

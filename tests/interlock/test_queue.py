@@ -10,8 +10,8 @@ import time
 from collections import Counter
 
 import pytest
-import twins
 from kombu.serialization import dumps, loads
+from mutants import twins
 from peers import joined, peers, plain, wait_until
 from queue_users import METHODS, get_one, put_one, resource_of, together
 

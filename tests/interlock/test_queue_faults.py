@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
-import twins
+from mutants import twins
 from peers import peers, wait_until
 from proxy import Proxy
 from queue_users import METHODS, get_one, put_one, resource_of

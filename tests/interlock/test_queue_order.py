@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 
 import pytest
-import twins
+from mutants import twins
 from peers import joined, peers, plain, wait_until
 from queue_users import METHODS, get_one, put_one, resource_of, together
 

@@ -7,7 +7,7 @@ import sys
 import threading
 
 import pytest
-from guards import without
+from mutants.guards import without
 from paths import PYTHONPATH, SUPPORT
 
 import interlock

@@ -6,8 +6,8 @@ import signal
 import threading
 
 import pytest
-import twins
 from kombu.utils.json import dumps, loads
+from mutants import twins
 from peers import hold, joined, pass_through, peers, plain, wait_until
 
 import interlock

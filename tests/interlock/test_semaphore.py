@@ -3,8 +3,8 @@
 import threading
 
 import pytest
-import twins
 from faults import unanswered
+from mutants import twins
 
 import interlock
 from interlock._protocol import scripts

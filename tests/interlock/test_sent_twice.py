@@ -5,7 +5,7 @@ import time
 
 import pytest
 import redis
-import twins
+from mutants import twins
 from proxy import Proxy
 
 import interlock

@@ -13,11 +13,11 @@ from contextlib import ExitStack
 
 import pytest
 import redis
-import twins
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
+from mutants import twins
 from peers import wait_until
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry

@@ -1,7 +1,7 @@
-"""Where programs that tests start find the project, and the modules that lie here and in tests/mutants."""
+"""Where programs that tests start find the project, and the modules that lie here."""
 
 import os
 from pathlib import Path
 
 SUPPORT = Path(__file__).parent
-PYTHONPATH = os.pathsep.join(map(str, [SUPPORT.parent.parent, SUPPORT, SUPPORT.with_name("mutants")]))
+PYTHONPATH = os.pathsep.join(map(str, [SUPPORT.parent.parent, SUPPORT]))

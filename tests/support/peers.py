@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 
 import redis
-import twins
+from mutants import twins
 
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -63,7 +63,7 @@ def test_tasks_of_a_worker_with_gossip_and_mingle_run_once(tmp_path):
 
 def test_broken_twin_gives_running_tasks_back(tmp_path):
     """Celery's own consumer closes the channel that has the tasks when another one breaks."""
-    with queue_worker(tmp_path, "io", concurrency=AT_ONCE, include="awkward_tasks,twin_consumer") as worker:
+    with queue_worker(tmp_path, "io", concurrency=AT_ONCE, include="awkward_tasks,mutants.twin_consumer") as worker:
         expected, runs = runs_of(worker, "pubsub")
         assert runs.total() > expected.total()
 

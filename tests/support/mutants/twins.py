@@ -3,10 +3,9 @@
 from contextlib import contextmanager
 from hashlib import sha1
 
-import twins_queue
-from twins_signals import SIGNALS
-
 from interlock._protocol import scripts
+from mutants import twins_queue
+from mutants.twins_signals import SIGNALS
 
 TRUE = scripts.script
 EVERY = (
