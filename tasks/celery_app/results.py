@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 import celery.exceptions
@@ -162,6 +163,19 @@ return 1
 """
 
 
+_unheard: ContextVar[bool] = ContextVar("tasks.unheard", default=False)
+
+
+@contextmanager
+def sent_unheard() -> Iterator[None]:
+    """Do not subscribe to the results of tasks that are sent inside: whoever waits for them does so by other means."""
+    mark = _unheard.set(True)
+    try:
+        yield
+    finally:
+        _unheard.reset(mark)
+
+
 class Backend(redis.RedisBackend):  # type: ignore[misc]
     """Celery's Redis backend, but it stores a state in one round trip (Celery needs two), and never over a success."""
 
@@ -185,6 +199,11 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
         self.result_consumer = self.ResultConsumer(
             self, self.app, self.accept, self._pending_results, self._pending_messages
         )
+
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        """Subscribe to the result of a task that is about to be sent, as Celery does."""
+        if not _unheard.get():
+            super().on_task_call(producer, task_id)
 
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any
