@@ -6,7 +6,7 @@ may be lost; therefore a waiter looks once a second, too.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from redis import RedisError
@@ -78,6 +78,36 @@ def read(backend: Any, cursor: Cursor) -> list[Outcome]:
     if not wanted:
         return []
     return cursor.outcomes(wanted, through_outages(lambda: backend.client.mget(cursor.keys_of(wanted))))
+
+
+def taken(backend: Any, cursor: Cursor, is_sent: Callable[[str], bool]) -> list[Outcome]:
+    """Return the outcomes of the tasks that ended next, and remove them from Redis: for one who reads them alone.
+
+    Args:
+        backend: the app's.
+        cursor: it begins with the first end that is there.
+        is_sent: whether a task, by its id, will not be sent again: then the set of ids need not name it.
+    """
+    ids = through_outages(lambda: cursor.next_ids(backend.client))
+    wanted = cursor.wanted(ids)
+    cursor.read = 0  # the next ones will be the first of the index
+    if not wanted:
+        return []
+    keys = cursor.keys_of(wanted)
+    found = cursor.outcomes(wanted, through_outages(lambda: backend.client.mget(keys)))
+
+    def remove() -> None:
+        with backend.client.pipeline(transaction=False) as pipeline:
+            if ids:
+                pipeline.zrem(cursor.keys.ended, *ids)
+            for outcome in found:
+                if is_sent(outcome.id):
+                    pipeline.srem(cursor.keys.sent, outcome.id)
+                pipeline.delete(backend.get_key_for_task(outcome.id))
+            pipeline.execute()
+
+    through_outages(remove)
+    return found
 
 
 class Subscription:
