@@ -155,7 +155,9 @@ else
 end
 redis.call('PUBLISH', KEYS[1], ARGV[1])
 if KEYS[2] then
-    redis.call('ZADD', KEYS[2], 'NX', redis.call('ZCARD', KEYS[2]), ARGV[4])
+    local time, last = redis.call('TIME'), redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')
+    local now_us = math.max(time[1] * 1000000 + time[2], (tonumber(last[2]) or 0) + 1)
+    redis.call('ZADD', KEYS[2], 'NX', string.format('%.0f', now_us), ARGV[4])
     redis.call('EXPIRE', KEYS[2], ARGV[5])
     if redis.call('DEL', KEYS[3]) == 1 then redis.call('PUBLISH', ARGV[6], '') end
 end
