@@ -21,7 +21,7 @@ from tasks.counting import (
     increment_with_lock,
 )
 from tasks.cpu_bound import count_primes, print_cube, print_square, sum_counts
-from tasks.enqueuing import Batch, Outcome, QueueFullError, enqueue_many
+from tasks.enqueuing import Batch, Executor, Outcome, QueueFullError, enqueue_many
 from tasks.io_bound import print_letters, print_numbers, sleep
 from tasks.mandelbrot import draw_tile
 from tasks.pages import fetch_pages
@@ -32,7 +32,7 @@ from tasks.stock import put_on_sale, read_stock, sell_fenced, sell_unlocked, sel
 from tasks.support.output import Line, say, watch
 
 __all__ = [
-    "Batch", "Line", "Outcome", "QueueFullError",
+    "Batch", "Executor", "Line", "Outcome", "QueueFullError",
     "add_item", "app", "await_event", "consume", "count_last_digits", "count_primes", "decrement_unlocked",
     "decrement_value", "decrement_with_lock", "draw_tile", "enqueue_many", "fetch_pages", "get_items", "go_rounds",
     "increment_unlocked", "increment_value", "increment_with_lock", "print_cube", "print_letters", "print_numbers",

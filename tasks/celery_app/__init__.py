@@ -4,6 +4,7 @@ A module of tasks imports `app` and `checks` from here, and seldom more: `base.T
 `self`, and `message.id_of_call` helps a task do something only once.
 """
 
+from functools import cached_property
 from typing import Any
 
 import kombu.transport
@@ -21,7 +22,15 @@ kombu.transport.TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "tas
 
 
 class App(Celery):  # type: ignore[misc]
-    """Celery's app, except that it refuses a wrong due time and a wrong id where a task is sent."""
+    """Celery's app, except that it refuses a wrong due time and a wrong id where a task is sent.
+
+    Its results have `aget`, for coroutines.
+    """
+
+    @cached_property
+    def AsyncResult(self) -> Any:  # noqa: N802  as Celery calls it
+        """The class of results."""
+        return self.subclass_with_self("tasks.celery_app.awaitable_results:AsyncResult")
 
     def send_task(self, name: str, *args: Any, **options: Any) -> Any:
         """Send a task, as Celery does: all ways to enqueue one lead here.

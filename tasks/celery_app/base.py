@@ -1,5 +1,6 @@
 """The base of all tasks: it checks arguments where they enter, and releases what a task leaves locked."""
 
+import asyncio
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from kombu.exceptions import OperationalError
 import interlock
 from interlock import address
 from interlock._session.process import commit
-from tasks.celery_app import awaiting, canvas, checks, exits, message
+from tasks.celery_app import awaiting, canvas, checks, exits, message, results
 from tasks.celery_app.description import description
 from tasks.celery_app.outage import heals
 
@@ -123,6 +124,30 @@ class Task(celery.Task):  # type: ignore[misc]
         except OperationalError as error:
             reason = error.__cause__ or error
             raise OperationalError(address.unreachable(address.masked(address.url()), reason)) from error
+
+    async def aapply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """Enqueue the task from an event loop, as `apply_async` does, in a thread that blocks in the place of the loop.
+
+        A wrong argument raises its error at once. If the caller is cancelled, the message may be sent all the same.
+
+        Returns:
+            A result for coroutines: `await result.aget(timeout=10)`.
+        """
+        self.checked(args or (), kwargs or {})
+        caller = self.app.current_worker_task  # which the thread does not know
+        if caller:
+            options.setdefault("root_id", caller.request.root_id or caller.request.id)
+            options.setdefault("parent_id", caller.request.id)
+
+        def send() -> Any:
+            with results.sent_unheard():
+                return self.apply_async(args, kwargs, **options)
+
+        return await asyncio.to_thread(send)
+
+    async def adelay(self, *args: Any, **kwargs: Any) -> Any:
+        """Enqueue the task with these arguments from an event loop: `result = await print_square.adelay(10)`."""
+        return await self.aapply_async(args, kwargs)
 
     def retry(self, *args: Any, **options: Any) -> Any:
         """Retry the task, as Celery does, and fail with the reason if no retry can be sent.

@@ -29,7 +29,10 @@ class Keys:
     sent: str
     """A set of the ids of the tasks that were enqueued."""
     ended: str
-    """A sorted set of the ids of the tasks that have ended, scored by how many had ended before."""
+    """A sorted set of the ids of the tasks that have ended, scored by when, in us of the server's clock.
+
+    No two have the same score. If Redis crashes and forgets the last ends, those tasks end again, later.
+    """
     awaited: str
     """It exists while somebody waits for the next end."""
     channel: str

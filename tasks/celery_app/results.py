@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -140,6 +141,19 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
         time.sleep(ATTEMPT_EVERY if timeout is None else min(ATTEMPT_EVERY, timeout))
 
 
+_unheard: ContextVar[bool] = ContextVar("tasks.unheard", default=False)
+
+
+@contextmanager
+def sent_unheard() -> Iterator[None]:
+    """Do not subscribe to the results of tasks that are sent inside: whoever waits for them does so by other means."""
+    mark = _unheard.set(True)
+    try:
+        yield
+    finally:
+        _unheard.reset(mark)
+
+
 class Backend(redis.RedisBackend):  # type: ignore[misc]
     """Celery's Redis backend, but it stores a state in one round trip (Celery needs two), and never over a success.
 
@@ -166,6 +180,11 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
         self.result_consumer = self.ResultConsumer(
             self, self.app, self.accept, self._pending_results, self._pending_messages
         )
+
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        """Subscribe to the result of a task that is about to be sent, as Celery does."""
+        if not _unheard.get():
+            super().on_task_call(producer, task_id)
 
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any

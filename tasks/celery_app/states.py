@@ -36,7 +36,9 @@ local function store(key, state, expires)
 end
 
 local function note_end(index, awaited, id, expires, channel)
-  redis.call('ZADD', index, 'NX', redis.call('ZCARD', index), id)
+  local time, last = redis.call('TIME'), redis.call('ZRANGE', index, -1, -1, 'WITHSCORES')
+  local now_us = math.max(time[1] * 1000000 + time[2], (tonumber(last[2]) or 0) + 1)
+  redis.call('ZADD', index, 'NX', string.format('%.0f', now_us), id)
   redis.call('EXPIRE', index, expires)
   if redis.call('DEL', awaited) == 1 then redis.call('PUBLISH', channel, '') end
 end

@@ -5,7 +5,9 @@ queue, and `following.py` reads which have ended.
 """
 
 from tasks.enqueuing.batch import Batch
+from tasks.enqueuing.executor import Executor
+from tasks.enqueuing.futures import TaskFuture
 from tasks.enqueuing.outcomes import Outcome, RemoteTracebackError
 from tasks.enqueuing.sending import QueueFullError, enqueue_many
 
-__all__ = ["Batch", "Outcome", "QueueFullError", "RemoteTracebackError", "enqueue_many"]
+__all__ = ["Batch", "Executor", "Outcome", "QueueFullError", "RemoteTracebackError", "TaskFuture", "enqueue_many"]

@@ -20,8 +20,9 @@ class Batch:
     ...     print(outcome.id, outcome.get())
 
     Iterating yields an `Outcome` for each task, in the order in which they end; a second iteration begins anew. It
-    needs two round trips for what has ended meanwhile, 500 outcomes at most, and one subscription. It waits through an
-    outage of Redis, of 30 seconds at most. `async for` does the same on an event loop, and does not block it.
+    needs two round trips for what has ended meanwhile, 500 outcomes at most, and one subscription, and it remembers the
+    ids that it has yielded. It waits through an outage of Redis, of 30 seconds at most. `async for` does the same on an
+    event loop, and does not block it.
 
     It differs from `concurrent.futures.as_completed` in three things: there is no object for a task that has not ended,
     a process that did not enqueue the tasks may ask too, by `Batch(name)`, and a failed task yields an outcome with an
@@ -129,8 +130,7 @@ class Batch:
         deadline, cursor = _Deadline(self, timeout), Cursor(app.backend, self._group)
         with Subscription(app.backend, cursor.keys.channel) as subscription:
             while (done := self.done()) < len(self):
-                cursor.read = done
-                if not through_outages(lambda: cursor.next_ids(app.backend.client)):
+                if not cursor.ended(through_outages(lambda: cursor.next_ids(app.backend.client))):
                     subscription.wait(deadline.left(done))
 
     def forget(self) -> None:

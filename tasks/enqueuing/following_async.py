@@ -44,7 +44,8 @@ class Reader:
 
     async def read(self) -> list[Outcome]:
         """Return the outcomes of the tasks that ended next."""
-        wanted = self._cursor.wanted(await self._through_outages(lambda: self._cursor.next_ids(self._client)))
+        answer = await self._through_outages(lambda: self._cursor.next_ids(self._client))
+        wanted = self._cursor.wanted(self._cursor.ended(answer))
         if not wanted:
             return []
         keys = self._cursor.keys_of(wanted)

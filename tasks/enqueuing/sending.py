@@ -2,7 +2,7 @@
 
 import queue
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +40,7 @@ def enqueue_many(
     timeout: float | None = 60.0,
     **options: Any,
 ) -> Batch:
-    """Enqueue one task for each item, some ten times as fast as a loop of `task.delay()`, and return the batch.
+    """Enqueue one task for each item, five to ten times as fast as a loop of `task.delay()`, and return the batch.
 
     >>> batch = enqueue_many(print_square, [(number,) for number in range(1000)])
     >>> sum(each.get()["square"] for each in batch)
@@ -80,7 +80,7 @@ def enqueue_many(
     """
     checked_task(task)
     name = new_name() if name is None else checked_name(name)
-    _check_limits(queue_max, timeout)
+    check_limits(queue_max, timeout)
     messages = Messages(task, batches.group_of(name), {**options, "queue": queue})
     sending = Sending(task, name, messages, queue_max, timeout)
     given = jobs(task, arguments, ids, name)
@@ -89,7 +89,8 @@ def enqueue_many(
     return Batch(name, enqueued=sending.new, total=sending.known, results_ignored=messages.results_ignored)
 
 
-def _check_limits(queue_max: Any, timeout: Any) -> None:
+def check_limits(queue_max: Any, timeout: Any) -> None:
+    """Raise TypeError or ValueError if one of these is no limit."""
     if queue_max is not None and (isinstance(queue_max, bool) or not isinstance(queue_max, int)):
         raise TypeError(f"queue_max must be a whole number of messages, 1 or more, or None, not {queue_max!r:.60}")
     if queue_max is not None and queue_max < 1:
@@ -109,6 +110,10 @@ class Sending:
     messages: Messages
     queue_max: int | None = None
     timeout: float | None = None
+    made: Callable[[Sendable], None] = lambda _: None
+    """Called with each message before it is sent."""
+    put: Callable[[str], None] = lambda _: None
+    """Called with the id of each task that is on its queue for sure."""
     new: int = 0
     """How many tasks this call has enqueued."""
     known: int | None = None
@@ -149,6 +154,7 @@ class Sending:
                 size, begun = 0, time.monotonic()
                 channel = self._ask(lambda channel: channel)
             message = self.messages.made(channel, job)
+            self.made(message)
             self._chunk.append((job, message))
             size += message.size
             if len(self._chunk) >= CHUNK_MAX or size >= CHUNK_BYTES or time.monotonic() - begun >= CHUNK_SECONDS:
@@ -168,6 +174,7 @@ class Sending:
                 )
             )
             for job, _ in self._chunk[: done.done]:
+                self.put(job.id)
                 self.messages.tell_of(job)
             del self._chunk[: done.done]
             self.new += done.new

@@ -5,7 +5,6 @@ knows which commands took effect. Here one script puts all messages of a call, a
 repeated.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -71,14 +70,14 @@ def put_many(channel: Channel, messages: list[Sendable], sent: str, kept: float,
     return Put(*scripts.run("put_many", channel.plain_client, keys, arguments))
 
 
-def withdraw(channel: Channel, message: Sendable, sent: str) -> bool:
+def withdraw(channel: Channel, message: Sendable) -> bool:
     """Remove a message from its queue; return False if a worker has taken it, or somebody has removed it.
 
     This takes the server longer the more messages the queue has.
     """
     list_, wake = _lists(channel, message)
-    arguments: Iterable[Any] = (message.text, scripts.where(list_, wake), message.id)
-    return bool(scripts.run("withdraw", channel.plain_client, (list_, channel.keys.delayed, sent), arguments))
+    arguments = (message.text, scripts.where(list_, wake))
+    return bool(scripts.run("withdraw", channel.plain_client, (list_, channel.keys.delayed), arguments))
 
 
 def waiting(channel: Channel, message: Sendable) -> int:

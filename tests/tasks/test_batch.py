@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,11 +12,14 @@ import celery.exceptions
 import pytest
 from awkward_tasks import counted, held_up, takes
 from calling_tasks import echoes
+from paths import PYTHONPATH
 from peers import wait_until
 from queue_workers import queue_worker
+from servers import Server
 
 from tasks import Batch, app, enqueue_many
 from tasks.enqueuing import following
+from workers.local_stack.children import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +175,23 @@ def test_coroutine_gets_outcomes_while_others_run(worker, client):
     asyncio.run(main())
     client.rpush("go", 1)
     wait_until(lambda: client.llen("done") == 3, what="the end of the last task")
+
+
+def test_iteration_goes_on_when_redis_is_back_also_if_it_forgot_ends(tmp_path):
+    """Redis forgets the ends that were read: those tasks end again, and are no second outcomes."""
+    (tmp_path / "redis").mkdir()
+    server = Server(tmp_path / "redis")
+    env = {**os.environ, "PYTHONPATH": PYTHONPATH, "REDIS_URL": server.url}
+    command = [sys.executable, "tests/support/following_program.py"]
+    try:
+        with subprocess.Popen([*command, "follow"], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as program:
+            ids = [program.stdout.readline() for _ in range(5)]
+            server.away(1.0)
+            with server.client() as client:
+                client.delete("celery-taskset-meta-batch:away.ended")
+                client.sadd("celery-taskset-meta-batch:away.sent", *(f"away-{number}" for number in range(10)))
+            subprocess.run([*command, "end", "3", "10"], cwd=ROOT, env=env, check=True, timeout=60)
+            ids += program.communicate(timeout=90)[0].splitlines(keepends=True)
+    finally:
+        server.child.stop(0)
+    assert sorted(ids) == [f"away-{number}\n" for number in range(10)]
