@@ -6,8 +6,10 @@ that it uses, and its heartbeat tells Redis of them, away from the calls that ac
 primitive; of a Condition, the name of its lock, a "}" and its own, since no name has a brace.
 """
 
+import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 
 from interlock._holding.holdings import Holdings
 from interlock._io.wire import Outbox
@@ -57,8 +59,8 @@ class Registry:
     def send(self, outbox: Outbox) -> None:
         """Tell Redis what is new, and every TOLD_FOR seconds what this process still holds or waits for.
 
-        The command's reply is not awaited: the leases of other names depend on the thread that calls this. If the
-        command is lost, the next one after TOLD_FOR makes up for it.
+        This awaits neither a connection nor the command's reply: the leases of other names depend on the thread that
+        calls it. If the command is lost, the next one after TOLD_FOR makes up for it.
         """
         now = time.monotonic()
         if now >= self._begun + TOLD_FOR:
@@ -77,5 +79,18 @@ class Registry:
             self.due, self._begun = float("inf"), 0.0
         if self._new:  # noted meanwhile
             self.due = now + GATHER
-        for first in range(0, len(told), NAMES_MAX):
-            outbox.send(name_scripts.note_command(self._prefix, told[first : first + NAMES_MAX]))
+        commands = [
+            name_scripts.note_command(self._prefix, told[first : first + NAMES_MAX])
+            for first in range(0, len(told), NAMES_MAX)
+        ]
+        if not commands:
+            return
+        if outbox.opened(commands[0]):
+            _send(outbox, commands)
+        else:  # to connect takes round trips, and seconds if the node of a Cluster that has the set does not answer
+            threading.Thread(target=_send, args=(outbox, commands), name="interlock-names", daemon=True).start()
+
+
+def _send(outbox: Outbox, commands: Sequence[tuple[str | int, ...]]) -> None:
+    for command in commands:
+        outbox.send(command)

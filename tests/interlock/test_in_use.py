@@ -1,5 +1,6 @@
 """`interlock.in_use`: who holds and waits, from the names that processes tell of, without a scan of the keys."""
 
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,10 @@ from peers import hold, pass_through, peers, wait_until
 
 import interlock
 from interlock import in_use
-from interlock._protocol import name_scripts
+from interlock._io.wire import Outbox
+from interlock._protocol import name_scripts, scripts
 from interlock._session import registry
+from interlock._session.process import session
 
 NAMES = name_scripts.key("")
 
@@ -189,6 +192,38 @@ def test_locks_of_a_cluster_show_wherever_their_keys_are():
         for lock in locks:
             lock.release()
         interlock.close()
+
+
+@pytest.mark.parametrize("twin", [None, "connects in the heartbeat"])
+def test_node_of_the_names_that_is_stopped_costs_no_lease_on_the_others(twin, monkeypatch):
+    """The heartbeat does not wait until it is connected to that node; the session has not told of any name before."""
+    if twin:
+        monkeypatch.setattr(Outbox, "opened", lambda *_: True)
+    with Cluster(3) as three:
+        client = redis.RedisCluster(
+            host="127.0.0.1", port=three.primaries[0].port, socket_timeout=60, socket_connect_timeout=60
+        )
+        for node in three.primaries:
+            node.client.config_set("cluster-require-full-coverage", "no")
+        own = session(client)
+        own.run(own.checked())
+        own.wire.load(scripts.script("lock_beat").text)  # to load a script waits for every node
+        port = client.get_node_from_key(NAMES).port
+        stopped = next(each for each in three.primaries if each.port == port)
+        other = next(each for each in three.primaries if each.port != port)
+        lock = interlock.Lock(name=three.name_on(other), client=client, lease=2.0, linger=0)
+        stopped.child.process.send_signal(signal.SIGSTOP)
+        try:
+            assert lock.acquire(blocking=False)
+            end = lock.deadline
+            wait_until(lambda: lock.lost or lock.deadline > end + 4)
+            assert lock.lost == (twin is not None)
+        finally:
+            stopped.child.process.send_signal(signal.SIGCONT)
+        if twin is None:
+            wait_until(lambda: found(lock.name, client), what="the name")
+            lock.release()
+        own.close()
 
 
 def test_thread_that_waits_is_seen_by_its_own_process():

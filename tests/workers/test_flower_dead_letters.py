@@ -98,6 +98,25 @@ def test_letters_that_are_replayed_run(page, stack, broker):
     assert broker.llen("dead-letters") == 0
 
 
+def test_letter_with_half_of_a_surrogate_pair_or_that_is_no_message_is_shown_all_the_same(page, broker):
+    whole = message("cpu", "half \udce9", headers={"task": "caf\udce9"})
+    letters = [
+        {"reason": "none", "message": json.dumps(whole), "list": "cpu"},
+        {"reason": "none", "message": "no JSON <b>", "list": "cpu"},
+        {"reason": "none", "base64": "/wA8Yj4="},
+    ]
+    broker.lpush("dead-letters", *map(json.dumps, letters))
+    page.goto("/dead-letters")
+    expect(rows(page)).to_have_count(3, timeout=WITHIN)
+    links = [each.get_attribute("href") for each in rows(page).get_by_role("link").all()]
+    shown = []
+    for link in links:
+        page.goto(link)
+        shown.append(page.locator("#letter-page").inner_text())
+    for text in (r"caf\udce9", r"half \udce9", "no JSON <b>", r"\xff"):
+        assert any(text in each for each in shown), text
+
+
 def test_letter_that_somebody_else_deleted_is_counted_for_nothing(page, broker, refused):
     page.goto("/dead-letters")
     expect(rows(page)).to_have_count(3, timeout=WITHIN)

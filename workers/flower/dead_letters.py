@@ -43,6 +43,11 @@ def digest(letter: Letter) -> str:
     return sha1(letter.raw, usedforsecurity=False).hexdigest()
 
 
+def printable(text: str) -> str:
+    """Return a text that a page can hold: half of a surrogate pair is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def change(digests: set[str], *, replay: bool) -> int:
     """Replay or delete the letters of these digests, the oldest first. Return how many that were.
 
@@ -96,7 +101,10 @@ class DeadLetterPage(Page):
         if found is None:
             raise HTTPError(404, "This dead letter is gone: it was replayed or deleted, or a week is over")
         text = json.dumps(found.fields, indent=2)  # ASCII: half of a surrogate pair stays escaped
-        self.render("dead_letter.html", letter=found, digest=wanted, text=text, message=_pretty(found))
+        self.render(
+            "dead_letter.html", letter=wanted, id=printable(found.id), task=printable(found.task), text=text,
+            reason=printable(str(found.fields.get("reason") or "")), message=_pretty(found),
+        )  # fmt: skip
 
 
 def _pretty(letter: Letter) -> str:
