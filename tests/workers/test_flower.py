@@ -8,26 +8,12 @@ import time
 import urllib.request
 
 import psutil
-import pytest
 from peers import wait_until
 from playwright.sync_api import expect
 
 from workers.local_stack.children import ROOT
 
 WITHIN = 60_000  # ms
-
-
-@pytest.fixture
-def keep(request):
-    """Keep a picture for the README, if asked to."""
-    folder = request.config.getoption("--screenshots")
-
-    def save(page, name):
-        if folder:
-            folder.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=folder / f"{name}.png")
-
-    return save
 
 
 def run(stack, *programs):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 import redis
-from conftest import opened_at
+from browsers import opened_at
 from flowers import LOGIN, asked, flower, ran
 from peers import wait_until
 from playwright.sync_api import expect

@@ -5,7 +5,7 @@ import re
 
 import pytest
 import redis
-from conftest import opened_at
+from browsers import opened_at
 from flowers import LOGIN, answer, asked, flower, ran
 from peers import wait_until
 from playwright.sync_api import expect
