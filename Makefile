@@ -60,9 +60,9 @@ lesson: install
 picture: install
 	@$(BIN)/python -m bench.counter.picture && $(BIN)/python -m bench.lesson.picture
 
-# The pictures of the README, made by the test that opens Flower in a browser.
+# The pictures of the README and of docs/, made by the tests that open Flower in a browser.
 screenshots: install-dev
-	@$(BIN)/python -m pytest tests/workers/test_flower.py --screenshots docs/pictures
+	@$(BIN)/python -m pytest tests/workers/test_flower.py tests/workers/test_flower_look.py --screenshots docs/pictures
 
 # The pages of docs/, in docs/_build/index.html. A warning, such as a link that leads nowhere, is an error.
 docs: install-dev

@@ -122,7 +122,7 @@ class Barrier(Primitive):
         yield from self._session.lingering.commit_all()
         party = _Party(self._session, self._step, self._action)
         try:
-            answer = yield from self._session.polling.answered(party.ask, party.leave, seconds)
+            answer = yield from self._session.polling.answered(self.name, party.ask, party.leave, seconds)
         finally:
             if party.failure is not None:
                 raise party.failure

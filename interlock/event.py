@@ -115,7 +115,7 @@ class Event(Primitive):
         def leave(id: str) -> Steps[bool | None]:
             return (yield from self._asked(id, stay=False)) == scripts.GRANTED
 
-        return bool((yield from self._session.polling.answered(ask, leave, seconds)))
+        return bool((yield from self._session.polling.answered(self.name, ask, leave, seconds)))
 
     @blocking
     def unlink(self) -> Steps[None]:

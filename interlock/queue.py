@@ -48,7 +48,7 @@ def put_item(session: Session, resource: Resource, item: str, timeout: float | N
             return None
         return answer
 
-    answer = yield from session.polling.answered(ask, _leave(resource), timeout)
+    answer = yield from session.polling.answered(resource.name, ask, _leave(resource), timeout)
     return answer.code if answer else scripts.BUSY
 
 
@@ -78,7 +78,7 @@ def get_item(
         return answer
 
     undo = (lambda attempt: queue_scripts.give_back(resource, id=attempt)) if take else None
-    answer = yield from session.polling.answered(ask, _leave(resource), timeout, undo)
+    answer = yield from session.polling.answered(resource.name, ask, _leave(resource), timeout, undo)
     if answer and answer.code == scripts.BROKEN:
         raise InterlockError(
             f"the next item of {resource.kind} {resource.name!r} is pickled: to unpickle what "
@@ -334,7 +334,7 @@ class JoinableQueue(Queue):
             answer = yield from queue_scripts.join(resource, id=id)
             return None if answer.code == scripts.QUEUED else answer
 
-        yield from self._session.polling.answered(ask, _leave(resource), None)
+        yield from self._session.polling.answered(resource.name, ask, _leave(resource), None)
 
 
 class SimpleQueue(_BaseQueue):

@@ -317,15 +317,33 @@ class Look:
     holders: list[tuple[str, int, float]]  # id, token, seconds until the lease ends
     waiters: list[str]  # ids in order of arrival
     condition: list[str]  # the ids that wait for a notification, in order of arrival
+    now_ms: int = 0  # server time
+    arrivals: Sequence[int] = ()  # of the waiters, in us of server time; of those of the Condition, if one was named
+    counts: tuple[int, int, int] = (0, 0, 0)  # ids that hold, wait, and wait for the Condition, also those left out
 
 
-def look(resource: Resource, *, condition: str = "") -> Steps[Look]:
-    """Return the holders and the waiters, and who waits for the Condition of that name. This changes nothing."""
-    kind, permits, now, holders, *waiting = yield from run("lock_look", resource.keys, (*resource.argv, condition))
+def look(resource: Resource, *, condition: str = "", most: int = 0) -> Steps[Look]:
+    """Return the holders and the waiters, and who waits for the Condition of that name. This changes nothing.
+
+    Args:
+        resource: the lock or semaphore.
+        condition: the name of a Condition; '': none.
+        most: how many holders, and waiters, to return; 0: all.
+    """
+    return looked((yield from run("lock_look", resource.keys, (*resource.argv, condition, most))), condition)
+
+
+def looked(reply: Sequence[Any], condition: str) -> Look:
+    """Return what the script that looks has answered."""
+    kind, permits, now, holders, waiters, notified, counts = reply
     flat = [text(item) for item in holders]
     rows = [
         (id, int(token.rstrip("?")), (int(end) - int(now)) / 1000)
         for id, token, end in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
     ]
-    waiters, notified = ([text(id) for id in ids] for ids in waiting)
-    return Look(text(kind), int(permits), rows, waiters, notified)
+    waiting, notified = ([text(item) for item in pairs] for pairs in (waiters, notified))
+    arrivals = [int(float(arrival)) for arrival in (notified if condition else waiting)[1::2]]
+    held, queued, in_condition = map(int, counts)
+    return Look(
+        text(kind), int(permits), rows, waiting[::2], notified[::2], int(now), arrivals, (held, queued, in_condition)
+    )

@@ -60,6 +60,7 @@ class Acquiring:
             check_may_wait(f"{resource.kind} {resource.name!r}")
         yield from self._watch.checked()
         self._heartbeat.begin()
+        self._heartbeat.note(resource.name)
         deadline = Deadline(timeout)
         while (yield from self._watch.calm(lease, deadline)):
             hold = yield from self._acquire(resource, lease, deadline.timeout, lingering_lock, wants)

@@ -58,6 +58,7 @@ class Conditions:
             self._lingering.detach(held)
         (hold,) = holdings.take(resource, owner)
         wait = Wait(resource, holdings.new_id(), hold.lease, time.monotonic() + REASK, condition=condition)
+        self._heartbeat.note(resource.name, condition)
         with holdings.mutex:
             holdings.waits[wait.id] = wait
         try:

@@ -20,6 +20,7 @@ from interlock._io.wire import Wire
 from interlock._protocol import scripts
 from interlock._protocol.scripts import Beat, Heard
 from interlock._session import clients
+from interlock._session.registry import Registry
 from interlock._text import described
 
 REASK = 1.0  # seconds between two signs of life for a waiter; ALIVE_MS in attempt.lua allows three to be lost
@@ -38,6 +39,8 @@ class Heartbeat:
         granted: called with an id and its grant when Redis answers a sign of life with a grant.
         reconnected: called before the next beat when a connection was lost: to look at the server that answers again.
         done: called by the thread when it ends.
+        registry: the names that the process uses.
+        tell: called when the registry is to tell Redis of them.
     """
 
     def __init__(
@@ -47,10 +50,13 @@ class Heartbeat:
         granted: Callable[[str, Grant], None],
         reconnected: Callable[[], None],
         done: Callable[[], None],
+        registry: Registry,
+        tell: Callable[[], None],
     ) -> None:
         self.ended = False
         self.wire, self._holdings = wire, holdings
         self._granted, self._reconnected, self._done = granted, reconnected, done
+        self._registry, self._tell = registry, tell
         self.lingering_locks: Callable[[], list[LingeringLock]] = list  # returns the locks that linger
         self.look: Callable[[LingeringLock], None] = lambda _: None  # looks at a lingering lock that is due
         self._pulse = threading.Condition(holdings.mutex)
@@ -66,6 +72,13 @@ class Heartbeat:
         """Start the thread if need be: there will be a hold or a wait. Do not call it under the mutex."""
         if not self._thread.started:
             self._thread.start()
+
+    def note(self, name: str, condition: str = "") -> None:
+        """Note a name that this process uses, for Redis to know. Do not call it under the mutex."""
+        due = self._registry.note(name, condition)
+        if due is not None:
+            with self._holdings.mutex:
+                self.wake_by(due)
 
     def wake_by(self, due: float) -> None:
         """Have the thread beat at that time at the latest. Call it under the mutex."""
@@ -103,6 +116,7 @@ class Heartbeat:
         while not self.ended:
             with self._holdings.mutex:
                 self._wake_at = min((item.due for item in self._due()), default=float("inf"))
+                self._wake_at = min(self._wake_at, self._registry.due)
                 ahead = self._wake_at - time.monotonic()
                 if ahead > 0 and not self.ended:
                     self._pulse.wait(min(ahead, IDLE_BEAT))
@@ -114,6 +128,8 @@ class Heartbeat:
                 for lingering_lock in self.lingering_locks():
                     if lingering_lock.due <= time.monotonic():
                         self.look(lingering_lock)
+                if self._registry.due <= time.monotonic():
+                    self._tell()
             except Exception as error:  # whatever it is: leases depend on this thread, so it tries again
                 log.warning("no heartbeat to %s, trying again: %s", clients.where(self.wire), described(error))
                 self.wire.cut = True

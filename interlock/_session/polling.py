@@ -29,6 +29,7 @@ class Polling:
 
     def answered(
         self,
+        name: str,
         ask: Callable[[str], Steps[Answer | None]],
         leave: Callable[[str], Steps[Answer | None]],
         timeout: float | None,
@@ -37,6 +38,7 @@ class Polling:
         """Return what Redis answers in the end, or None when the time is over.
 
         Args:
+            name: of the primitive that the caller waits for.
             ask: asks under an id, in one script that is safe to send twice. It returns None for "not yet": then Redis
                 has queued the id, so that a message wakes the caller. It is called again at least every REASK seconds,
                 as a sign of life.
@@ -58,6 +60,8 @@ class Polling:
             holdings.sleepers[id] = signal
         try:
             while True:
+                if timeout != 0:
+                    self._heartbeat.note(name)
                 answer, rest = None, REASK
                 try:
                     answer = yield from ask(id)

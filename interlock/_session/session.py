@@ -34,6 +34,7 @@ from interlock._session.conditions import Conditions
 from interlock._session.heartbeat import Heartbeat
 from interlock._session.inbox import Inbox
 from interlock._session.polling import Polling
+from interlock._session.registry import Registry
 from interlock._session.releasing import Releasing
 from interlock._session.server_watch import ServerWatch
 from interlock._text import described
@@ -59,7 +60,11 @@ class Session:
         self._id = uuid.uuid4().hex[:12]
         self.holdings = Holdings(self.id)
         self.watch = ServerWatch(self.wire, self.holdings, self._moved, given=clients.given(client))
-        self.heartbeat = Heartbeat(self.wire, self.holdings, self._on_grant, self.watch.look, self._vanish)
+        registry = Registry(self.holdings, self.prefix)
+        self.heartbeat = Heartbeat(
+            self.wire, self.holdings, self._on_grant, self.watch.look, self._vanish, registry,
+            lambda: registry.send(self.inbox.outbox),
+        )  # fmt: skip
         self.inbox = Inbox(self.wire, self.holdings, self.heartbeat, self.prefix, self._on_asked)
         self.releasing = Releasing(self.holdings, self.heartbeat)
         self.acquiring = Acquiring(self.holdings, self.heartbeat, self.watch, self.inbox, self.releasing)

@@ -207,7 +207,8 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
     # --- putting ---
 
     def _put(self, queue: str, message: Any, **options: Any) -> None:
-        """Put a message on its queue, or among the delayed ones until it is due."""
+        """Put a message on its queue, or among the delayed ones until it is due. It carries when it was put first."""
+        message["properties"].setdefault("timestamp", round(time.time(), 3))  # in AMQP, too, the name of that property
         list_ = self.global_keyprefix + self._q_for_pri(queue, self._get_message_priority(message))
         wake, due = self.keys.wake(queue), _due_ms(message)
         keys = (list_, wake, self.keys.delayed)

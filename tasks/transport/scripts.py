@@ -36,6 +36,16 @@ class Keys:
     prefix: str
     separator: str
 
+    @classmethod
+    def of(cls, app: Any) -> "Keys":
+        """Return the names of the keys that a Celery app uses."""
+        options = app.conf.broker_transport_options
+        return cls(options["global_keyprefix"], options["sep"])
+
+    def queue_of(self, list_: str) -> str:
+        """Return the name of the queue whose list this is: a queue has a list for each priority."""
+        return list_.removeprefix(self.prefix).partition(self.separator)[0]
+
     def wake(self, queue: str) -> str:
         """A list with one element at most: its taker looks at the queue."""
         return f"{self.prefix}{queue}{self.separator}wake"

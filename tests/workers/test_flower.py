@@ -1,61 +1,19 @@
 """Flower's pages in a browser, while the programs run: what people see. `make screenshots` keeps the pictures."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 import urllib.request
 
 import psutil
-import pytest
 from peers import wait_until
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from workers.local_stack.children import ROOT
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")  # fmt: skip
 WITHIN = 60_000  # ms
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"no browser found: install one of {', '.join(BROWSERS)}")
-    with sync_playwright() as playwright:
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        yield playwright.chromium.launch(executable_path=path, args=[*QUIET, *sandbox])
-
-
-@pytest.fixture
-def page(browser, stack):
-    """A page that may load from Flower alone, and whose scripts must not fail."""
-    opened = browser.new_page(base_url=stack.flower_url, viewport={"width": 1400, "height": 760})
-    foreign, failures = [], []
-    opened.on("request", lambda each: foreign.append(each.url) if not each.url.startswith(stack.flower_url) else None)
-    opened.on("pageerror", lambda each: failures.append(str(each)))
-    yield opened
-    opened.close()
-    assert foreign == []
-    assert failures == []
-
-
-@pytest.fixture
-def keep(request):
-    """Keep a picture for the README, if asked to."""
-    folder = request.config.getoption("--screenshots")
-
-    def save(page, name):
-        if folder:
-            folder.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=folder / f"{name}.png")
-
-    return save
 
 
 def run(stack, *programs):

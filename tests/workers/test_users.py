@@ -1,17 +1,17 @@
 """deploy/users.acl: each user may do what it must, and nothing else."""
 
 import asyncio
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import urllib.request
-from base64 import b64encode
 
 import pytest
 import redis
 import redis.asyncio
+from flowers import asked
 from peers import wait_until
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError
@@ -206,9 +206,10 @@ def test_user_interlock_may_use_every_primitive(server):
         (("interlock", "producer"), "PUBLISH /0.celery.pidbox 1"),
         (("interlock", "producer"), "SUBSCRIBE /0.celeryev/task.succeeded"),
         (("producer",), "BRPOP cpu 1"),
-        (("producer", "flower"), "GET interlock:{x}"),
+        (("producer",), "GET interlock:{x}"),
         (("producer",), "HGETALL unacked"),
-        (("flower", "status"), "GET celery-task-meta-1"),
+        (("status",), "GET celery-task-meta-1"),
+        (("flower",), "SUBSCRIBE somebody:else"),
     ],
 )
 def test_users_may_do_nothing_else(server, users, command):
@@ -232,8 +233,13 @@ batch = enqueue_many(print_square, [(6,), (7,)])
 print(*sorted(outcome.get()["square"] for outcome in batch.outcomes(timeout=30)))
 enqueue_many(print_square, [(8,)], countdown=0.2).wait(timeout=30)
 batch.forget()
+dead = app.send_task("tests.unknown", queue="cpu")
+again = print_square.delay(6)
+again.get(timeout=30)
+print(again.id)
 """
-    assert produced(server, code) == ["9", "0", "1", "4", "16", "1", "25", "36", "49"]
+    *squares, again = produced(server, code)
+    assert squares == ["9", "0", "1", "4", "16", "1", "25", "36", "49"]
     port = redis_server.free_port()
     command = [
         sys.executable, "-m", "celery", "-A", "workers", "flower", "--conf=deploy/flowerconfig.py",
@@ -242,8 +248,23 @@ batch.forget()
     flower = Child("flower", command, tmp_path / "flower.log", server.env("flower", FLOWER_BASIC_AUTH="me:secret"))
     try:
         wait_until(lambda: _page(port, "/healthcheck") == 200, within=60, what="Flower")
-        for path in ("/workers", "/tasks", "/broker", "/api/workers?refresh=1", "/metrics"):
+        for path in (
+            "/workers", "/tasks", "/broker", "/api/workers?refresh=1", "/locks/data", "/dead-letters/data",
+        ):  # fmt: skip
             assert _page(port, path) == 200
+        assert "interlock_redis_up 1.0" in _asked(port, "/metrics")[1]
+        lock = interlock.Lock(name="broken in Flower", client=server.client("interlock"), lease=5.0)
+        lock.acquire()
+        assert json.loads(_asked(port, "/lock/break", method="POST", name=lock.name)[1]) == {"ended": 1}
+        with pytest.raises(interlock.LeaseLostError):
+            lock.release()
+        with server.client("admin") as admin:
+            wait_until(lambda: admin.llen("dead-letters") == 1, what="the dead letter")
+        (letter,) = json.loads(_asked(port, "/dead-letters/data")[1])["data"]
+        chosen = json.dumps([letter["digest"]])
+        assert json.loads(_asked(port, "/dead-letters/replay", method="POST", letters=chosen)[1])["done"] == 1
+        new = json.loads(_asked(port, f"/retry/{again}", method="POST")[1])["id"]
+        assert produced(server, f"print(app.AsyncResult({new!r}).get(timeout=30)['square'])") == ["36"]
     finally:
         flower.stop(0)
     status = subprocess.run(
@@ -256,13 +277,12 @@ batch.forget()
     assert server.denied() == set()
 
 
+def _asked(port, path, **options):
+    return asked(f"http://127.0.0.1:{port}", path, login="me:secret", **options)
+
+
 def _page(port, path):
-    login = {"Authorization": "Basic " + b64encode(b"me:secret").decode()}
-    try:
-        with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=login)) as page:
-            return page.status
-    except OSError:
-        return None
+    return _asked(port, path)[0]
 
 
 @pytest.mark.long

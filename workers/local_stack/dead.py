@@ -24,8 +24,7 @@ SHOWN_MAX = 50  # letters in the list
 
 def keys() -> Keys:
     """Return the names of the transport's keys."""
-    options = app.conf.broker_transport_options
-    return Keys(options["global_keyprefix"], options["sep"])
+    return Keys.of(app)
 
 
 def _open() -> redis.Redis:

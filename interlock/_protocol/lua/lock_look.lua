@@ -2,19 +2,22 @@
 -- It leaves out what has ended: leases that are over, and waiters that would be passed over, since Redis did not hear
 -- their process in time.
 --
--- ARGV[4] name of a Condition, or ''
--- Returns {kind or '', permits, now (server ms), {id, token, end of lease (server ms), ...}, {id, ...},
---          {id, ...} that wait for that Condition}
-local leases = {}
+-- ARGV[4] name of a Condition, or ''   ARGV[5] how many holders and waiters to read at most; 0: all
+-- Returns {kind or '', permits, now (server ms), {id, token, end of lease (server ms), ...}, {id, arrival, ...},
+--          {id, arrival, ...} that wait for that Condition, {how many ids hold, wait, and wait for that Condition}}
+--         The counts have also what it does not read, and what it leaves out as ended.
+local leases, most = {}, tonumber(ARGV[5])
 local function living(key)
   local ids = {}
-  for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
-    if alive(id) then ids[#ids + 1] = id end
+  local queued = redis.call('ZRANGE', key, 0, most - 1, 'WITHSCORES')
+  for i = 1, #queued, 2 do
+    local id = queued[i]
+    if alive(id) then ids[#ids + 1] = id; ids[#ids + 1] = queued[i + 1] end
   end
   return ids
 end
 
-local found = redis.call('ZRANGE', holders, 0, -1, 'WITHSCORES')
+local found = redis.call('ZRANGE', holders, 0, most - 1, 'WITHSCORES')
 for i = 1, #found, 2 do
   local token = held(found[i])
   if token and tonumber(found[i + 1]) > now then
@@ -23,5 +26,9 @@ for i = 1, #found, 2 do
     leases[#leases + 1] = found[i + 1]
   end
 end
-local waiters = ARGV[4] ~= '' and living(state .. ':cond:' .. ARGV[4]) or {}
-return {kind or '', permits, now, leases, living(queue), waiters}
+local waiters, counts = {}, {redis.call('ZCARD', holders), redis.call('ZCARD', queue), 0}
+if ARGV[4] ~= '' then
+  local notified = state .. ':cond:' .. ARGV[4]
+  waiters, counts[3] = living(notified), redis.call('ZCARD', notified)
+end
+return {kind or '', permits, now, leases, living(queue), waiters, counts}

@@ -1,0 +1,49 @@
+"""What Flower shows beside its own pages: locks, dead letters, a button to retry a task, metrics of queues and locks.
+
+Flower 2.2 has no plug-in interface. `deploy/flowerconfig.py`, which Flower executes before it builds its application,
+calls `install`: it adds routes, replaces some of Flower's own pages by subclasses, and puts parts into its templates.
+Everything stands behind Flower's login; what changes something is refused in its read-only mode.
+"""
+
+from typing import Any
+
+from flower.urls import handlers, settings
+from tornado.web import StaticFileHandler, url
+
+from workers.flower.dead_letters import DeadLetterPage, DeadLettersChange, DeadLettersData, DeadLettersPage
+from workers.flower.flowers_pages import REPLACED
+from workers.flower.locks import LockBreak, LockData, LockPage, LocksData, LocksPage
+from workers.flower.retry import Retry
+from workers.flower.templates import STATIC, Templates
+
+OURS = [
+    url(r"/locks", LocksPage, name="locks"),
+    url(r"/locks/data", LocksData, name="locks-data"),
+    url(r"/lock", LockPage, name="lock"),
+    url(r"/lock/data", LockData, name="lock-data"),
+    url(r"/lock/break", LockBreak, name="lock-break"),
+    url(r"/dead-letters", DeadLettersPage, name="dead-letters"),
+    url(r"/dead-letters/data", DeadLettersData, name="dead-letters-data"),
+    url(r"/dead-letters/replay", DeadLettersChange, {"replay": True}, name="dead-letters-replay"),
+    url(r"/dead-letters/delete", DeadLettersChange, {"replay": False}, name="dead-letters-delete"),
+    url(r"/dead-letter", DeadLetterPage, name="dead-letter"),
+    url(r"/retry/(.+)", Retry, name="retry"),
+    url(r"/interlock/static/(.*)", StaticFileHandler, {"path": str(STATIC)}, name="interlock-static"),
+]
+
+
+def install() -> None:
+    """Add all that to Flower, before it builds its application."""
+    for number, route in enumerate(handlers):
+        pattern, view = (route.regex.pattern, route.handler_class) if not isinstance(route, tuple) else route[:2]
+        if view in REPLACED:
+            name = None if isinstance(route, tuple) else route.name
+            handlers[number] = url(pattern, REPLACED[view], name=name)
+    handlers[:0] = _unknown(OURS)
+    settings["template_loader"] = Templates(settings["template_path"])
+
+
+def _unknown(routes: list[Any]) -> list[Any]:
+    """Return the routes that Flower does not have yet: its configuration is read once, a test may read it again."""
+    known = {route.regex.pattern for route in handlers if not isinstance(route, tuple)}
+    return [route for route in routes if route.regex.pattern not in known]
