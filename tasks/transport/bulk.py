@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from kombu.utils.json import dumps
 
 from tasks.transport import scripts
-from tasks.transport.channel import Channel, _due_ms
+from tasks.transport.channel import Channel, _due_ms, stamp
 
 
 class Put(NamedTuple):
@@ -47,6 +47,7 @@ class Sendable:
 def sendable(channel: Channel, id: str, queue: str, message: Any) -> Sendable:
     """Return a message that was prepared by the channel as it will lie in its queue."""
     channel._inplace_augment_message(message, "", queue)
+    stamp(message)
     return Sendable(id, dumps(message), queue, channel._get_message_priority(message), _due_ms(message))
 
 

@@ -208,7 +208,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
 
     def _put(self, queue: str, message: Any, **options: Any) -> None:
         """Put a message on its queue, or among the delayed ones until it is due. It carries when it was put first."""
-        message["properties"].setdefault("timestamp", round(time.time(), 3))  # in AMQP, too, the name of that property
+        stamp(message)
         list_ = self.global_keyprefix + self._q_for_pri(queue, self._get_message_priority(message))
         wake, due = self.keys.wake(queue), _due_ms(message)
         keys = (list_, wake, self.keys.delayed)
@@ -438,6 +438,11 @@ def reason_of(error: BaseException, **more: Any) -> str:
 def _whole(text: str) -> str:
     """Return a text that JSON in Lua can hold: half of a surrogate pair is escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def stamp(message: Any) -> None:
+    """Note in a message when it was put on its queue first. AMQP has a property of that name, too."""
+    message["properties"].setdefault("timestamp", round(time.time(), 3))
 
 
 def _due_ms(message: Any) -> int | None:

@@ -104,6 +104,7 @@ def test_messages_are_those_that_delay_sends(client):
     assert ours["headers"].pop("group") == "batch:m"
     assert celerys["headers"].pop("group") is None
     ours["properties"].pop("delivery_tag")
+    assert 0 <= celerys["properties"].pop("timestamp") - ours["properties"].pop("timestamp") < 60
     for name in ("delivery_tag", "argsrepr", "kwargsrepr"):  # these stand among the headers, too
         celerys["properties"].pop(name)
     assert ours == celerys
