@@ -7,6 +7,7 @@ from peers import wait_until
 from rich.console import Console
 
 import interlock
+from interlock import in_use
 from tasks.celery_app import app
 from workers.local_stack import status
 
@@ -28,6 +29,7 @@ def test_locks_and_tasks_of_any_name_are_shown(name, capsys, monkeypatch):
         waiter = threading.Thread(target=wait)
         waiter.start()
         wait_until(lambda: lock.statistics().waiters)
+        wait_until(lambda: name in {each.name for each in in_use.look_at_all().in_use}, what="the note of its name")
         status.show()
     waiter.join(20)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│ Lock")]

@@ -1,7 +1,7 @@
 """One screen, in a second: the workers and their pools, running tasks, queue lengths, holders and waiters."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,9 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-import interlock
-from interlock import address
-from interlock._primitive import Statistics
+from interlock import address, in_use
 from interlock._text import one_line
 from tasks.celery_app import app
 from tasks.celery_app.settings import AIO, CPU, IO
@@ -83,7 +81,7 @@ def write(console: Console) -> int:
     console.print(f"Dead      {letters} messages, see `python -m workers dead list`\n" if letters else "")
     _show_workers(console, known | set(stats), stats, active, queues)
     _show_running(console, active)
-    _show_locks(console, [each for each in interlock.inspect() if each.holders or each.waiters])
+    _show_locks(console, in_use.look_at_all().in_use)
     missing = _unserved(queues)
     for name in missing:
         console.print(f"No worker takes tasks of queue {name}: start one with `make up`, or look at its log")
@@ -131,17 +129,17 @@ def _show_running(console: Console, active: Mapping[str, Any]) -> None:
         console.print(f"... and {len(running) - SHOWN_MAX} more")
 
 
-def _show_locks(console: Console, in_use: list[Statistics]) -> None:
-    if not in_use:
+def _show_locks(console: Console, used: Sequence[in_use.InUse]) -> None:
+    if not used:
         console.print("Locks     none in use")
         return
     table = Table(title="Locks in use", title_justify="left")
     for heading in ("kind", "name", "held by", "waiting"):
         table.add_column(heading, overflow="fold")
-    for each in sorted(in_use, key=lambda each: -len(each.waiters))[:SHOWN_MAX]:
-        holders = [holder.who for holder in each.holders]
-        more = [f"... and {len(holders) - 3} more"] if len(holders) > 3 else []
-        table.add_row(each.kind, _cell(each.name), _cell(*(holders[:3] + more or ["-"])), str(len(each.waiters)))
+    for each in sorted(used, key=lambda each: -each.waiting)[:SHOWN_MAX]:
+        holders = [holder.who for holder in each.holders[:3]]
+        more = [f"... and {each.holding - 3} more"] if each.holding > 3 else []
+        table.add_row(each.kind, _cell(each.name), _cell(*(holders + more or ["-"])), str(each.waiting))
     console.print(table)
-    if len(in_use) > SHOWN_MAX:
-        console.print(f"... and {len(in_use) - SHOWN_MAX} more")
+    if len(used) > SHOWN_MAX:
+        console.print(f"... and {len(used) - SHOWN_MAX} more")
