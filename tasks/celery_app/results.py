@@ -20,7 +20,7 @@ from kombu.exceptions import EncodeError, OperationalError
 from redis import RedisError
 
 from interlock import address
-from tasks.celery_app import batches, forks
+from tasks.celery_app import batches, forks, unique
 from tasks.celery_app.outage import ATTEMPT_EVERY, OUTAGE_MAX, heals, patiently
 
 log = logging.getLogger(__name__)
@@ -225,6 +225,8 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
             keys += [batch.ended, batch.awaited]
             args += [task_id, max(int(expires or 0), batches.KEPT), batch.channel]
         self.ensure(lambda: self._script(keys=keys, args=args), ())
+        if state in states.READY_STATES:
+            self.ensure(lambda: unique.release(self.client, request, task_id), ())
         return result
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
