@@ -195,6 +195,10 @@ def test_full_queue_is_one_line_and_waits_for_nothing_that_was_not_sent(client):
         sent = [executor.submit(print_square, number) for number in range(2)]
         with pytest.raises(QueueFullError, match="queue 'cpu' has 2 messages"):
             executor.submit(print_square, 3)
+        with pytest.raises(QueueFullError) as raised:
+            executor.map(print_square, range(3))
+        assert "\n" not in str(raised.value)
+        assert "name=" not in str(raised.value), "an executor has no name to go on with"
         assert executor._pending.all() == sent
         assert all(future.cancel() for future in sent)
 
