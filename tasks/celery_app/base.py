@@ -17,6 +17,7 @@ from interlock._session.process import commit
 from tasks.celery_app import awaiting, canvas, checks, exits, message, results
 from tasks.celery_app.description import description
 from tasks.celery_app.outage import heals
+from tasks.celery_app.unique import HEADER, Claim, claiming, key_of
 
 
 class Task(celery.Task):  # type: ignore[misc]
@@ -106,8 +107,16 @@ class Task(celery.Task):  # type: ignore[misc]
 
     subtask = signature
 
-    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+    def apply_async(self, args: Any = None, kwargs: Any = None, *, unique: str | None = None, **options: Any) -> Any:
         """Enqueue the task, as Celery does, after a check of its arguments.
+
+        Args:
+            args: its arguments.
+            kwargs: its named arguments.
+            unique: a name, 1 to 200 characters. While a task of the same kind and the same name is queued or runs, this
+                enqueues nothing, and returns the result of that one. The name is free again when the task has ended or
+                is a dead letter, and in any case a day after it was due.
+            **options: as Celery has them.
 
         Raises:
             TypeError: an argument is missing or of the wrong type.
@@ -119,11 +128,31 @@ class Task(celery.Task):  # type: ignore[misc]
         call = self.checked(args or (), kwargs or {})
         commit()  # so the task sees what the producer wrote under locks that linger
         options = {"argsrepr": description(call), "kwargsrepr": "{}", **options}  # shown in Flower and in logs
+        claim = self._claim(unique, options)
         try:
-            return super().apply_async(args, kwargs, **options)
+            with claiming(claim):
+                result = super().apply_async(args, kwargs, **options)
+            return result if claim is None or claim.holder is None else self.AsyncResult(claim.holder)
         except OperationalError as error:
             reason = error.__cause__ or error
             raise OperationalError(address.unreachable(address.masked(address.url()), reason)) from error
+
+    def _claim(self, unique: str | None, options: dict[str, Any]) -> Claim | None:
+        """Return the claim of a unique task, and add its key to the headers; None: the task is not unique."""
+        if unique is None:
+            return None
+        if options.get("ignore_result", self.ignore_result):
+            raise ValueError("a unique task needs a result, for its end frees its name: leave ignore_result out")
+        claim = Claim(key_of(self.backend, self.name, unique))
+        options["headers"] = {**(options.get("headers") or {}), HEADER: claim.key}
+        return claim
+
+    def signature_from_request(self, request: Any = None, *args: Any, **options: Any) -> Any:
+        """Return the signature of a retry, as Celery does; that of a unique task still names its key."""
+        key = getattr(self.request if request is None else request, HEADER, None)
+        if key is not None:
+            options["headers"] = {**(options.get("headers") or {}), HEADER: key}
+        return super().signature_from_request(request, *args, **options)
 
     async def aapply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Enqueue the task from an event loop, as `apply_async` does, in a thread that blocks in the place of the loop.

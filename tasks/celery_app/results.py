@@ -23,7 +23,7 @@ from redis import RedisError
 from redis.exceptions import ResponseError
 
 from interlock import address
-from tasks.celery_app import batches, forks
+from tasks.celery_app import batches, forks, unique
 from tasks.celery_app.outage import ATTEMPT_EVERY, OUTAGE_MAX, heals, patiently
 from tasks.celery_app.states import STORE, State, UnsentStates
 
@@ -195,10 +195,11 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
             raise BackendStoreError("the result is too large for Redis", state=state, task_id=task_id)
         expires = self.failure_expires if state == states.FAILURE else self.expires
         key = bytes_to_str(self.get_key_for_task(task_id))
-        stored = State(key, encoded, int(expires or 0), starts=state == states.STARTED)
-        group = getattr(request, "group", None)
-        if state in states.READY_STATES and batches.is_batch(group):
-            stored = stored.with_end(batches.keys_of(self, group), task_id)
+        stored = State(key, encoded, int(expires or 0), task_id, starts=state == states.STARTED)
+        if state in states.READY_STATES:
+            group = getattr(request, "group", None)
+            batch = batches.keys_of(self, group) if batches.is_batch(group) else None
+            stored = stored._replace(batch=batch, frees=unique.key_in(request))
         if self.unsent is None:
             (error,) = self.ensure(lambda: self._store([stored]), ())
             if error is not None:

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from redis.exceptions import ResponseError
+
 from tasks.celery_app import batches
+from tasks.celery_app.outage import heals
 
 log = logging.getLogger(__name__)
 
@@ -15,24 +18,24 @@ BATCH_MAX = 200  # states in one call of the script
 
 STORE = """
 -- Stores states of tasks and publishes each. Once a task has succeeded, a second run of it changes nothing.
--- KEYS: three for each state: the task's key, which is also the channel; if the task ends and belongs to a batch, the
---   batch's index of ends, and the key that exists while the next end is awaited; else the task's key again, twice.
--- ARGV: the beginning of a success's JSON; then for each state its JSON, and seconds until it goes (0: never); the
---   task's id if it ends and belongs to a batch, else '', seconds until the index goes, and the batch's channel.
+-- KEYS: four for each state: the task's key, which is also the channel; if the task ends and belongs to a batch, the
+--   batch's index of ends, and the key that exists while the next end is awaited; if the task ends and is unique, the
+--   key of its name. Where there is no such key, the task's key stands again.
+-- ARGV: the beginning of a success's JSON; then for each state its JSON, seconds until it goes (0: never), the id of
+--   the task, seconds until the batch's index goes, and the batch's channel.
 -- Returns an error for each state, or '' where there was none.
 -- It does not parse the JSON: Python writes some that cjson refuses, half a surrogate pair or a deeply nested list.
 local function store(key, state, expires)
-  local replies = {redis.pcall('GETRANGE', key, 0, #ARGV[1] - 1)}
-  if replies[1] == ARGV[1] then return '', false end
-  if type(replies[1]) == 'string' and expires == '0' then
+  local replies
+  if expires == '0' then
     replies = {redis.pcall('SET', key, state), redis.pcall('PUBLISH', key, state)}
-  elseif type(replies[1]) == 'string' then
+  else
     replies = {redis.pcall('SETEX', key, expires, state), redis.pcall('PUBLISH', key, state)}
   end
   for _, reply in ipairs(replies) do
-    if type(reply) == 'table' and reply.err then return reply.err, false end
+    if type(reply) == 'table' and reply.err then return reply.err end
   end
-  return '', true
+  return ''
 end
 
 local function note_end(index, awaited, id, expires, channel)
@@ -44,13 +47,21 @@ local function note_end(index, awaited, id, expires, channel)
 end
 
 local errors = {}
-for number = 1, #KEYS / 3 do
-  local key, argument = 3 * number - 2, 5 * number - 3
-  local changed
-  errors[number], changed = store(KEYS[key], ARGV[argument], ARGV[argument + 1])
-  if changed and ARGV[argument + 2] ~= '' then
-    note_end(KEYS[key + 1], KEYS[key + 2], ARGV[argument + 2], ARGV[argument + 3], ARGV[argument + 4])
+for number = 1, #KEYS / 4 do
+  local key, argument = 4 * number - 3, 5 * number - 3
+  local id = ARGV[argument + 2]
+  local before = redis.pcall('GETRANGE', KEYS[key], 0, #ARGV[1] - 1)
+  if type(before) == 'table' then
+    errors[number] = before.err
+  elseif before == ARGV[1] then
+    errors[number] = ''
+  else
+    if KEYS[key + 1] ~= KEYS[key] then -- first: if this fails, nothing has changed
+      note_end(KEYS[key + 1], KEYS[key + 2], id, ARGV[argument + 3], ARGV[argument + 4])
+    end
+    errors[number] = store(KEYS[key], ARGV[argument], ARGV[argument + 1])
   end
+  if KEYS[key + 3] ~= KEYS[key] and redis.call('GET', KEYS[key + 3]) == id then redis.call('DEL', KEYS[key + 3]) end
 end
 return errors
 """
@@ -62,20 +73,18 @@ class State(NamedTuple):
     key: str
     text: str  # JSON
     expires: int  # seconds; 0: never
+    id: str  # of the task
     starts: bool = False  # it says no more than that the task has started
     batch: batches.Keys | None = None  # of the batch to which the task belongs, if this state is its end
-    id: str = ""
-
-    def with_end(self, batch: batches.Keys, id: str) -> "State":
-        """Return this state as the end of a task of a batch."""
-        return self._replace(batch=batch, id=id)
+    frees: str | None = None  # the key of a unique task's name, if this state is its end
 
     @property
-    def keys(self) -> tuple[str, str, str]:
+    def keys(self) -> tuple[str, str, str, str]:
         """The keys, as the script takes them."""
-        return (
-            (self.key, self.key, self.key) if self.batch is None else (self.key, self.batch.ended, self.batch.awaited)
-        )
+        frees = self.frees or self.key
+        if self.batch is None:
+            return self.key, self.key, self.key, frees
+        return self.key, self.batch.ended, self.batch.awaited, frees
 
     @property
     def arguments(self) -> tuple[str | int, ...]:
@@ -126,7 +135,7 @@ class UnsentStates:
         while self._states:
             with self._mutex:
                 batch = dict(islice(self._states.items(), BATCH_MAX))
-            errors = self._store(list(batch.values()))
+            errors = self._errors(list(batch.values()))
             with self._mutex:
                 for number, state in batch.items():
                     self._states.pop(number, None)
@@ -135,3 +144,14 @@ class UnsentStates:
             for state, error in zip(batch.values(), errors, strict=True):
                 if error is not None:
                     log.error("the state of a task cannot be stored under %s: %s", state.key, error)
+
+    def _errors(self, states: Sequence[State]) -> Iterable[Exception | None]:
+        """Store states, and return an error for each, or None. One that makes the script fail holds up no other."""
+        try:
+            return self._store(states)
+        except ResponseError as error:
+            if heals(error):
+                raise
+            if len(states) == 1:
+                return [error]
+            return [found for state in states for found in self._errors([state])]

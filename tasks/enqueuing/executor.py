@@ -114,6 +114,7 @@ class Executor(concurrent.futures.Executor):
         """
         with self._entry:
             self._shut = True
+        self._pending.end()
         if cancel_futures:
             for future in self._pending.all():
                 future.cancel()
@@ -144,7 +145,8 @@ class Executor(concurrent.futures.Executor):
             by_id[id].sent = True
 
         try:
-            Sending(task, self._name, self._messages_of(task), *self._limits, made=made, put=put).send(jobs)
+            messages = self._messages_of(task)
+            Sending(task, self._name, messages, *self._limits, made=made, put=put, repeatable=False).send(jobs)
         except BaseException:
             for future in futures:  # what was sent already runs, as what other executors were given
                 if not future.sent:

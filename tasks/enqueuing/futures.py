@@ -67,6 +67,7 @@ class Pending:
         self._futures: dict[str, TaskFuture] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._ended = False
         self.broken: BrokenExecutor | None = None
         """Why no outcome can be had any more; None: they can."""
 
@@ -92,10 +93,19 @@ class Pending:
         with self._changed:
             return list(self._futures.values())
 
+    def end(self) -> None:
+        """Have the thread end with the last future."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
     def join(self) -> None:
-        """Wait until no future is without its outcome."""
+        """Wait until no future is without its outcome, and the thread asks Redis no more."""
         with self._changed:
             self._changed.wait_for(lambda: not self._futures)
+            thread = self._thread
+        if thread is not None:
+            thread.join()
 
     def _run(self) -> None:
         cursor = Cursor(self._backend, self._group)
@@ -113,7 +123,8 @@ class Pending:
     def _has_some(self) -> bool:
         """Whether there are futures, or some come soon; if not, the thread ends, and the next future begins another."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._futures, LOOK_EVERY):
+            self._changed.wait_for(lambda: self._futures or self._ended, LOOK_EVERY)
+            if not self._futures:
                 self._thread = None
             return self._thread is not None
 

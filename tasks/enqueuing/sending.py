@@ -114,6 +114,8 @@ class Sending:
     """Called with each message before it is sent."""
     put: Callable[[str], None] = lambda _: None
     """Called with the id of each task that is on its queue for sure."""
+    repeatable: bool = True
+    """Whether the caller can send the rest later, by the same name."""
     new: int = 0
     """How many tasks this call has enqueued."""
     known: int | None = None
@@ -123,7 +125,7 @@ class Sending:
     @property
     def so_far(self) -> str:
         """Say how to go on, if anything has been enqueued."""
-        if not self.known:
+        if not self.known or not self.repeatable:
             return ""
         return (
             f"; {self.known:,} tasks of batch {self.name!r} are enqueued: with name={self.name!r}, the same call "
@@ -140,7 +142,8 @@ class Sending:
         except (TypeError, ValueError) as error:
             if not (self.so_far and type(error) in (TypeError, ValueError)):
                 raise
-            raise type(error)(f"{error}{self.so_far}") from error.__cause__
+            error.args = (f"{error}{self.so_far}",)
+            raise
         except BaseException as error:
             if self.so_far:
                 error.add_note(self.so_far.removeprefix("; "))

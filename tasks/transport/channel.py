@@ -32,7 +32,7 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis.exceptions import NoScriptError, ResponseError
 
-from tasks.celery_app import exits
+from tasks.celery_app import exits, unique
 from tasks.celery_app.outage import refused_for_now
 from tasks.celery_app.schedule import moment
 from tasks.transport import scripts
@@ -211,8 +211,15 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         stamp(message)
         list_ = self.global_keyprefix + self._q_for_pri(queue, self._get_message_priority(message))
         wake, due = self.keys.wake(queue), _due_ms(message)
-        keys = (list_, wake, self.keys.delayed)
-        arguments = (dumps(message), due or "", scripts.where(list_, wake) if due else "")
+        keys: tuple[str, ...] = (list_, wake, self.keys.delayed)
+        arguments: tuple[Any, ...] = (dumps(message), due or "", scripts.where(list_, wake) if due else "")
+        claim = unique.claim_of(message["headers"])
+        if claim is not None:
+            id = message["headers"]["id"]
+            kept = int(unique.KEPT * 1000) + max(0, (due or 0) - int(time.time() * 1000))
+            holder = scripts.run("put_unique", self.plain_client, (*keys, claim.key), (*arguments, id, kept)).decode()
+            claim.holder = None if holder == id else holder
+            return
         batch = options.pop("_publish_batch", None)
         expires = self._expires.get(queue)
         if batch is not None:

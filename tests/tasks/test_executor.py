@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from hashlib import sha1
 
 import celery.exceptions
 import pytest
@@ -17,7 +18,9 @@ from peers import wait_until
 from queue_workers import queue_worker
 from servers import Server
 
+from interlock._protocol.scripts import Script
 from tasks import Executor, QueueFullError, print_square
+from tasks.transport import scripts
 from workers.local_stack.children import ROOT
 
 
@@ -100,14 +103,20 @@ def test_task_that_a_worker_has_is_not_cancelled(worker, executor, client):
     assert future.result(60) == future.id
 
 
-def test_every_task_is_either_cancelled_or_run(worker, executor, client):
+@pytest.mark.parametrize("twin", [False, True])
+def test_every_task_is_either_cancelled_or_run(worker, executor, client, monkeypatch, twin):
     """While workers take them: whatever was cancelled did not begin, all else did."""
+    if twin:
+        real = scripts.script
+        says_so = Script("return 1", sha1(b"return 1").hexdigest())
+        monkeypatch.setattr(scripts, "script", lambda name: says_so if name == "withdraw" else real(name))
     futures = [executor.submit(counted, 0.0) for _ in range(60)]
     cancelled = {future.id for future in reversed(futures) if future.cancel()}
     ran = {future.result(60) for future in futures if not future.cancelled()}
     assert cancelled | ran == {future.id for future in futures}
-    assert not cancelled & set(client.lrange("begun", 0, -1))
     assert cancelled, "some were"
+    wait_until(lambda: not client.exists("io", "unacked"), what="the end of all that was not removed")
+    assert bool(cancelled & set(client.lrange("begun", 0, -1))) == twin
 
 
 def test_delayed_task_is_cancelled(client):
@@ -186,6 +195,10 @@ def test_full_queue_is_one_line_and_waits_for_nothing_that_was_not_sent(client):
         sent = [executor.submit(print_square, number) for number in range(2)]
         with pytest.raises(QueueFullError, match="queue 'cpu' has 2 messages"):
             executor.submit(print_square, 3)
+        with pytest.raises(QueueFullError) as raised:
+            executor.map(print_square, range(3))
+        assert "\n" not in str(raised.value)
+        assert "name=" not in str(raised.value), "an executor has no name to go on with"
         assert executor._pending.all() == sent
         assert all(future.cancel() for future in sent)
 

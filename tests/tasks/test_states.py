@@ -6,10 +6,12 @@ import signal
 import pytest
 import redis
 from awkward_tasks import counted, counted_coroutine
+from celery.app.task import Context
 from peers import plain, wait_until
 from queue_workers import queue_worker
 
 from tasks import app, print_square
+from tasks.celery_app import batches
 from tasks.celery_app.results import Backend
 from tasks.celery_app.states import State, UnsentStates
 
@@ -77,6 +79,20 @@ def test_state_that_cannot_be_stored_holds_up_no_other(unsent, caplog):
     assert "WRONGTYPE" in caplog.text
 
 
+def test_state_that_makes_the_script_fail_holds_up_no_other(unsent, client, caplog):
+    """The key of its batch's ends is of a wrong type."""
+    request = Context(group="batch:broken")
+    keys = batches.keys_of(app.backend, request.group)
+    client.set(keys.ended, "no sorted set")
+    app.backend.store_result("a", 1, "SUCCESS")
+    app.backend.store_result("b", 1, "SUCCESS", request=request)
+    app.backend.store_result("c", 1, "SUCCESS")
+    unsent.send()
+    client.delete(keys.ended)
+    assert (stored("a"), stored("c"), len(unsent)) == ("SUCCESS", "SUCCESS", 0)
+    assert "WRONGTYPE" in caplog.text
+
+
 def test_state_that_cannot_be_stored_is_an_error_where_a_task_waits_for_it():
     key = app.backend.get_key_for_task("b")
     app.backend.client.lpush(key, "no text")
@@ -97,12 +113,12 @@ def test_states_wait_while_redis_does_not_take_them():
         if answer is not None:
             raise answer
         if not sent:
-            unsent.put(State("a", "ended", 0))
+            unsent.put(State("a", "ended", 0, "a"))
         sent.append([state.text for state in states])
         return [None] * len(states)
 
     unsent = UnsentStates(store, lambda: None)
-    unsent.put(State("a", "started", 0, starts=True))
+    unsent.put(State("a", "started", 0, "a", starts=True))
     with pytest.raises(redis.ConnectionError):
         unsent.send()
     assert len(unsent) == 1
@@ -142,6 +158,7 @@ def test_message_is_acknowledged_only_when_the_result_is_stored(client):
         wait_until(lambda: not client.hlen("unacked"), what="the acknowledgement")
     finally:
         deliveries.states = None
+        deliveries._sweep = lambda _: None  # other tests' workers have other limits
         connection.close()
 
 

@@ -102,7 +102,7 @@ def worker(server, tmp_path):
 
 IMPORTS = """
 from celery import chord, group
-from tasks import app, enqueue_many, print_square
+from tasks import Executor, app, enqueue_many, print_square
 """
 
 
@@ -233,13 +233,16 @@ batch = enqueue_many(print_square, [(6,), (7,)])
 print(*sorted(outcome.get()["square"] for outcome in batch.outcomes(timeout=30)))
 enqueue_many(print_square, [(8,)], countdown=0.2).wait(timeout=30)
 batch.forget()
+print(print_square.apply_async((9,), unique="nine").get(timeout=30)["square"])
+with Executor() as executor, Executor(countdown=60) as later:
+    print(executor.submit(print_square, 10).result(30)["square"], later.submit(print_square, 1).cancel())
 dead = app.send_task("tests.unknown", queue="cpu")
 again = print_square.delay(6)
 again.get(timeout=30)
 print(again.id)
 """
     *squares, again = produced(server, code)
-    assert squares == ["9", "0", "1", "4", "16", "1", "25", "36", "49"]
+    assert squares == ["9", "0", "1", "4", "16", "1", "25", "36", "49", "81", "100", "True"]
     port = redis_server.free_port()
     command = [
         sys.executable, "-m", "celery", "-A", "workers", "flower", "--conf=deploy/flowerconfig.py",

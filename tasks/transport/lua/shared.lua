@@ -20,9 +20,19 @@ local function read_note(note)
   return note:sub(split + 1), unpack(cjson.decode(note:sub(1, split - 1)))
 end
 
+-- Frees the key of a unique task whose message becomes a dead letter, if it is still this task's.
+local function release(message)
+  local read, found = pcall(cjson.decode, message)
+  local headers = read and type(found) == 'table' and type(found.headers) == 'table' and found.headers or {}
+  local key = headers.unique
+  if type(key) ~= 'string' or not key:find('celery-taskset-meta-unique:', 1, true) then return end
+  if redis.call('GET', key) == headers.id then redis.call('DEL', key) end
+end
+
 -- Keeps a dead letter, and returns how many older ones were dropped.
 local function keep_letter(key, letter, most, kept_ms)
   redis.call('LPUSH', key, cjson.encode(letter))
+  if letter.message then release(letter.message) end
   local dropped = math.max(0, redis.call('LLEN', key) - most)
   redis.call('LTRIM', key, 0, most - 1)
   redis.call('PEXPIRE', key, kept_ms)
