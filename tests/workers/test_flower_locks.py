@@ -16,8 +16,11 @@ MARKUP = "<script>alert('lock')</script>"
 
 @pytest.fixture
 def queue_for_a_semaphore(stack, request):
-    """Tasks of which the first holds a semaphore of one permit, and three wait, in this order: their ids."""
-    name, pause = f"{MARKUP} {request.node.name}", request.param
+    """Tasks of which the first holds a semaphore of one permit, and three wait, in this order: their ids.
+
+    The parameter says for how many seconds the first stays inside, and the others.
+    """
+    name, (first, others) = f"{MARKUP} {request.node.name}", request.param
     code = f"""
 import interlock
 from tasks import add_item
@@ -27,7 +30,7 @@ def waiting():
     seen = in_use.look_at(slots.name)
     return (seen.holding, seen.waiting) if seen else (0, 0)
 for number in range(4):
-    print(add_item.delay("<script>alert('argument')</script>", slots, number, pause={pause}).id)
+    print(add_item.delay("<script>alert('argument')</script>", slots, number, pause={others} if number else {first}).id)
     while waiting() < (1, number): pass
 """
     ids = ran(stack, code)
@@ -40,7 +43,7 @@ def row(page, name):
     return page.locator("#locks-table tbody tr").filter(has_text=name)
 
 
-@pytest.mark.parametrize("queue_for_a_semaphore", [4.0], indirect=True)
+@pytest.mark.parametrize("queue_for_a_semaphore", [(15.0, 0.2)], indirect=True)
 def test_page_shows_the_holder_with_its_task_and_three_waiters_in_order_and_empties(page, queue_for_a_semaphore):
     name, ids = queue_for_a_semaphore
     page.goto("/locks")
@@ -75,7 +78,7 @@ def test_page_without_locks_says_what_to_do(page):
     )
 
 
-@pytest.mark.parametrize("queue_for_a_semaphore", [20.0], indirect=True)
+@pytest.mark.parametrize("queue_for_a_semaphore", [(30.0, 30.0)], indirect=True)
 def test_lock_that_is_broken_goes_to_the_first_waiter_and_its_holder_hears_of_it(page, stack, queue_for_a_semaphore):
     name, ids = queue_for_a_semaphore
     page.goto("/locks")
@@ -162,7 +165,7 @@ def test_a_thousand_locks_and_ten_thousand_waiters_are_one_bounded_look(page, st
             expect(page.locator("#locks-table_info")).to_contain_text("of 1,000 locks", timeout=WITHIN)
             expect(page.locator("#locks-table tbody tr")).to_have_count(15)
             expect(page.locator("#locks-table tbody tr").first).to_contain_text("… and 5 more")
-            page.locator("#locks-table_paginate .page-link").get_by_text("3", exact=True).click()
+            page.locator("#locks-table_paginate .paginate_button").get_by_text("3", exact=True).click()
             expect(page.locator("#locks-table_info")).to_contain_text("Showing 31 to 45")
             before = page.locator("#live-status").inner_text()
             expect(page.locator("#live-status")).not_to_have_text(before, timeout=WITHIN)

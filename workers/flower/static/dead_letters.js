@@ -10,7 +10,8 @@ $(function () {
     interlock.confirm((replay ? 'Replay ' : 'Delete ') + shown(letters.length) + '?',
       replay ? 'The messages go to their queues again, and workers run them; their deliveries are counted anew.' :
         'The messages are lost.',
-      replay ? 'Replay' : 'Delete', () => interlock.post(button.dataset.url, {letters: JSON.stringify(letters)}, answer => {
+      replay ? 'Replay' : 'Delete',
+      () => interlock.post(button.dataset.url, {letters: JSON.stringify(letters)}, answer => {
         interlock.say(shown(answer.done) + ' ' + answer.did + '.', false);
         done();
       }));
@@ -44,7 +45,8 @@ $(function () {
       searchPlaceholder: 'task, argument, reason or id',
       loadingRecords: 'Loading',
       zeroRecords: 'No dead letter matches your search.',
-      emptyTable: 'No dead letters: workers could run every message. One that none can run comes here, and waits for a week.',
+      emptyTable: 'No dead letters: workers could run every message. One that none can run comes here, and waits ' +
+        'for a week.',
     },
     initComplete: () => $('#letters-table_length select').attr('aria-label', 'Dead letters per page'),
     ajax: {

@@ -83,7 +83,8 @@ const interlock = {
     setInterval(() => document.hidden || pressed || selects() || reload(), seconds * 1000);
   },
 
-  /* After each drawing of a table: say to a screen reader what DataTables 1.13 writes in an attribute of a wrong name. */
+  /* After each drawing of a table, say to a screen reader what DataTables 1.13 writes in an attribute of a wrong
+     name. */
   mend(table) {
     const name = () => table.table().container().querySelectorAll('[aria-role]').forEach(each => {
       each.setAttribute('role', each.getAttribute('aria-role'));

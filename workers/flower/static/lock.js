@@ -4,8 +4,9 @@ $(function () {
   const {url, name, lock} = page.dataset, breaks = document.getElementById('break');
   const rows = (id, drawn, none, all) => {
     const body = document.getElementById(id);
-    if (all > drawn.length) drawn.push(make('tr', {}, make('td', {colspan: 4}, '… and ' + (all - drawn.length).toLocaleString() + ' more')));
-    if (!drawn.length) drawn.push(make('tr', {}, make('td', {colspan: 4}, none)));
+    const line = text => drawn.push(make('tr', {}, make('td', {colspan: 4}, text)));
+    if (all > drawn.length) line('… and ' + (all - drawn.length).toLocaleString() + ' more');
+    if (!drawn.length) line(none);
     body.replaceChildren(...drawn);
   };
   const number = text => make('td', {class: 'number'}, text);
@@ -35,7 +36,8 @@ $(function () {
 
   if (breaks) breaks.addEventListener('click', () => interlock.confirm('Break ' + name + '?',
     'All holders lose it, and the first waiter gets it. A holder learns of it with its next renewal or release: what ' +
-    'it writes under the lock from now on is refused.', 'Break it', () => interlock.post(page.dataset.break, {name: name}, answer => {
+    'it writes under the lock from now on is refused.', 'Break it',
+    () => interlock.post(page.dataset.break, {name: name}, answer => {
       interlock.say(answer.ended ? 'Broken: ' + answer.ended + (answer.ended === 1 ? ' lease' : ' leases') + ' ended.' :
         'Nobody held it any more.', false);
       load();

@@ -8,8 +8,10 @@ $(function () {
   };
   const most = (row, value) => Math.max(0, ...row.holders.map(value));
   const text = each => [each.task, each.label, each.process, each.worker].join(' ');
-  const numbers = (row, value, shown) => list('ul', row.holders.map(each => make('span', {class: 'number'}, shown(value(each)))), 0);
-  const column = (sorted, displayed) => ({data: null, render: (_, type, row) => type === 'display' ? displayed(row) : sorted(row)});
+  const numbers = (row, value, shown) =>
+    list('ul', row.holders.map(each => make('span', {class: 'number'}, shown(value(each)))), 0);
+  const column = (sorted, displayed) => ({data: null, render: (_, type, row) =>
+    type === 'display' ? displayed(row) : sorted(row)});
 
   $.fn.dataTable.ext.errMode = 'none';
   const table = $(element).DataTable({
@@ -59,8 +61,9 @@ $(function () {
       column(row => most(row, each => each.seconds), row => numbers(row, each => each.seconds, duration)),
       column(row => most(row, each => each.remaining), row => numbers(row, each => each.remaining, duration)),
       {data: 'waiting', className: 'number', render: (data, type) => type === 'display' ? data.toLocaleString() : data},
-      column(row => row.waiters.map(text).join(' '), row => list('ol', row.waiters.map(each => make('span', {}, party(each),
-        make('span', {class: 'party-time'}, ', for ' + duration(each.seconds)))), row.waiting)),
+      column(row => row.waiters.map(text).join(' '), row => list('ol', row.waiters.map(each =>
+        make('span', {}, party(each), make('span', {class: 'party-time'}, ', for ' + duration(each.seconds)))),
+        row.waiting)),
     ],
   });
   interlock.mend(table);
