@@ -30,7 +30,7 @@ test: install-dev
 
 # What repeats a test twenty times, tries faults at random, checks the model of the protocol or runs the measurements.
 test-long: install-dev
-	@$(BIN)/python -m pytest -m long $(ARGS)
+	@$(BIN)/python -m pytest -m long -n 2 --dist loadfile $(ARGS)
 
 # The compose file, on a Docker engine of its own (Debian, as root; what the engine keeps goes into $(ENGINE)).
 test-compose: install-dev
