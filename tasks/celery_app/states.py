@@ -15,6 +15,7 @@ from tasks.celery_app.outage import heals
 log = logging.getLogger(__name__)
 
 BATCH_MAX = 200  # states in one call of the script
+BATCH_SIZE_MAX = 1_000_000  # characters of them, unless one alone is larger: a call holds up all others at the server
 
 STORE = """
 -- Stores states of tasks and publishes each. Once a task has succeeded, a second run of it changes nothing.
@@ -134,7 +135,7 @@ class UnsentStates:
         """
         while self._states:
             with self._mutex:
-                batch = dict(islice(self._states.items(), BATCH_MAX))
+                batch = self._batch()
             errors = self._errors(list(batch.values()))
             with self._mutex:
                 for number, state in batch.items():
@@ -144,6 +145,17 @@ class UnsentStates:
             for state, error in zip(batch.values(), errors, strict=True):
                 if error is not None:
                     log.error("the state of a task cannot be stored under %s: %s", state.key, error)
+
+    def _batch(self) -> dict[int, State]:
+        """Return the next states to send: one at least, however large it is. Call it under the mutex."""
+        batch: dict[int, State] = {}
+        size = 0
+        for number, state in islice(self._states.items(), BATCH_MAX):
+            size += len(state.text)
+            if batch and size > BATCH_SIZE_MAX:
+                break
+            batch[number] = state
+        return batch
 
     def _errors(self, states: Sequence[State]) -> Iterable[Exception | None]:
         """Store states, and return an error for each, or None. One that makes the script fail holds up no other."""

@@ -127,6 +127,19 @@ def test_states_wait_while_redis_does_not_take_them():
     assert not len(unsent)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "calls"),
+    [([9] * 5, [5]), ([600_000] * 3, [1, 1, 1]), ([2_000_000, 9, 9], [1, 2]), ([9] * 450, [200, 200, 50])],
+)
+def test_one_call_has_a_bounded_number_and_size(lengths, calls):
+    sent = []
+    unsent = UnsentStates(lambda states: sent.append(len(states)) or [None] * len(states), lambda: None)
+    for number, length in enumerate(lengths):
+        unsent.put(State(str(number), "x" * length, 0, ""))
+    unsent.send()
+    assert sent == calls
+
+
 class Refusing:
     """States that Redis does not take for now."""
 
