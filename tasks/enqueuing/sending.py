@@ -40,7 +40,7 @@ def enqueue_many(
     timeout: float | None = 60.0,
     **options: Any,
 ) -> Batch:
-    """Enqueue one task for each item, five to ten times as fast as a loop of `task.delay()`, and return the batch.
+    """Enqueue one task for each item, some seven times as fast as a loop of `task.delay()`, and return the batch.
 
     >>> batch = enqueue_many(print_square, [(number,) for number in range(1000)])
     >>> sum(each.get()["square"] for each in batch)
