@@ -20,7 +20,7 @@ from interlock._session.process import session
 PROGRAM = SUPPORT / "interruptions.py"
 CALLS = ("acquire", "release", "set", "add", "permit", "put", "wait")
 OUTCOMES = {"acquired", "set", "added", "permits", "put", "refused", "signals", "litter"}
-THREADS = {"MainThread", "crowd", "interlock-heartbeat", "interlock-listener", "Dummy-"}
+THREADS = {"MainThread", "crowd", "interlock-heartbeat", "interlock-listener", "interlock-names", "Dummy-"}
 
 
 def interrupted(program, argument="", twin="", within=240):

@@ -35,7 +35,11 @@ def flower(folder, *options, env=None):
         yield url
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:  # without Redis, Flower's own threads ask for its workers again and again
+            process.kill()
+            process.wait()
 
 
 def answer(url, path, *, method="GET", login=None, headers=None, **fields):
