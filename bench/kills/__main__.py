@@ -80,6 +80,7 @@ class Run:
     """One run: a broker, a log, workers, and a producer that sends at a steady rate."""
 
     def __init__(self, stack: ExitStack, transport: str, pool: str, seed: int, mixed: bool) -> None:
+        self._pool = pool
         self.chance = random.Random(seed)  # noqa: S311 - the same faults each time
         self.faults: list[Fault] = []
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="interlock-kills-")))
@@ -141,9 +142,16 @@ class Run:
         self._stopped.append(timer)
 
     def cut_connections(self) -> None:
-        """Cut all connections to the broker."""
+        """Cut all connections to the broker.
+
+        This explains a second run on prefork: a worker that has passed a task to a process, and has not heard that the
+        process began it, gives its message back.
+        """
+        began = time.time()
         self.client.client_kill_filter(_type="normal", skipme=True)
         self.client.client_kill_filter(_type="pubsub", skipme=True)
+        if self._pool == "prefork":
+            self.faults.append(Fault("cut", 0, began, time.time()))
 
     def kill_redis(self) -> None:
         """Kill the broker, and start it again on its append-only file."""

@@ -10,7 +10,7 @@ SLACK = 2.0  # seconds: a worker that is killed so soon after a task's end may n
 
 @dataclass(frozen=True)
 class Fault:
-    """What was done to a worker, or to Redis (worker 0)."""
+    """What was done to a worker, or to all of them (worker 0)."""
 
     kind: str
     worker: int
