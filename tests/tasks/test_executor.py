@@ -110,7 +110,7 @@ def test_every_task_is_either_cancelled_or_run(worker, executor, client, monkeyp
         real = scripts.script
         says_so = Script("return 1", sha1(b"return 1").hexdigest())
         monkeypatch.setattr(scripts, "script", lambda name: says_so if name == "withdraw" else real(name))
-    futures = [executor.submit(counted, 0.0) for _ in range(60)]
+    futures = [executor.submit(counted, 0.2) for _ in range(60)]
     cancelled = {future.id for future in reversed(futures) if future.cancel()}
     ran = {future.result(60) for future in futures if not future.cancelled()}
     assert cancelled | ran == {future.id for future in futures}
