@@ -9,6 +9,7 @@ import redis
 from axe_playwright_python.sync_playwright import Axe
 from browsers import opened_at
 from flowers import answer, asked, flower, ran
+from peers import wait_until
 from playwright.sync_api import expect
 
 from workers.flower.templates import INSERTED, TEMPLATES, inserted
@@ -24,17 +25,19 @@ def something_to_see(stack):
 from tasks import app, add_item, print_square
 import interlock
 slots = interlock.Semaphore(2, name="printer", ttl=60)
-for number in range(4): add_item.delay("pages", slots, number, pause=60.0)
+sent = [add_item.delay("pages", slots, number, pause=60.0).id for number in range(4)]
 app.send_task("tests.unknown", queue="io")
 done = print_square.delay(7)
 done.get(timeout=60)
-print(done.id)
+print(done.id, *sent)
 """
-    (id,) = ran(stack, code)
+    id, *sent = ran(stack, code)
     yield id
-    ran(stack, "from interlock import in_use\nin_use.take_away('printer')\nin_use.take_away('printer')")
+    ran(stack, f"from tasks import app\napp.control.revoke({sent!r}, terminate=True)")  # ends those that wait
+    ran(stack, "from interlock import in_use\nin_use.take_away('printer')")
     with redis.Redis.from_url(stack.env["REDIS_URL"]) as client:
         client.delete("dead-letters")
+        wait_until(lambda: not client.hlen("unacked"), within=90, what="the end of those that held")
 
 
 @pytest.mark.parametrize("name", INSERTED)
@@ -98,6 +101,7 @@ def test_keyboard_reaches_a_lock_and_keeps_its_place_while_the_table_reloads(pag
     page.locator("#break").focus(timeout=WITHIN)
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_be_focused()  # from then on, it hears the keyboard
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).not_to_be_visible()
     expect(page.locator("#holders")).to_contain_text("add_item")

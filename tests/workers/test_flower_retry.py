@@ -66,6 +66,7 @@ print(running.id, gone.id)
         assert (status, reason in said, "\n" in said) == (409, True, False)
     wait_until(lambda: state_of(stack, running) == "STARTED", what="the page of the task that runs")
     assert 'id="task-retry"' not in asked(stack.flower_url, f"/task/{running}")[1]
+    ran(stack, f"from tasks import app\napp.AsyncResult({running!r}).get(timeout=60)")
 
 
 @pytest.mark.parametrize("headers", [{}, {**TOKEN, "Sec-Fetch-Site": "cross-site"}, {**TOKEN, "Host": "evil.example"}])
