@@ -14,20 +14,11 @@ from awkward_tasks import counted, held_up, takes
 from calling_tasks import echoes
 from paths import PYTHONPATH
 from peers import wait_until
-from queue_workers import queue_worker
 from servers import Server
 
 from tasks import Batch, app, enqueue_many
 from tasks.enqueuing import following
 from workers.local_stack.children import ROOT
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory):
-    with queue_worker(
-        tmp_path_factory.mktemp("worker"), "io", concurrency=8, include="awkward_tasks,calling_tasks"
-    ) as up:
-        yield up
 
 
 def enqueued(count, **options):

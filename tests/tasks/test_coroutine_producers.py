@@ -13,21 +13,12 @@ from awkward_tasks import counted, held_up
 from calling_tasks import echoes
 from kombu.exceptions import OperationalError
 from peers import wait_until
-from queue_workers import queue_worker
 from servers import Server
 
 from tasks import app, print_square
 from tasks.celery_app import awaitable_results
 from workers.local_stack import redis_server
 from workers.local_stack.children import ROOT
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory):
-    with queue_worker(
-        tmp_path_factory.mktemp("worker"), "io", concurrency=8, include="awkward_tasks,calling_tasks"
-    ) as up:
-        yield up
 
 
 class Turns:
