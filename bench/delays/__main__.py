@@ -12,7 +12,7 @@ from pathlib import Path
 
 import redis
 
-from bench.kills.__main__ import Server
+from bench.harness.killable import KillableServer
 from workers.local_stack.children import ROOT
 
 CONCURRENCY = 8
@@ -43,7 +43,7 @@ def main() -> int:
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="interlock-delays-")))
-        broker, log = Server(folder / "broker"), Server(folder / "log")
+        broker, log = KillableServer(folder / "broker"), KillableServer(folder / "log")
         for each in (broker, log):
             stack.callback(each.stop)
         env = {**os.environ, "BENCH_BROKER": broker.url, "BENCH_LOG": log.url, "REDIS_URL": broker.url}

@@ -18,9 +18,9 @@ from typing import Any
 import psutil
 import redis
 
+from bench.harness.killable import KillableServer
 from bench.kills import RATE, report
 from bench.kills.report import Fault, Outcome
-from workers.local_stack import redis_server
 from workers.local_stack.children import ROOT
 
 WORKERS, CONCURRENCY = 3, 4
@@ -28,27 +28,6 @@ POOLS = {"threads": "threads", "prefork": "prefork", "coroutines": "custom"}  # 
 QUIET_WITHIN = 180.0  # seconds after the last fault: then what has not come back is lost
 PAUSE = 2.0  # seconds between two faults, on average
 STOPPED = 14.0  # seconds that a worker stands still: longer than bench.kills.TIMEOUT
-
-
-class Server:
-    """A server of its own, with the append-only file on."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self._folder, self._port = folder, redis_server.free_port()
-        self.url = f"redis://127.0.0.1:{self._port}/0"
-        self._child = redis_server.start(folder, self._port)
-
-    def kill_and_start(self) -> None:
-        """Kill it, and start it again on what it has kept."""
-        self._child.process.kill()
-        self._child.process.wait()
-        self._child = redis_server.start(self._folder, self._port)
-
-    def stop(self) -> None:
-        """Stop it."""
-        self._child.ask_to_stop()
-        self._child.stop(5)
 
 
 class Worker:
@@ -84,7 +63,7 @@ class Run:
         self.chance = random.Random(seed)  # noqa: S311 - the same faults each time
         self.faults: list[Fault] = []
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="interlock-kills-")))
-        self.broker, log = Server(folder / "broker"), Server(folder / "log")
+        self.broker, log = KillableServer(folder / "broker"), KillableServer(folder / "log")
         for each in (self.broker, log):
             stack.callback(each.stop)
         env = {**os.environ, "BENCH_TRANSPORT": transport, "BENCH_BROKER": self.broker.url, "BENCH_LOG": log.url}
