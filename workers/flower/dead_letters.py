@@ -15,6 +15,7 @@ import redis
 from tornado.web import HTTPError, authenticated
 
 from interlock import address
+from interlock._text import printable
 from tasks.celery_app import app
 from tasks.transport import dead_letters
 from tasks.transport.dead_letters import Letter
@@ -22,6 +23,7 @@ from tasks.transport.scripts import Keys
 from workers.flower.pages import Data, Page
 
 ANSWER_WITHIN = 5.0  # seconds until a Redis that does not answer counts as away
+TAB, SCRIPT = "dead-letters", "dead_letters.js"
 SHOWN_MAX = 300  # characters of a reason, or of arguments, in the list
 
 log = logging.getLogger(__name__)
@@ -43,11 +45,6 @@ def digest(letter: Letter) -> str:
     return sha1(letter.raw, usedforsecurity=False).hexdigest()
 
 
-def printable(text: str) -> str:
-    """Return a text that a page can hold: half of a surrogate pair is escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 def change(digests: set[str], *, replay: bool) -> int:
     """Replay or delete the letters of these digests, the oldest first. Return how many that were.
 
@@ -64,7 +61,7 @@ class DeadLettersPage(Page):
     @authenticated
     def get(self) -> None:
         """Write the page; its script asks for the data."""
-        self.render("dead_letters.html")
+        self.render_page("dead_letters.html", "Dead letters", TAB, SCRIPT)
 
 
 class DeadLettersData(Data):
@@ -101,9 +98,11 @@ class DeadLetterPage(Page):
         if found is None:
             raise HTTPError(404, "This dead letter is gone: it was replayed or deleted, or a week is over")
         text = json.dumps(found.fields, indent=2)  # ASCII: half of a surrogate pair stays escaped
-        self.render(
-            "dead_letter.html", letter=wanted, id=printable(found.id), task=printable(found.task), text=text,
-            reason=printable(str(found.fields.get("reason") or "")), message=_pretty(found),
+        id = printable(found.id)
+        self.render_page(
+            "dead_letter.html", f"Dead letter {id[:8]}", TAB, SCRIPT, letter=wanted, id=id,
+            task=printable(found.task), text=text, reason=printable(str(found.fields.get("reason") or "")),
+            message=_pretty(found),
         )  # fmt: skip
 
 

@@ -83,7 +83,7 @@ class LocksPage(Page):
     @authenticated
     def get(self) -> None:
         """Write the page; its script asks for the data."""
-        self.render("locks.html")
+        self.render_page("locks.html", "Locks", "locks", "locks.js")
 
 
 class LocksData(Describing):
@@ -107,7 +107,7 @@ class LockPage(Page):
         name = self.argument("name")
         if not name:
             raise HTTPError(404, "Which lock? The page of locks has a link to each")
-        self.render("lock.html", lock_name=name, of_lock=self.argument("lock"))
+        self.render_page("lock.html", name, "locks", "lock.js", lock_name=name, of_lock=self.argument("lock"))
 
 
 class LockData(Describing):

@@ -62,6 +62,18 @@ class Page(BaseHandler):  # type: ignore[misc]
         if self.refused:
             raise HTTPError(403, self.refused)
 
+    def render_page(self, template: str, title: str, tab: str, script: str, **values: Any) -> None:
+        """Write a page that extends `page.html`.
+
+        Args:
+            template: its file.
+            title: the window's.
+            tab: the entry of the navigation to which it belongs.
+            script: the file of its script.
+            **values: what the template names.
+        """
+        self.render(template, title=title, tab=tab, script=script, **values)
+
     def argument(self, name: str) -> str:
         """Return an argument of the request as it is, or ''.
 

@@ -1,7 +1,7 @@
 /* The table of dead letters, and the page of one: replay and delete what the search leaves, or that one. */
 $(function () {
   const element = document.getElementById('letters-table'), page = document.getElementById('letter-page');
-  const {element: make} = interlock, buttons = $('#replay, #delete');
+  const {column, element: make} = interlock, buttons = $('#replay, #delete');
   const shown = count => count.toLocaleString() + (count === 1 ? ' dead letter' : ' dead letters');
   const time = seconds => new Date(seconds * 1000).toLocaleString();
 
@@ -24,31 +24,16 @@ $(function () {
     return;
   }
 
-  const column = (sorted, displayed) => ({data: null, render: (_, type, row) =>
-    type === 'display' ? displayed(row) : sorted(row)});
   const plain = name => column(row => row[name], row => make('span', {}, String(row[name])).outerHTML);
-  $.fn.dataTable.ext.errMode = 'none';
-  const table = $(element).DataTable({
-    dom: "frt<'dt-footer'lip>",
-    lengthMenu: [15, 30, 50, 100],
-    pageLength: 15,
-    deferRender: true,
-    autoWidth: false,
+  const table = interlock.table(element, 'dead letters', {
     order: [[3, 'desc']],
     rowId: row => 'letter-' + row.digest,
     language: {
-      lengthMenu: '_MENU_',
-      info: 'Showing _START_ to _END_ of _TOTAL_ dead letters',
-      infoEmpty: 'No dead letters to show',
-      infoFiltered: '(filtered from _MAX_ dead letters)',
-      search: '<span class="visually-hidden">Search dead letters</span>',
       searchPlaceholder: 'task, argument, reason or id',
-      loadingRecords: 'Loading',
       zeroRecords: 'No dead letter matches your search.',
       emptyTable: 'No dead letters: workers could run every message. One that none can run comes here, and waits ' +
         'for a week.',
     },
-    initComplete: () => $('#letters-table_length select').attr('aria-label', 'Dead letters per page'),
     ajax: {
       url: element.dataset.url,
       dataSrc: 'data',
@@ -64,7 +49,6 @@ $(function () {
       column(row => row.id, row => make('a', {href: row.url}, row.id).outerHTML),
     ],
   });
-  interlock.mend(table);
   const left = () => table.rows({search: 'applied'}).data().toArray().map(row => row.digest);
   table.on('draw', () => {
     const count = left().length;

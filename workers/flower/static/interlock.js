@@ -94,12 +94,47 @@ const interlock = {
     name();
   },
 
-  /* Keep the keyboard's focus on the same link of an element whose content `change` draws anew. */
-  keepingFocus(element, change) {
-    const focused = element.contains(document.activeElement) ? document.activeElement.getAttribute('href') : null;
-    change();
-    if (focused && !element.contains(document.activeElement))
+  /* Return the target of the link in an element that has the keyboard's focus, or null. */
+  focused(element) {
+    return element.contains(document.activeElement) ? document.activeElement.getAttribute('href') : null;
+  },
+
+  /* Give the focus back to the link with that target, after the element's content was drawn anew. */
+  refocus(element, href) {
+    if (href && !element.contains(document.activeElement))
       for (const link of element.querySelectorAll('a'))
-        if (link.getAttribute('href') === focused) { link.focus({preventScroll: true}); break; }
+        if (link.getAttribute('href') === href) { link.focus({preventScroll: true}); break; }
+  },
+
+  /* Return a column of a table: what it is sorted and searched by, and what is displayed. */
+  column(sorted, displayed) {
+    return {data: null, render: (_, type, row) => type === 'display' ? displayed(row) : sorted(row)};
+  },
+
+  /* Return one of Flower's tables over what `ajax` gets. `things` are what it lists; the texts of `language` and the
+     other options are the page's. */
+  table(element, things, {language, ...options}) {
+    $.fn.dataTable.ext.errMode = 'none';
+    const table = $(element).DataTable({
+      dom: "frt<'dt-footer'lip>",
+      lengthMenu: [15, 30, 50, 100],
+      pageLength: 15,
+      deferRender: true,
+      autoWidth: false,
+      language: {
+        lengthMenu: '_MENU_',
+        info: 'Showing _START_ to _END_ of _TOTAL_ ' + things,
+        infoEmpty: 'No ' + things + ' to show',
+        infoFiltered: '(filtered from _MAX_ ' + things + ')',
+        search: '<span class="visually-hidden">Search ' + things + '</span>',
+        loadingRecords: 'Loading',
+        ...language,
+      },
+      initComplete: () => $('#' + element.id + '_length select').attr('aria-label',
+        things[0].toUpperCase() + things.slice(1) + ' per page'),
+      ...options,
+    });
+    interlock.mend(table);
+    return table;
   },
 };

@@ -30,7 +30,9 @@ $(function () {
     success: answer => {
       if (failed) interlock.say('', false);
       failed = false;
-      interlock.keepingFocus(page, () => show(answer.lock));
+      const focused = interlock.focused(page);
+      show(answer.lock);
+      interlock.refocus(page, focused);
     },
     error: request => { failed = true; interlock.say(interlock.reason(request), true); }});
 

@@ -1,6 +1,6 @@
 /* The table of locks: Flower's DataTables over what the server reads from Redis. */
 $(function () {
-  const element = document.getElementById('locks-table'), {element: make, party, duration} = interlock;
+  const element = document.getElementById('locks-table'), {column, element: make, party, duration} = interlock;
   const list = (tag, items, all) => {
     const made = make(tag, {}, ...items.map(item => make('li', {}, item)));
     if (all > items.length) made.append(make('li', {}, '… and ' + (all - items.length).toLocaleString() + ' more'));
@@ -10,32 +10,17 @@ $(function () {
   const text = each => [each.task, each.label, each.process, each.worker].join(' ');
   const numbers = (row, value, shown) =>
     list('ul', row.holders.map(each => make('span', {class: 'number'}, shown(value(each)))), 0);
-  const column = (sorted, displayed) => ({data: null, render: (_, type, row) =>
-    type === 'display' ? displayed(row) : sorted(row)});
 
-  $.fn.dataTable.ext.errMode = 'none';
-  const table = $(element).DataTable({
-    dom: "frt<'dt-footer'lip>",
-    lengthMenu: [15, 30, 50, 100],
-    pageLength: 15,
+  const table = interlock.table(element, 'locks', {
     stateSave: true,
-    deferRender: true,
-    autoWidth: false,
     order: [[6, 'desc'], [0, 'asc']],
     rowId: row => 'lock-' + [row.kind, row.lock, row.name].map(encodeURIComponent).join('/'),
     language: {
-      lengthMenu: '_MENU_',
-      info: 'Showing _START_ to _END_ of _TOTAL_ locks',
-      infoEmpty: 'No locks to show',
-      infoFiltered: '(filtered from _MAX_ locks)',
-      search: '<span class="visually-hidden">Search locks</span>',
       searchPlaceholder: 'name, kind, task or worker',
-      loadingRecords: 'Loading',
       zeroRecords: 'No lock matches your search.',
       emptyTable: 'Nobody holds or waits for a lock now. One that is in use shows within a second: ' +
         '<code>with interlock.Lock(name="report"): ...</code>',
     },
-    initComplete: () => $('#locks-table_length select').attr('aria-label', 'Locks per page'),
     ajax: {
       url: element.dataset.url,
       dataSrc: answer => {
@@ -66,15 +51,9 @@ $(function () {
         row.waiting)),
     ],
   });
-  interlock.mend(table);
   // DataTables draws all rows anew: the link that had the focus gets it back.
   let focused = null;
-  table.on('preDraw', () => { focused = element.contains(document.activeElement) ? document.activeElement : null; });
-  table.on('draw', () => {
-    const href = focused && focused.getAttribute('href');
-    if (href && !element.contains(focused))
-      for (const link of element.querySelectorAll('a'))
-        if (link.getAttribute('href') === href) { link.focus({preventScroll: true}); break; }
-  });
+  table.on('preDraw', () => { focused = interlock.focused(element); });
+  table.on('draw', () => interlock.refocus(element, focused));
   interlock.live(element, 1, () => table.ajax.reload(null, false));
 });
