@@ -13,6 +13,11 @@ def plain(text: str) -> str:
     return str.__str__(text)
 
 
+def printable(text: str) -> str:
+    """Return a text that any stream, page and JSON parser can hold: half of a surrogate pair is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def one_line(text: str, most: int = LABEL_MAX) -> str:
     r"""Return a text as one short line of UTF-8 for people: what does not print is written as `\n` or `\x00`."""
     if not text.isprintable():  # ends of lines, control characters, halves of surrogate pairs

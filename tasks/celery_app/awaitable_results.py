@@ -14,6 +14,7 @@ import celery.result
 import redis.asyncio
 from celery import states
 from kombu.exceptions import OperationalError
+from kombu.utils.encoding import bytes_to_str
 from redis import RedisError
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -23,6 +24,13 @@ from tasks.celery_app.outage import ATTEMPT_EVERY, OUTAGE_MAX, heals
 from tasks.celery_app.settings import SOCKET_TIMEOUT
 
 HEARD_WITHIN = 5.0  # seconds: if nothing is heard, a listener asks the server, or ends if nobody waits
+
+
+def connect(**options: Any) -> redis.asyncio.Redis:
+    """Return a client for the event loop that runs, with the time-outs of producers."""
+    return redis.asyncio.Redis.from_url(
+        address.url(), socket_timeout=SOCKET_TIMEOUT, socket_connect_timeout=SOCKET_TIMEOUT, **options
+    )
 
 
 class AsyncResult(celery.result.AsyncResult):  # type: ignore[misc]
@@ -70,8 +78,7 @@ class Listener:
 
     async def ended(self, id: str) -> bytes:
         """Return the stored result of a task, once it has ended."""
-        key = self._backend.get_key_for_task(id)
-        key = key.decode() if isinstance(key, bytes) else key
+        key = bytes_to_str(self._backend.get_key_for_task(id))
         waiter: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(key, set()).add(waiter)
         self._changed.set()
@@ -92,7 +99,8 @@ class Listener:
         away_since: float | None = None
         while True:
             try:
-                async with self._connect() as client:
+                # `_run` connects again: redis-py would do so from two coroutines at once
+                async with connect(retry=Retry(NoBackoff(), 0)) as client:
                     await client.ping()
                     away_since = None
                     await self._listen(client)
@@ -103,12 +111,6 @@ class Listener:
                     self._fail(OperationalError(address.unreachable(address.masked(address.url()), error)))
                     return
                 await asyncio.sleep(ATTEMPT_EVERY)
-
-    def _connect(self) -> redis.asyncio.Redis:
-        return redis.asyncio.Redis.from_url(
-            address.url(), socket_timeout=SOCKET_TIMEOUT, socket_connect_timeout=SOCKET_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),  # `_run` connects again: redis-py would do so from two coroutines at once
-        )  # fmt: skip
 
     def _fail(self, error: OperationalError) -> None:
         for waiter in [waiter for waiters in self._waiters.values() for waiter in waiters if not waiter.done()]:

@@ -8,6 +8,8 @@ many tasks it has.
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from kombu.utils.encoding import bytes_to_str
+
 MARK = "batch:"
 KEPT = 86_400  # seconds: how long Redis keeps the ids of a batch after the last was enqueued, or its index of ends
 
@@ -43,4 +45,4 @@ def keys_of(backend: Any, group: str) -> Keys:
     """Return the names of a batch's keys, with the prefix of all keys. The backend is the app's."""
     names = [backend.get_key_for_group(group, f".{part}") for part in ("sent", "ended", "awaited")]
     names.append(backend.get_key_for_task(group))  # producers may listen on the channels of results alone
-    return Keys(*(name.decode() if isinstance(name, bytes) else name for name in names))
+    return Keys(*map(bytes_to_str, names))

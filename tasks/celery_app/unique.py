@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from kombu.utils.encoding import bytes_to_str
+
 HEADER = "unique"  # of a message: its key in Redis
 MARK = "celery-taskset-meta-unique:"  # in each key; lua/shared.lua has the same, for a header may say anything
 KEY_MAX = 200  # characters
@@ -56,8 +58,7 @@ def key_of(backend: Any, task: str, unique: Any) -> str:
         right = False
     if not right:
         raise ValueError(f"unique must be 1 to {KEY_MAX} characters that UTF-8 can hold, not {unique!r:.60}")
-    key = backend.get_key_for_group(f"unique:{task}:{unique}")
-    return key.decode() if isinstance(key, bytes) else str(key)
+    return str(bytes_to_str(backend.get_key_for_group(f"unique:{task}:{unique}")))
 
 
 def key_in(request: Any) -> str | None:

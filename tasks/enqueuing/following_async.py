@@ -3,21 +3,12 @@
 import asyncio
 from typing import Any, Self
 
-import redis.asyncio
 from redis import RedisError
 
-from interlock import address
-from tasks.celery_app.settings import SOCKET_TIMEOUT
+from tasks.celery_app.awaitable_results import connect
 from tasks.enqueuing.following import BROKEN_PAUSE, Cursor
 from tasks.enqueuing.outages import TROUBLE, Outage
 from tasks.enqueuing.outcomes import Outcome
-
-
-def connect() -> redis.asyncio.Redis:
-    """Return a client for the event loop that runs, with the time-outs of producers."""
-    return redis.asyncio.Redis.from_url(
-        address.url(), socket_timeout=SOCKET_TIMEOUT, socket_connect_timeout=SOCKET_TIMEOUT
-    )
 
 
 class Reader:

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from celery.result import AsyncResult, GroupResult, ResultSet
 
-from interlock._text import one_line
+from interlock._text import one_line, printable
 from tasks.celery_app import message
 from tasks.celery_app.results import PatientConsumer
 
@@ -60,7 +60,7 @@ def say(text: str) -> None:
 
     Half of a surrogate pair, as in the names of some files, is escaped: no stream could print it.
     """
-    for line in str(text).encode("utf-8", "backslashreplace").decode().splitlines() or [""]:
+    for line in printable(str(text)).splitlines() or [""]:
         print(line, flush=True)
         if (running := message.current.get()) is not None:
             _publish(line, running)

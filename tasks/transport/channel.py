@@ -32,6 +32,7 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis.exceptions import NoScriptError, ResponseError
 
+from interlock._text import printable
 from tasks.celery_app import exits, unique
 from tasks.celery_app.outage import refused_for_now
 from tasks.celery_app.schedule import moment
@@ -438,13 +439,8 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
 def reason_of(error: BaseException, **more: Any) -> str:
     """Return the JSON object of a dead letter that says why, where and when the message was refused."""
     said = {"reason": f"{type(error).__name__}: {error}"[:REASON_MAX], **more, "host": socket.gethostname()}
-    texts = {key: None if value is None else _whole(str(value)) for key, value in said.items()}
+    texts = {key: None if value is None else printable(str(value)) for key, value in said.items()}
     return json.dumps({**texts, "seconds": time.time()})
-
-
-def _whole(text: str) -> str:
-    """Return a text that JSON in Lua can hold: half of a surrogate pair is escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def stamp(message: Any) -> None:

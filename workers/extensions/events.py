@@ -4,6 +4,8 @@ from typing import Any
 
 from celery.events.dispatcher import EventDispatcher
 
+from interlock._text import printable
+
 
 class Dispatcher(EventDispatcher):  # type: ignore[misc]
     """Sends events with texts that any page and any stream can hold.
@@ -20,4 +22,4 @@ class Dispatcher(EventDispatcher):  # type: ignore[misc]
 def _printable(value: Any) -> Any:
     if not isinstance(value, str) or value.isascii():
         return value
-    return value.encode("utf-8", "backslashreplace").decode()
+    return printable(value)

@@ -10,15 +10,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-import redis
-from kombu.exceptions import OperationalError
 
-from interlock import InterlockError, address
+from interlock import address
 from workers.local_stack import stopping
 from workers.local_stack.children import ROOT
 from workers.local_stack.dead import dead
 from workers.local_stack.programs import PROGRAMS
-from workers.local_stack.redis_server import StackError
+from workers.local_stack.redis_server import TROUBLE, trouble_text
 from workers.local_stack.stack import FIXED_PORTS, Stack, fixed_ports
 from workers.local_stack.stopping import Stopped
 
@@ -43,10 +41,8 @@ def _exit_code() -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (StackError, InterlockError, OperationalError, ValueError) as error:
-        said = str(error)
-    except redis.RedisError as error:  # Redis went away meanwhile
-        said = address.unreachable(address.masked(address.url()), error)
+    except (*TROUBLE, ValueError) as error:
+        said = trouble_text(error)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         remedy = "; TMPDIR names the folder for temporary files" if error.errno in OF_FOLDERS else ""

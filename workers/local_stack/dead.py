@@ -22,11 +22,6 @@ from workers.local_stack import redis_server
 SHOWN_MAX = 50  # letters in the list
 
 
-def keys() -> Keys:
-    """Return the names of the transport's keys."""
-    return Keys.of(app)
-
-
 def _open() -> redis.Redis:
     """Return a client. Raises StackError without Redis."""
     redis_server.check(address.url())
@@ -56,7 +51,7 @@ def dead() -> None:
 def list_() -> None:
     """Show the dead letters, the newest first."""
     with _open() as client:
-        letters = dead_letters.read(client, keys())
+        letters = dead_letters.read(client, Keys.of(app))
     if not letters:
         click.echo("no dead letters")
         return
@@ -77,7 +72,7 @@ def list_() -> None:
 def show(id: str) -> None:
     """Show the dead letters of one task, whole, as JSON."""
     with _open() as client:
-        for each in chosen(dead_letters.read(client, keys()), [id], None, False):
+        for each in chosen(dead_letters.read(client, Keys.of(app)), [id], None, False):
             click.echo(json.dumps(each.fields, indent=2))
 
 
@@ -95,8 +90,8 @@ def _choice(command: Callable[..., None]) -> Callable[..., None]:
 def _each(action: Callable[[redis.Redis, Keys, Letter], bool], *choice: Any) -> int:
     """Do an action with each letter of a choice, the oldest first; return with how many it succeeded."""
     with _open() as client:
-        letters = chosen(dead_letters.read(client, keys()), *choice)
-        return sum(action(client, keys(), each) for each in reversed(letters))
+        letters = chosen(dead_letters.read(client, Keys.of(app)), *choice)
+        return sum(action(client, Keys.of(app), each) for each in reversed(letters))
 
 
 @dead.command()

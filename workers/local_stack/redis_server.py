@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from interlock import address
+from interlock import InterlockError, address
 from workers.local_stack.children import ROOT, Child
 
 NAMES = {"valkey-server": (7, 2), "redis-server": (6, 2)}  # and the oldest version that is new enough
@@ -25,6 +26,17 @@ PROBE_TIMEOUT = 1.0  # seconds: a server on a sound network answers sooner
 
 class StackError(Exception):
     """The local stack cannot run. The text says in one line why, and what to do."""
+
+
+TROUBLE = (StackError, InterlockError, OperationalError, redis.RedisError)
+"""What a command raises that finds no Redis, or whose Redis goes away."""
+
+
+def trouble_text(error: Exception) -> str:
+    """Return one line that says what is wrong."""
+    if isinstance(error, redis.RedisError):  # Redis went away meanwhile
+        return address.unreachable(address.masked(address.url()), error)
+    return str(error)
 
 
 def _candidates() -> Iterator[str]:

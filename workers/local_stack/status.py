@@ -15,7 +15,8 @@ from interlock import address, in_use
 from interlock._text import one_line
 from tasks.celery_app import app
 from tasks.celery_app.settings import AIO, CPU, IO
-from workers.local_stack import dead, redis_server
+from tasks.transport.scripts import Keys
+from workers.local_stack import redis_server
 from workers.local_stack.stack import flower_port
 
 WORKERS_ANSWER_WITHIN = 1.0  # seconds, at most: the wait ends when all known workers have answered
@@ -77,7 +78,7 @@ def write(console: Console) -> int:
     console.print(f"Flower    http://127.0.0.1:{port}{'' if answers else ' does not answer'}")
     waiting = "  ".join(f"{name}: {client.llen(address.prefix() + name)} waiting" for name in (CPU, IO, AIO))
     console.print(f"Queues    {waiting}")
-    letters = client.llen(dead.keys().dead_letters)
+    letters = client.llen(Keys.of(app).dead_letters)
     console.print(f"Dead      {letters} messages, see `python -m workers dead list`\n" if letters else "")
     _show_workers(console, known | set(stats), stats, active, queues)
     _show_running(console, active)

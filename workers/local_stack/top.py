@@ -3,15 +3,12 @@
 import io
 import time
 
-import redis
-from kombu.exceptions import OperationalError
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from interlock import InterlockError, address
 from workers.local_stack import status
-from workers.local_stack.redis_server import StackError
+from workers.local_stack.redis_server import TROUBLE, trouble_text
 
 
 def watch(every: float) -> None:
@@ -37,8 +34,6 @@ def drawn(console: Console) -> str:
     page.print(time.strftime("%H:%M:%S"), highlight=False)
     try:
         status.write(page)
-    except (StackError, InterlockError, OperationalError) as error:
-        page.print(Text(str(error)))
-    except redis.RedisError as error:
-        page.print(Text(address.unreachable(address.masked(address.url()), error)))
+    except TROUBLE as error:
+        page.print(Text(trouble_text(error)))
     return text.getvalue()
