@@ -1,8 +1,8 @@
 """What Redis keeps of a batch, the tasks that one `enqueue_many` enqueues: which were enqueued, and which have ended.
 
-A message belongs to a batch if its group, one of Celery's headers, begins with MARK. The worker then notes the end of
-the task in the batch's index, in the script that stores the result. So whoever waits for a batch reads one key, however
-many tasks it has.
+A message belongs to a batch if its group, one of Celery's headers, begins with GROUP_MARK. The worker then notes the
+end of the task in the batch's index, in the script that stores the result. So whoever waits for a batch reads one key,
+however many tasks it has.
 """
 
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from typing import Any, TypeGuard
 
 from kombu.utils.encoding import bytes_to_str
 
-MARK = "batch:"
+GROUP_MARK = "batch:"
 KEPT = 86_400  # seconds: how long Redis keeps the ids of a batch after the last was enqueued, or its index of ends
 
 
 def group_of(name: str) -> str:
     """Return the group of the messages of a batch."""
-    return MARK + name
+    return GROUP_MARK + name
 
 
 def is_batch(group: Any) -> TypeGuard[str]:
     """Whether a message's group says that the message belongs to a batch."""
-    return isinstance(group, str) and group.startswith(MARK)
+    return isinstance(group, str) and group.startswith(GROUP_MARK)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from tasks.celery_app.outage import heals
 
 log = logging.getLogger(__name__)
 
-BATCH_MAX = 200  # states in one call of the script
-BATCH_SIZE_MAX = 1_000_000  # characters of them, unless one alone is larger: a call holds up all others at the server
+STATES_MAX = 200  # states in one call of the script
+STATES_SIZE_MAX = 1_000_000  # characters of them, unless one alone is larger: a call holds up all others at the server
 
 STORE = """
 -- Stores states of tasks and publishes each. Once a task has succeeded, a second run of it changes nothing.
@@ -150,9 +150,9 @@ class UnsentStates:
         """Return the next states to send: one at least, however large it is. Call it under the mutex."""
         batch: dict[int, State] = {}
         size = 0
-        for number, state in islice(self._states.items(), BATCH_MAX):
+        for number, state in islice(self._states.items(), STATES_MAX):
             size += len(state.text)
-            if batch and size > BATCH_SIZE_MAX:
+            if batch and size > STATES_SIZE_MAX:
                 break
             batch[number] = state
         return batch

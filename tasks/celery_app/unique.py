@@ -14,9 +14,9 @@ from typing import Any
 from kombu.utils.encoding import bytes_to_str
 
 HEADER = "unique"  # of a message: its key in Redis
-MARK = "celery-taskset-meta-unique:"  # in each key; lua/shared.lua has the same, for a header may say anything
+KEY_MARK = "celery-taskset-meta-unique:"  # in each key; lua/shared.lua has the same, for a header may say anything
 KEY_MAX = 200  # characters
-KEPT = 86_400.0  # seconds after a task is due: then its key is free, also if the message was purged, or still waits
+NAME_KEPT = 86_400.0  # seconds after a task is due: then its name is free, also if its message was purged, or waits
 
 
 @dataclass
@@ -64,4 +64,4 @@ def key_of(backend: Any, task: str, unique: Any) -> str:
 def key_in(request: Any) -> str | None:
     """Return the key that the end of a task frees, or None if the task is not unique."""
     key = getattr(request, HEADER, None)
-    return key if isinstance(key, str) and MARK in key else None
+    return key if isinstance(key, str) and KEY_MARK in key else None

@@ -22,7 +22,7 @@ from tasks.transport.bulk import Put, Sendable
 CHUNK_MAX = 500  # messages in one round trip
 CHUNK_BYTES = 1_000_000  # then a chunk is full: what the producer holds in memory, and what one script makes Redis do
 CHUNK_SECONDS = 1.0  # then a chunk goes, full or not: arguments may come slowly
-LOOK_EVERY = 0.1  # seconds between two looks at the length of a queue that is full
+ROOM_LOOK_EVERY = 0.1  # seconds between two looks at the length of a queue that is full
 
 
 class QueueFullError(queue.Full, TimeoutError):
@@ -196,7 +196,7 @@ class Sending:
                     f"{self.timeout:g} s it did not get shorter: look with `python -m workers status` whether a worker "
                     f"serves it, or allow more with queue_max={self.so_far}"
                 )
-            time.sleep(LOOK_EVERY)
+            time.sleep(ROOM_LOOK_EVERY)
             waiting = self._ask(lambda channel: bulk.waiting(channel, message))
             if waiting < shortest:
                 shortest, since = waiting, time.monotonic()

@@ -217,7 +217,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         claim = unique.claim_of(message["headers"])
         if claim is not None:
             id = message["headers"]["id"]
-            kept = int(unique.KEPT * 1000) + max(0, (due or 0) - int(time.time() * 1000))
+            kept = int(unique.NAME_KEPT * 1000) + max(0, (due or 0) - int(time.time() * 1000))
             holder = scripts.run("put_unique", self.plain_client, (*keys, claim.key), (*arguments, id, kept)).decode()
             claim.holder = None if holder == id else holder
             return

@@ -16,7 +16,7 @@ from workers.flower.locks import LockBreak, LockData, LockPage, LocksData, Locks
 from workers.flower.retry import Retry
 from workers.flower.templates import STATIC, Templates
 
-OURS = [
+ROUTES = [
     url(r"/locks", LocksPage, name="locks"),
     url(r"/locks/data", LocksData, name="locks-data"),
     url(r"/lock", LockPage, name="lock"),
@@ -39,7 +39,7 @@ def install() -> None:
         if view in REPLACED:
             name = None if isinstance(route, tuple) else route.name
             handlers[number] = url(pattern, REPLACED[view], name=name)
-    handlers[:0] = _unknown(OURS)
+    handlers[:0] = _unknown(ROUTES)
     settings["template_loader"] = Templates(settings["template_path"])
 
 

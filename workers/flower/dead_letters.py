@@ -24,7 +24,7 @@ from workers.flower.pages import Data, Page
 
 ANSWER_WITHIN = 5.0  # seconds until a Redis that does not answer counts as away
 TAB, SCRIPT = "dead-letters", "dead_letters.js"
-SHOWN_MAX = 300  # characters of a reason, or of arguments, in the list
+TEXT_MAX = 300  # characters of a reason, or of arguments, in the list
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +79,11 @@ class DeadLettersData(Data):
             "url": f"{self.reverse_url('dead-letter')}?{urlencode({'letter': digest(letter)})}",
             "id": letter.id,
             "task": letter.task,
-            "arguments": str(letter.headers.get("argsrepr") or "")[:SHOWN_MAX],
+            "arguments": str(letter.headers.get("argsrepr") or "")[:TEXT_MAX],
             "queue": Keys.of(app).queue_of(str(fields.get("list") or "")),
             "seconds": fields.get("seconds") or 0,
             "deliveries": len(fields.get("deliveries") or ()),
-            "reason": str(fields.get("reason") or "")[:SHOWN_MAX],
+            "reason": str(fields.get("reason") or "")[:TEXT_MAX],
         }
 
 

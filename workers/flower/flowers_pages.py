@@ -19,7 +19,7 @@ from workers.flower.pages import Page
 
 log = logging.getLogger(__name__)
 
-POOLS = b"""<script>
+POOLS_SCRIPT = b"""<script>
 $('#workers-table').on('draw.dt', function () {
   $(this).DataTable().rows().every(function () {
     const cell = $('td:first', this.node()), worker = this.data();
@@ -30,7 +30,7 @@ $('#workers-table').on('draw.dt', function () {
 });
 </script></body>"""
 
-LIVE = b"""<style>
+LIVE_SCRIPT = b"""<style>
 .tasks-table td.overflow-auto {
   max-width: none; min-width: 22rem; white-space: normal !important; overflow-wrap: anywhere
 }
@@ -60,7 +60,7 @@ class WorkersWithPools(WorkersView):  # type: ignore[misc]
 
     def finish(self, chunk: Any = None) -> Any:
         """Add the script that shows pool and concurrency."""
-        return super().finish(chunk.replace(b"</body>", POOLS) if isinstance(chunk, bytes) else chunk)
+        return super().finish(chunk.replace(b"</body>", POOLS_SCRIPT) if isinstance(chunk, bytes) else chunk)
 
 
 class LiveTasks(TasksView):  # type: ignore[misc]
@@ -68,7 +68,7 @@ class LiveTasks(TasksView):  # type: ignore[misc]
 
     def finish(self, chunk: Any = None) -> Any:
         """Add the script that reloads the table, and the styles."""
-        return super().finish(chunk.replace(b"</body>", LIVE) if isinstance(chunk, bytes) else chunk)
+        return super().finish(chunk.replace(b"</body>", LIVE_SCRIPT) if isinstance(chunk, bytes) else chunk)
 
 
 class TaskWithRetry(TaskView, Page):  # type: ignore[misc]

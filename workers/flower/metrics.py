@@ -19,14 +19,14 @@ from workers.flower.dead_letters import client
 PATTERNS_MAX = 50  # different values of the label `name`: Prometheus keeps a series for each for ever
 OTHERS = "others"
 # What differs between names that a program makes: numbers, and the digits of a UUID or of a digest.
-VARIABLE = re.compile(
+VARIABLE_PART = re.compile(
     r"[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|(?<![a-zA-Z])(?=[a-fA-F]*[0-9])[0-9a-fA-F]{6,}(?![a-zA-Z])|[0-9]+"
 )
 
 
 def pattern(name: str) -> str:
     """Return a name with `*` in place of what differs between names that a program makes."""
-    return VARIABLE.sub("*", name)[:100]
+    return VARIABLE_PART.sub("*", name)[:100]
 
 
 @dataclass(frozen=True)

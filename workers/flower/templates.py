@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tornado.template import Loader, Template
 
-FOLDER = Path(__file__).parent
-TEMPLATES, STATIC = FOLDER / "templates", FOLDER / "static"
+PACKAGE = Path(__file__).parent
+TEMPLATES, STATIC = PACKAGE / "templates", PACKAGE / "static"
 
 ENTRY = """
         <li class="nav-item">

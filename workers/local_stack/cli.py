@@ -16,7 +16,7 @@ from workers.local_stack import stopping
 from workers.local_stack.children import ROOT
 from workers.local_stack.dead import dead
 from workers.local_stack.programs import PROGRAMS
-from workers.local_stack.redis_server import TROUBLE, trouble_text
+from workers.local_stack.redis_server import NO_REDIS, trouble_text
 from workers.local_stack.stack import FIXED_PORTS, Stack, fixed_ports
 from workers.local_stack.stopping import Stopped
 
@@ -41,7 +41,7 @@ def _exit_code() -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (*TROUBLE, ValueError) as error:
+    except (*NO_REDIS, ValueError) as error:
         said = trouble_text(error)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""

@@ -19,7 +19,7 @@ from tasks.transport.dead_letters import Letter
 from tasks.transport.scripts import Keys
 from workers.local_stack import redis_server
 
-SHOWN_MAX = 50  # letters in the list
+LETTERS_SHOWN_MAX = 50  # letters in the list
 
 
 def _open() -> redis.Redis:
@@ -58,13 +58,13 @@ def list_() -> None:
     table = Table()
     for heading in ("id", "task", "when", "deliveries", "reason"):
         table.add_column(heading, overflow="fold")
-    for each in letters[:SHOWN_MAX]:
+    for each in letters[:LETTERS_SHOWN_MAX]:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.fields.get("seconds", 0)))
         cells = (each.id, each.task or "-", when, str(len(each.fields.get("deliveries", ()))), each.fields["reason"])
         table.add_row(*(Text(one_line(str(cell))) for cell in cells))
     Console().print(table)
-    if len(letters) > SHOWN_MAX:
-        click.echo(f"... and {len(letters) - SHOWN_MAX} more")
+    if len(letters) > LETTERS_SHOWN_MAX:
+        click.echo(f"... and {len(letters) - LETTERS_SHOWN_MAX} more")
 
 
 @dead.command()

@@ -28,7 +28,7 @@ class StackError(Exception):
     """The local stack cannot run. The text says in one line why, and what to do."""
 
 
-TROUBLE = (StackError, InterlockError, OperationalError, redis.RedisError)
+NO_REDIS = (StackError, InterlockError, OperationalError, redis.RedisError)
 """What a command raises that finds no Redis, or whose Redis goes away."""
 
 

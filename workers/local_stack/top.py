@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.text import Text
 
 from workers.local_stack import status
-from workers.local_stack.redis_server import TROUBLE, trouble_text
+from workers.local_stack.redis_server import NO_REDIS, trouble_text
 
 
 def watch(every: float) -> None:
@@ -34,6 +34,6 @@ def drawn(console: Console) -> str:
     page.print(time.strftime("%H:%M:%S"), highlight=False)
     try:
         status.write(page)
-    except TROUBLE as error:
+    except NO_REDIS as error:
         page.print(Text(trouble_text(error)))
     return text.getvalue()
