@@ -177,9 +177,9 @@ def test_second_of_two_waiters_is_served_when_the_first_gives_up(own):
     threads[1].start()
     wait_until(lambda: len(things.statistics().getters) == 2)
     wait_until(lambda: len(things.statistics().getters) == 1)
+    threads[0].join(60)
     things.put(7)
-    for thread in threads:
-        thread.join(60)
+    threads[1].join(60)
     assert outcomes == ["empty", 7]
 
 
