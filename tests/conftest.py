@@ -10,6 +10,7 @@ import mariadb_server
 import pytest
 import redis
 from servers import VARIABLE, server_binary
+from sweeps import end_sweeps
 
 import interlock
 from workers.local_stack import redis_server
@@ -83,6 +84,13 @@ def no_key_left(request):
     kept = [key for key, ms in left.items() if ms == -1]
     assert not kept, f"left for ever: {kept}"
     assert all(ms <= 86_400_000 for ms in left.values())
+
+
+@pytest.fixture(autouse=True)
+def no_sweep_left():
+    """Whatever a test consumed in this process, later tests' workers are swept for by workers alone."""
+    yield
+    end_sweeps()
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,15 @@ import shutil
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
+WITHIN = 60_000  # ms: this bounds failure alone, a busy machine is slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync")  # fmt: skip
+
+
+expect.set_options(timeout=WITHIN)
 
 
 @contextmanager
@@ -27,6 +31,7 @@ def launched():
 def opened_at(browser, url, **options):
     """A page that may load from that Flower alone, whose scripts must not fail, and whose console has no error."""
     opened = browser.new_page(base_url=url, viewport={"width": 1400, "height": 760}, **options)
+    opened.set_default_timeout(WITHIN)
     foreign, failures = [], []
     opened.on("request", lambda each: foreign.append(each.url) if not each.url.startswith(url) else None)
     opened.on("pageerror", lambda each: failures.append(str(each)))

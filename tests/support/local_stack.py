@@ -13,6 +13,14 @@ from peers import wait_until
 from workers.local_stack import redis_server
 from workers.local_stack.children import ROOT
 
+# `python -m workers`, told by a line when Python itself has started: before, a signal ends it in Python's own way.
+BEGINS = """
+import runpy, signal
+for each in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(each, signal.SIG_DFL)  # as its first lines do
+print("begins", flush=True)
+runpy.run_module("workers", run_name="__main__", alter_sys=True)
+"""
 MARK = "INTERLOCK_TEST_MARK"  # an environment variable: all descendants inherit it
 
 
@@ -56,12 +64,13 @@ def started_command(command, folder):
     mark = uuid.uuid4().hex
     with output.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers", *command.split()],
+            [sys.executable, "-c", BEGINS, *command.split()],
             cwd=ROOT, env=variables(TMPDIR=str(folder), **{MARK: mark}), stdout=file, stderr=file,
             start_new_session=True,
         )  # fmt: skip
     process.output, process.left = output.read_text, lambda: marked(mark)
     try:
+        wait_until(output.read_text, what="Python's start")
         yield process
     finally:
         for each in process.left():

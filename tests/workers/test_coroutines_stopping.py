@@ -40,7 +40,7 @@ def lock():
 
 def test_pool_grows_and_shrinks(tmp_path):
     with coroutine_worker(tmp_path, concurrency=1) as process:
-        (name,) = wait_until(app.control.inspect(timeout=2).stats, what="a worker that hears commands")
+        (name,) = app.control.inspect(timeout=30, limit=1).stats()
         results = [wait.delay(2.0) for _ in range(3)]
         app.control.pool_grow(2, destination=[name], reply=True, timeout=60)
         spans = sorted((each["began"], each["took"]) for each in (result.get(timeout=90) for result in results))

@@ -13,7 +13,6 @@ from peers import wait_until
 from playwright.sync_api import expect
 from raw_messages import message
 
-WITHIN = 60_000  # ms
 MARKUP = "<script>alert(1)</script>"
 
 
@@ -53,7 +52,7 @@ def rows(page):
 
 def test_letters_are_listed_with_their_markup_as_text_inspected_and_deleted_over_a_filter(page, broker, refused):
     page.goto("/dead-letters")
-    expect(rows(page)).to_have_count(3, timeout=WITHIN)
+    expect(rows(page)).to_have_count(3)
     row = rows(page).filter(has_text=refused[0])
     for text in ("tests.unknown0", MARKUP, "io", "1", "NotRegistered"):
         expect(row).to_contain_text(text)
@@ -65,7 +64,7 @@ def test_letters_are_listed_with_their_markup_as_text_inspected_and_deleted_over
     expect(page.locator("#delete")).to_have_text("Delete 1")
     page.locator("#delete").click()
     page.locator("#confirm-do").click()
-    expect(page.locator("#said")).to_have_text("1 dead letter deleted.", timeout=WITHIN)
+    expect(page.locator("#said")).to_have_text("1 dead letter deleted.")
     page.locator("#letters-table_filter input").fill("")
     expect(rows(page)).to_have_count(2)
     assert refused[1] not in "".join(broker.lrange("dead-letters", 0, -1))
@@ -74,7 +73,7 @@ def test_letters_are_listed_with_their_markup_as_text_inspected_and_deleted_over
     assert broker.llen("dead-letters") == 2
     page.locator("#delete").click()
     page.locator("#confirm-do").click()
-    expect(page.locator("#letters-table tbody")).to_contain_text("No dead letters", timeout=WITHIN)
+    expect(page.locator("#letters-table tbody")).to_contain_text("No dead letters")
     expect(page.locator("#delete")).to_be_disabled()
 
 
@@ -83,16 +82,16 @@ def test_letters_that_are_replayed_run(page, stack, broker):
     for number, id in enumerate(ids):
         dead(broker, id, 30 + number)
     page.goto("/dead-letters")
-    rows(page).filter(has_text=ids[0]).get_by_role("link").click(timeout=WITHIN)
+    rows(page).filter(has_text=ids[0]).get_by_role("link").click()
     page.locator("#replay").click()
     page.locator("#confirm-do").click()
-    expect(page.locator("#said")).to_have_text("1 dead letter replayed.", timeout=WITHIN)
+    expect(page.locator("#said")).to_have_text("1 dead letter replayed.")
     expect(page.locator("#replay")).to_be_disabled()
     page.goto("/dead-letters")
-    expect(page.locator("#replay")).to_have_text("Replay 2", timeout=WITHIN)
+    expect(page.locator("#replay")).to_have_text("Replay 2")
     page.locator("#replay").click()
     page.locator("#confirm-do").click()
-    expect(page.locator("#said")).to_have_text("2 dead letters replayed.", timeout=WITHIN)
+    expect(page.locator("#said")).to_have_text("2 dead letters replayed.")
     code = f"from tasks import app\nfor id in {ids!r}: print(app.AsyncResult(id).get(timeout=60)['square'])"
     assert ran(stack, code) == ["900", "961", "1024"]
     assert broker.llen("dead-letters") == 0
@@ -107,7 +106,7 @@ def test_letter_with_half_of_a_surrogate_pair_or_that_is_no_message_is_shown_all
     ]
     broker.lpush("dead-letters", *map(json.dumps, letters))
     page.goto("/dead-letters")
-    expect(rows(page)).to_have_count(3, timeout=WITHIN)
+    expect(rows(page)).to_have_count(3)
     links = [each.get_attribute("href") for each in rows(page).get_by_role("link").all()]
     shown = []
     for link in links:
@@ -119,12 +118,12 @@ def test_letter_with_half_of_a_surrogate_pair_or_that_is_no_message_is_shown_all
 
 def test_letter_that_somebody_else_deleted_is_counted_for_nothing(page, broker, refused):
     page.goto("/dead-letters")
-    expect(rows(page)).to_have_count(3, timeout=WITHIN)
+    expect(rows(page)).to_have_count(3)
     broker.delete("dead-letters")
     page.locator("#replay").click()
     page.locator("#confirm-do").click()
-    expect(page.locator("#said")).to_have_text("0 dead letters replayed.", timeout=WITHIN)
-    expect(page.locator("#letters-table tbody")).to_contain_text("No dead letters", timeout=WITHIN)
+    expect(page.locator("#said")).to_have_text("0 dead letters replayed.")
+    expect(page.locator("#letters-table tbody")).to_contain_text("No dead letters")
 
 
 @contextmanager
@@ -140,7 +139,7 @@ def test_read_only_mode_lists_letters_without_buttons_and_refuses_to_change_them
         user, password = LOGIN.split(":")
         with opened_at(browser, url, http_credentials={"username": user, "password": password}) as page:
             page.goto("/dead-letters")
-            expect(rows(page)).to_have_count(3, timeout=WITHIN)
+            expect(rows(page)).to_have_count(3)
             assert page.locator("#replay, #delete").count() == 0
             rows(page).first.get_by_role("link").click()
             expect(page.locator("#letter-page")).to_contain_text("NotRegistered")

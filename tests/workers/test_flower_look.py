@@ -14,7 +14,6 @@ from playwright.sync_api import expect
 
 from workers.flower.templates import INSERTED, TEMPLATES, inserted
 
-WITHIN = 60_000  # ms
 FLOWERS_TEMPLATES = Path(flowers_package.__file__).parent / "templates"
 
 
@@ -69,7 +68,7 @@ def test_axe_finds_nothing_serious_on_our_pages(browser, stack, something_to_see
     with opened_at(browser, stack.flower_url, color_scheme=scheme) as page:
         for path, (shown, part) in pages.items():
             page.goto(path)
-            expect(page.locator(shown).first).to_be_visible(timeout=WITHIN)
+            expect(page.locator(shown).first).to_be_visible()
             if path == "/locks" and scheme == "light":
                 keep(page, "flower-locks")
             found = Axe().run(page, part).response["violations"]
@@ -83,7 +82,7 @@ def test_axe_finds_nothing_serious_on_our_pages(browser, stack, something_to_see
 
 def test_axe_finds_nothing_serious_in_the_question_before_a_lock_is_broken(page, something_to_see):
     page.goto("/lock?name=printer")
-    page.locator("#break").click(timeout=WITHIN)
+    page.locator("#break").click()
     expect(page.get_by_role("dialog")).to_be_visible()
     found = Axe().run(page, "#confirm").response["violations"]
     assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
@@ -92,13 +91,14 @@ def test_axe_finds_nothing_serious_in_the_question_before_a_lock_is_broken(page,
 def test_keyboard_reaches_a_lock_and_keeps_its_place_while_the_table_reloads(page, something_to_see):
     page.goto("/locks")
     link = page.get_by_role("link", name="printer")
-    link.focus(timeout=WITHIN)
+    link.focus()
     page.evaluate("window.firstRow = document.querySelector('#locks-table tbody tr')")
-    page.wait_for_function("document.querySelector('#locks-table tbody tr') !== window.firstRow", timeout=WITHIN)
+    page.wait_for_function("document.querySelector('#locks-table tbody tr') !== window.firstRow")
     expect(link).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#lock-name")).to_have_text("printer")
-    page.locator("#break").focus(timeout=WITHIN)
+    expect(page.locator("#break")).to_be_visible()  # the focus passes by what is hidden
+    page.locator("#break").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
     expect(page.get_by_role("dialog")).to_be_focused()  # from then on, it hears the keyboard
@@ -110,8 +110,8 @@ def test_keyboard_reaches_a_lock_and_keeps_its_place_while_the_table_reloads(pag
 def test_pages_work_below_a_prefix_of_flowers_addresses(browser, stack, tmp_path, something_to_see):
     with flower(tmp_path, "--url-prefix=watch", env=stack.env) as url, opened_at(browser, url) as page:
         page.goto("/watch/locks")
-        page.get_by_role("link", name="printer").click(timeout=WITHIN)
-        expect(page.locator("#holders")).to_contain_text("add_item", timeout=WITHIN)
+        page.get_by_role("link", name="printer").click()
+        expect(page.locator("#holders")).to_contain_text("add_item")
         page.locator(".nav-link", has_text="Dead letters").click()
-        expect(page.locator("#letters-table tbody")).to_contain_text("tests.unknown", timeout=WITHIN)
+        expect(page.locator("#letters-table tbody")).to_contain_text("tests.unknown")
         assert answer(url, "/locks") == 404

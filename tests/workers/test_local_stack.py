@@ -13,7 +13,9 @@ import pytest
 import redis
 from local_stack import still_running, up, variables
 from peers import wait_until
+from queue_workers import queue_worker
 
+from tasks import app
 from workers.local_stack.children import ROOT
 
 
@@ -133,6 +135,13 @@ def test_wrong_use_of_the_command_line_says_what_is_allowed(arguments):
     )
     assert said.returncode == 2
     assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize("queue", ["cpu", "io", "aio"])
+def test_worker_hears_commands_from_the_moment_when_its_file_is_there(tmp_path, queue):
+    """It subscribes to them a while after it has said that it is ready."""
+    with queue_worker(tmp_path, queue, concurrency=1, include="slow_subscription"):
+        assert len(app.control.inspect(timeout=10, limit=1).ping() or {}) == 1
 
 
 def test_probe_tells_a_live_worker_from_a_dead_one(stack, tmp_path):

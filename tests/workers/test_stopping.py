@@ -9,7 +9,7 @@ import time
 import uuid
 
 import pytest
-from local_stack import MARK, marked, started_command
+from local_stack import BEGINS, MARK, marked, started_command
 from peers import wait_until
 from repeated import turns
 
@@ -17,7 +17,6 @@ from workers.local_stack.children import ROOT
 
 TURNS = 5
 LAST = 12.0  # seconds: then `up` has been up for long, and `demo` is among its programs
-FIRST = 0.1  # seconds: before, Python itself starts, and a signal ends it in Python's own way
 SEED = random.randrange(10**6)
 RIGHT = {"up": lambda number: {0, -number}, "demo": lambda number: {128 + number, -number}}  # -number: it still imports
 
@@ -42,7 +41,7 @@ def assert_ended(process, command, number, folder, told):
 def test_stopped_at_a_random_moment(tmp_path, turn):
     """Both commands at once; each second time asked twice."""
     chance = random.Random(SEED + turn)
-    delay = FIRST + (LAST - FIRST) * (turn + chance.random()) / TURNS
+    delay = LAST * (turn + chance.random()) / TURNS
     number = (signal.SIGINT, signal.SIGTERM)[turn % 2]
     told = f"seed {SEED}, turn {turn}: {number.name} after {delay:.3f} s"
     with started_command("up", tmp_path / "up") as up, started_command("demo", tmp_path / "demo") as demo:
@@ -73,14 +72,15 @@ def test_stopped_in_the_middle_of_a_program(tmp_path, stack):
     """`run` says a word, not a traceback, whenever it comes."""
     chance = random.Random(SEED)
     for turn in range(6):
-        delay = 0.15 + chance.random() * 2.5
+        delay = chance.random() * 2.5
         number = (signal.SIGINT, signal.SIGTERM)[turn % 2]
         mark = uuid.uuid4().hex
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers", "run", "threads"],
+            [sys.executable, "-c", BEGINS, "run", "threads"],
             cwd=ROOT, env={**stack.env, MARK: mark}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,
         )  # fmt: skip
+        assert process.stdout.readline() == "begins\n"
         time.sleep(delay)
         send(process, number)
         said, _ = process.communicate(timeout=90)

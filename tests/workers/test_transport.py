@@ -10,6 +10,7 @@ from awkward_tasks import counted
 from peers import plain, wait_until
 from queue_workers import queue_worker
 from raw_messages import message as as_celery_sends
+from sweeps import sweep_again
 
 from tasks import app, print_square
 from tasks.transport import dead_letters, scripts
@@ -32,14 +33,13 @@ class Consumer:
         self.channel = self.connection.default_channel
         self.deliveries = self.channel.deliveries
         self.deliveries.renewable = lambda _: set()
-        vars(self.deliveries).pop("_sweep", None)
+        sweep_again(self.deliveries)
 
     def take(self):
         return self.channel.basic_get(QUEUE)
 
     def close(self):
         self.deliveries.renewable = lambda tokens: tokens
-        self.deliveries._sweep = lambda _: None  # other tests' workers have other limits
         self.connection.close()
 
 

@@ -1,7 +1,7 @@
 """The file that a worker touches while it is alive, for the probe `python workers/liveness.py FILE`.
 
-As soon as a worker takes tasks, a thread of it touches the file that INTERLOCK_LIVENESS_FILE names, every five seconds.
-The worker removes the file when it stops.
+As soon as a worker takes tasks and hears commands, a thread of it touches the file that INTERLOCK_LIVENESS_FILE names,
+every five seconds. The worker removes the file when it stops.
 """
 
 import logging
@@ -33,7 +33,7 @@ class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, _: Any) -> None:
         """Touch the file from the moment when the worker is ready."""
-        signals.worker_ready.connect(self._begin, weak=False)
+        signals.worker_ready.connect(self._ready, weak=False)
 
     def stop(self, _: Any) -> None:
         """Remove the file: the worker takes no more tasks."""
@@ -44,7 +44,14 @@ class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
 
     terminate = stop
 
-    def _begin(self, **_: Any) -> None:
+    def _ready(self, sender: Any, **_: Any) -> None:
+        """Begin when the worker's loop has turned once: only then has it subscribed to commands."""
+        if sender.hub is None:  # a pool without a loop
+            self._begin()
+        else:
+            sender.hub.call_soon(sender.hub.call_soon, self._begin)
+
+    def _begin(self) -> None:
         self.path.touch()
         self.thread = threading.Thread(target=self._keep_touching, name="liveness", daemon=True)
         self.thread.start()
