@@ -32,6 +32,7 @@ from interlock.event import Event
 from interlock.inspection import inspect
 from interlock.kombu_json import register_with_kombu
 from interlock.lock import Lock, RLock
+from interlock.multilock import MultiLock, all_of
 from interlock.pipe import Connection, Pipe
 from interlock.queue import JoinableQueue, Queue, SimpleQueue
 from interlock.rwlock import RWLock
@@ -42,8 +43,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Array", "Barrier", "BoundedSemaphore", "Caller", "Condition", "Connection", "Event", "GoneError",
-    "InterlockError", "JoinableQueue", "LeaseLostError", "Lock", "NameTakenError", "NotHeldError", "Pipe", "Queue",
-    "RLock", "RWLock", "RawArray", "RawValue", "ReentryError", "RefusedError", "Semaphore", "SimpleQueue",
-    "UnreachableError", "Value", "WaitEndedError", "acting_for", "close", "endable", "flush", "inspect",
+    "InterlockError", "JoinableQueue", "LeaseLostError", "Lock", "MultiLock", "NameTakenError", "NotHeldError", "Pipe",
+    "Queue", "RLock", "RWLock", "RawArray", "RawValue", "ReentryError", "RefusedError", "Semaphore", "SimpleQueue",
+    "UnreachableError", "Value", "WaitEndedError", "acting_for", "all_of", "close", "endable", "flush", "inspect",
     "register_with_kombu",
 ]  # fmt: skip

@@ -13,11 +13,12 @@ pass through JSON as those for threads do; `aio.Lock.of(lock)` makes the one for
 """
 
 from interlock.aio.locks import BoundedSemaphore, Condition, Lock, RLock, RWLock, Semaphore
+from interlock.aio.multilock import MultiLock, all_of
 from interlock.aio.queues import Connection, JoinableQueue, Pipe, Queue, SimpleQueue
 from interlock.aio.signals import Barrier, Event
 from interlock.aio.values import Array, RawArray, RawValue, Value
 
 __all__ = [
-    "Array", "Barrier", "BoundedSemaphore", "Condition", "Connection", "Event", "JoinableQueue", "Lock", "Pipe",
-    "Queue", "RLock", "RWLock", "RawArray", "RawValue", "Semaphore", "SimpleQueue", "Value",
+    "Array", "Barrier", "BoundedSemaphore", "Condition", "Connection", "Event", "JoinableQueue", "Lock", "MultiLock",
+    "Pipe", "Queue", "RLock", "RWLock", "RawArray", "RawValue", "Semaphore", "SimpleQueue", "Value", "all_of",
 ]  # fmt: skip

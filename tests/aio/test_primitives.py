@@ -28,7 +28,7 @@ def test_examples_in_docstrings_are_true(module):
 def test_names_are_those_for_threads():
     kinds = {name for name in interlock.__all__ if isinstance(getattr(interlock, name), type)}
     others = {"Caller", *(name for name in kinds if name.endswith("Error"))}
-    assert set(aio.__all__) == (kinds - others) | {"Pipe"}
+    assert set(aio.__all__) == (kinds - others) | {"Pipe", "all_of"}
 
 
 # --- signals ---
