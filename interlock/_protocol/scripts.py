@@ -28,6 +28,7 @@ LOCK_KINDS = ("Lock", "RLock", "RWLock")
 CHANGED = "pass the same; to change it, unlink() it when no process uses the old one any more, or choose a new name"
 # The first word of a script's name -> the file of the state that the script works on, which stands before the script.
 STATES = {"lock": "lock", "semaphore": "lock", "condition": "lock", "queue": "queue"}
+ALONE = ("lock_acquire", "lock_release")  # these have a short way for a lock that only one caller wants
 
 Writes: TypeAlias = Mapping[str, tuple[str | dict[str, str], int | None]]
 """What a script stores: key in Redis -> the text of a value, or elements of an array by index; and a ttl in ms."""
@@ -46,8 +47,9 @@ def script(name: str) -> Script:
     """Return the script of that name, behind what all scripts share and what the scripts of its kind share."""
     folder = files("interlock._protocol") / "lua"
     state = STATES.get(name.partition("_")[0])
-    parts = ("attempt", state, name) if state else ("attempt", name)
-    return composed(folder, parts)
+    short_way = [f"{name}_alone"] if name in ALONE else []
+    spread = ["lock_spread"] if state == "lock" and name != "lock_look" else []  # that one changes nothing
+    return composed(folder, ["attempt", *short_way, *([state] if state else []), *spread, name])
 
 
 def composed(folder: Traversable, parts: Iterable[str]) -> Script:

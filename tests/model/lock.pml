@@ -39,6 +39,8 @@
  *   - Clients are alike, so the first to ask is called 0 and the next 1: other runs differ by names only.
  *
  * WHAT IS LEFT OUT
+ *   - That an only holder is a field of the state, until another call asks (lock_acquire_alone, lock_release_alone): it is
+ *     the same state, written otherwise. tests/interlock/test_alone.py compares all answers with those of the long way.
  *   - Semaphores with more permits, RWLock, Condition, RLock's count, lock_break; what is written (a write happens or
  *     not, GONE is never answered); the checks of kind and permits. Order of service (invariant 3), lengths of time (5).
  *   - Several threads of one process: each client is a session with one slot and one attempt at a time. So neither the

@@ -23,6 +23,8 @@ local CLAIM_MS = 1000        -- a grant that its process does not confirm for so
 local ALIVE_MS = 3500        -- a waiter asks again at least once a second: three of these calls may be lost
 local DONE_MS = 600000       -- longer than any client sends a call again
 local IDLE_MS = 86400000     -- a day; no lease is longer
+-- An hour. The expiry of a lock's keys stays as it is for so long, since to put it off costs a call for each key.
+local KEEP_MS = 3600000
 
 local state = KEYS[1]
 local time = redis.call('TIME')

@@ -9,7 +9,8 @@
 --                  n:<id> = the Condition by which a waiter was notified, until it releases;
 --                  w:<id> = the values that a waiter wants with its grant: JSON [[name, ttl in ms or 0], ...];
 --                  c:<id> = the number of the holder's last commit;
---                  kept: when a script last put off the expiry of these three keys, in ms of server time
+--                  kept: when a script last put off the expiry of these three keys, in ms of server time;
+--                  one: the only holder of a lock that no other id asked for (lock_acquire_alone.lua)
 -- KEYS[2] holders  sorted set: id by the end of its lease, in ms of server time
 -- KEYS[3] queue    sorted set: waiters' ids by their arrival
 -- beside them      <state>:cond:<name>   sorted set: waiters of a Condition of this lock, by their arrival there
@@ -17,11 +18,9 @@
 -- An id with an "l" and its lease (ms) behind its number lingers: its process keeps the lock and enters again without
 -- asking. So its grant comes with a block of tokens, one for each entry, and a script tells it when another waits.
 -- ARGV[1] kind     ARGV[2] initial permits     ARGV[3] ttl (ms) of permits added, or '' to keep them for ever
--- An hour. The expiry of the keys stays as it is for so long, since to put it off costs a call for each key.
-local KEEP_MS = 3600000
 local holders, queue = KEYS[2], KEYS[3]
 local shared = ARGV[1] == 'RWLock'
-local stored = redis.call('HMGET', state, 'kind', 'initial', 'permits', 'clock', 'kept', 'arrived')
+local stored = redis.call('HMGET', state, 'kind', 'initial', 'permits', 'clock', 'kept', 'arrived', 'one')
 local kind, initial = stored[1], stored[2]
 local permits = tonumber(stored[3] or ARGV[2])
 clock = tonumber(stored[4] or '0')

@@ -17,6 +17,8 @@ local function living(key)
   return ids
 end
 
+local token, ends, only = string.match(stored[7] or '', '^(%d+) (%d+) (.+)$') -- lock_acquire_alone.lua
+if token and tonumber(ends) > now then leases = {only, token, ends} end
 local found = redis.call('ZRANGE', holders, 0, most - 1, 'WITHSCORES')
 for i = 1, #found, 2 do
   local token = held(found[i])
@@ -26,7 +28,7 @@ for i = 1, #found, 2 do
     leases[#leases + 1] = found[i + 1]
   end
 end
-local waiters, counts = {}, {redis.call('ZCARD', holders), redis.call('ZCARD', queue), 0}
+local waiters, counts = {}, {redis.call('ZCARD', holders) + (token and 1 or 0), redis.call('ZCARD', queue), 0}
 if ARGV[4] ~= '' then
   local notified = state .. ':cond:' .. ARGV[4]
   waiters, counts[3] = living(notified), redis.call('ZCARD', notified)
