@@ -59,6 +59,7 @@ class Heartbeat:
         self._registry, self._tell = registry, tell
         self.lingering_locks: Callable[[], list[LingeringLock]] = list  # returns the locks that linger
         self.look: Callable[[LingeringLock], None] = lambda _: None  # looks at a lingering lock that is due
+        self.look_at_loops: Callable[[], None] = lambda: None  # looks for event loops that were closed
         self._pulse = threading.Condition(holdings.mutex)
         self._wake_at = 0.0
         self._thread = OnceStarted(self._run, "interlock-heartbeat")
@@ -114,14 +115,15 @@ class Heartbeat:
 
     def _run(self) -> None:
         while not self.ended:
-            with self._holdings.mutex:
-                self._wake_at = min((item.due for item in self._due()), default=float("inf"))
-                self._wake_at = min(self._wake_at, self._registry.due)
-                ahead = self._wake_at - time.monotonic()
-                if ahead > 0 and not self.ended:
-                    self._pulse.wait(min(ahead, IDLE_BEAT))
-                    continue
             try:
+                self.look_at_loops()
+                with self._holdings.mutex:
+                    self._wake_at = min((item.due for item in self._due()), default=float("inf"))
+                    self._wake_at = min(self._wake_at, self._registry.due)
+                    ahead = self._wake_at - time.monotonic()
+                    if ahead > 0 and not self.ended:
+                        self._pulse.wait(min(ahead, IDLE_BEAT))
+                        continue
                 if self.wire.cut:
                     self._reconnected()
                 self._beat()

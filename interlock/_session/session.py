@@ -12,7 +12,7 @@ The price is a change of thread.
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import redis
 
@@ -44,6 +44,13 @@ Answer = TypeVar("Answer")
 log = logging.getLogger("interlock")
 
 
+class Walk(Protocol):
+    """A coroutine's way through a procedure."""
+
+    def drop(self) -> None:
+        """End the procedure in a thread."""
+
+
 class Session:
     """One process's session with one Redis: its parts, and what they share.
 
@@ -71,9 +78,17 @@ class Session:
         self.polling = Polling(self.holdings, self.heartbeat, self.watch, self.inbox)
         self.lingering = Lingering(self.holdings, self.acquiring, self.releasing, self.run, self.heartbeat.wake_by)
         self.heartbeat.lingering_locks, self.heartbeat.look = self.lingering.all, self.lingering.look
+        self.walks: dict[Walk, Any] = {}  # what coroutines are in the middle of, with their event loops
+        self.heartbeat.look_at_loops = self._look_at_loops
         self.conditions = Conditions(
             self.holdings, self.heartbeat, self.inbox, self.acquiring, self.releasing, self.lingering
         )
+
+    def _look_at_loops(self) -> None:
+        """End procedures whose event loops were closed in the middle: no coroutine takes their next step."""
+        for walk, loop in list(self.walks.items()):
+            if loop.is_closed():
+                walk.drop()
 
     @property
     def id(self) -> str:

@@ -226,6 +226,13 @@ class _Walk(Generic[Result]):
         """Take step after step. Raise inside the procedure what ends it from outside, so that it cleans up."""
         task = running()
         assert task is not None
+        self._session.walks[self] = asyncio.get_running_loop()
+        try:
+            return await self._all_steps(task)
+        finally:
+            self._session.walks.pop(self, None)
+
+    async def _all_steps(self, task: asyncio.Task[Any]) -> Result:
         cancelled_before = task.cancelling()
         while True:
             try:
@@ -242,7 +249,7 @@ class _Walk(Generic[Result]):
                     raise
                 return await self._walk_on(cancelled)
             except GeneratorExit:
-                self._drop()
+                self.drop()
                 raise
             except BaseException as raised:
                 if ended(self._steps):
@@ -261,7 +268,7 @@ class _Walk(Generic[Result]):
         if isinstance(step, tuple):
             return await _answered(await _client_of(self._session, self._source), step)
         if isinstance(step, Rest):
-            return await _rest(step, self._drop)
+            return await _rest(step, self.drop)
         return await asyncio.to_thread(step.function)
 
     async def _walk_on(self, cancelled: asyncio.CancelledError) -> Result:
@@ -282,9 +289,9 @@ class _Walk(Generic[Result]):
         task.result()
         raise cancelled
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
         """Have a thread take the steps that clean up: the loop has ended, or no object refers to this coroutine."""
-        if not ended(self._steps):
+        if self._session.walks.pop(self, None) is not None and not ended(self._steps):  # once, whoever notices first
             threading.Thread(target=self._end, daemon=True).start()
 
     def _end(self) -> None:

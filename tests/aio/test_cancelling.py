@@ -232,6 +232,25 @@ def test_waiter_whose_loop_was_closed_passes_the_lock_on():
     other[0]._log_destroy_pending = False
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 20])
+def test_call_whose_loop_was_closed_amid_it_keeps_no_lock(client, turns):
+    """Redis has queued the waiter; its coroutine has not read the answer, or has read a part of it."""
+    before, lock = holdings(), interlock.Lock(lease=120, linger=0)
+    lock.acquire()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(aio.Lock.of(lock).acquire())
+    while not client.exists(f"interlock:{{{lock.name}}}:queue"):
+        loop.run_until_complete(asyncio.sleep(0))
+    for _ in range(turns):
+        loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    lock.release()
+    assert lock.acquire(timeout=60), "far less than the lease"
+    lock.release()
+    assert [each for each in holdings() if each not in before] == []
+    task._log_destroy_pending = False
+
+
 def test_steps_that_have_ended_are_told_from_those_that_have_not():
     def procedure():
         yield ("PING",)
