@@ -90,8 +90,9 @@ class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
                     return
                 # Not get_message(), which reads nothing once a channel counts as unsubscribed: a member of a group has
                 # two result objects here, and the first to be done unsubscribes.
-                while pubsub.connection.can_read() and (said := pubsub.parse_response(block=False)) is not None:
-                    if (message := pubsub.handle_message(said)) and message["type"] == "message":
+                while pubsub.connection.can_read():
+                    said = pubsub.parse_response(block=False)  # None for an answer to a PING of redis-py's own
+                    if said and (message := pubsub.handle_message(said)) and message["type"] == "message":
                         self.on_state_change(self._decode_result(message["data"]), message)
         except (OperationalError, RedisError) as error:
             log.debug("could not read what has come: %s", error)

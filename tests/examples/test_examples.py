@@ -126,6 +126,21 @@ print(*(len(watch(result)[1]) for result in (one, two)))
     assert on_the_stack(stack, code)[-1] == "5 10"
 
 
+def test_lines_behind_an_answer_to_a_ping_are_shown(stack):
+    """redis-py asks now and then whether its connection still lives."""
+    code = """
+from tasks import app, print_letters, watch
+print_letters.delay(0.0).get(timeout=90)  # subscribes to results
+pubsub = app.backend.result_consumer._pubsub
+pubsub.connection.next_health_check = 0
+pubsub.check_health()
+result = print_letters.delay(0.0)
+while not result.ready(): pass
+print(len(watch(result)[1]))
+"""
+    assert on_the_stack(stack, code)[-1] == "5"
+
+
 def test_chain_may_add_an_argument_in_front(stack):
     code = """
 from celery import chain
