@@ -83,4 +83,4 @@ def kept(request: Any) -> dict[str, Any] | None:
 def read(state: dict[str, Any]) -> dict[str, Any]:
     """Return the report in a stored state of a task; {} if there is none."""
     found = state.get(FIELD) or (state.get("status") in STATES and state.get("result"))
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) and "run" in found else {}  # a program may use such a state for its own
