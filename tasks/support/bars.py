@@ -9,7 +9,8 @@ BARS_MAX = 8  # bars at once, beside that of the whole
 def console() -> Console | None:
     """Return the terminal that the standard output is; None: it is none, or one that can only print lines."""
     found = Console()
-    return found if found.is_terminal and not found.is_dumb_terminal else None
+    real = found.file.isatty()  # FORCE_COLOR makes Rich take a pipe for a terminal
+    return found if real and found.is_terminal and not found.is_dumb_terminal else None
 
 
 class Bars:

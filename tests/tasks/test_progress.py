@@ -133,6 +133,12 @@ def test_end_of_a_run_that_printed_too_much_keeps_its_progress_alone(monkeypatch
     assert reports.kept(Context(id="b")) is None
 
 
+def test_state_of_that_name_which_a_program_uses_for_its_own_is_no_report():
+    """Celery's manual names it so: `self.update_state(state="PROGRESS", meta={"current": 1})`."""
+    assert reports.read({"status": PROGRESS, "result": {"current": 1, "total": 2}}) == {}
+    assert reports.read({"status": "SUCCESS", "result": {"run": "x", "progress": [1, 2]}}) == {}
+
+
 # --- in the workers ---
 
 
@@ -240,7 +246,7 @@ def telling(tmp_path, client):
 
 
 def test_watch_prints_a_line_for_each_tenth_where_the_output_is_no_terminal(telling):
-    watcher = Watcher(["one"], terminal=False)
+    watcher = Watcher(["one"], terminal=False, FORCE_COLOR="1")
     telling("one", "progress", 1, 30)
     watcher.shows(r"(?m)^Progress:   3% \(1 of 30\)$")
     telling("one", "say", "a line")

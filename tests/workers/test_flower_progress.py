@@ -220,7 +220,7 @@ def test_read_only_flower_with_a_login_shows_it_to_whoever_has_logged_in(client,
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser, address, task, scheme, keep):
+def test_axe_finds_nothing_serious(browser, address, task, scheme):
     task.tell("progress", 30, 100)
     task.tell("say", "Reading report.csv")
     task.tell("hold", "printer")
@@ -233,7 +233,6 @@ def test_axe_finds_nothing_serious(browser, address, task, scheme, keep):
             ):
                 page.goto(path)
                 expect(page.locator(shown)).to_be_visible()
-                keep(page, f"flower-{'task' if part == '#task-live' else 'progress'}-{scheme}")
                 found = Axe().run(page, part).response["violations"]
                 assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == [], path
     task.tell("release", "archive")

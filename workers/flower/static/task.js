@@ -13,8 +13,8 @@ $(function () {
 
   function draw(live) {
     if (show('progress', live.progress)) {
-      const [done, total] = live.progress || [0, 1], text = interlock.amounts(done, total);
-      interlock.fill(bar, done, total);
+      const told = live.progress, text = told ? interlock.amounts(...told) : 'nothing now'; // when it runs again
+      interlock.fill(bar, ...(told || [0, 1]));
       if (amounts.textContent !== text) amounts.textContent = text;
     }
     if (show('lines', live.lines.length)) {

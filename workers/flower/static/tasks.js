@@ -10,8 +10,12 @@ $(function () {
   function draw(indexes) {
     for (const index of indexes) {
       const {uuid, name} = table.row(index).data(), cell = table.cell(index, state).node(), told = known.get(uuid);
-      if (!told || !cell) continue;
+      if (!cell) continue;
       let bar = cell.querySelector('progress');
+      if (!told) { // none yet, or it runs again
+        if (bar) bar.remove();
+        continue;
+      }
       if (!bar) cell.append(bar = interlock.element('progress', {class: 'task-progress'}));
       cell.classList.add('has-progress');
       interlock.fill(bar, ...told);
@@ -30,6 +34,7 @@ $(function () {
     $.ajax({url: url, dataType: 'json', traditional: true, data: {id: ids.slice(0, 100)},
       complete: () => { asks = false; },
       success: answer => {
+        known.clear();
         for (const [id, told] of Object.entries(answer)) known.set(id, told);
         draw(running());
       }}); // if that fails, the table says so itself
