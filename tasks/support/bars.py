@@ -27,12 +27,12 @@ class Bars:
         self._whole = None if count == 1 else self._progress.add_task("all", total=count, amounts=self._of_tasks())
         self._progress.start()
 
-    def advance(self, id: str, done: float, total: float) -> None:
+    def advance(self, id: str, label: str, done: float, total: float) -> None:
         """Draw the task's bar."""
         if id not in self._bars:
             if id in self._ended or len(self._bars) >= BARS_MAX:
                 return
-            self._bars[id] = self._progress.add_task(id[:8], amounts="")
+            self._bars[id] = self._progress.add_task(label, amounts="")
         part, whole = (done, total) if total else (1, 1)  # 0 of 0 is a full bar
         self._progress.update(self._bars[id], completed=part, total=whole, amounts=f"{done:,} of {total:,}")
 

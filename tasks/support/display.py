@@ -6,7 +6,7 @@ from typing import Protocol, Self
 class Shows(Protocol):
     """Shows how far tasks have come."""
 
-    def advance(self, id: str, done: float, total: float) -> None:
+    def advance(self, id: str, label: str, done: float, total: float) -> None:
         """Show that a task has come so far."""
 
     def end(self, id: str) -> None:
@@ -31,13 +31,13 @@ class Display:
         if self._shows is not None:
             self._shows.close()
 
-    def advance(self, id: str, done: float, total: float) -> None:
+    def advance(self, id: str, label: str, done: float, total: float) -> None:
         """Show that a task has come so far."""
         if self._shows is None:
             self._shows = self._chosen()
             for each in self._ended:
                 self._shows.end(each)
-        self._shows.advance(id, done, total)
+        self._shows.advance(id, label, done, total)
 
     def end(self, id: str) -> None:
         """Show that a task has ended."""
@@ -62,7 +62,7 @@ class Lines:
         self._ended: set[str] = set()
         self._tenths = -1  # that were printed last
 
-    def advance(self, id: str, done: float, total: float) -> None:
+    def advance(self, id: str, label: str, done: float, total: float) -> None:  # noqa: ARG002  a line names no task
         """Print a line if another tenth is done."""
         self._shares[id] = done / total if total else 1.0
         self._print(f"{done:,} of {total:,}")

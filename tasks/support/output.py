@@ -117,17 +117,17 @@ def watch(result: AsyncResult | GroupResult | ResultSet, timeout: float = 600) -
             id, ended = message["task_id"], message["status"] in states.READY_STATES
             if not ended and message["status"] not in reports.STATES:
                 return
-            said = reports.read(message)
+            said, name = reports.read(message), str(message.get("name") or "").rpartition(".")[2]
             if id not in ours:
                 if said:
-                    _others.append({"task_id": id, "status": message["status"], reports.FIELD: said})
+                    _others.append({"task_id": id, "name": name, "status": message["status"], reports.FIELD: said})
                 return
             if said:
                 for line in _new_lines(said, shown, id):
                     lines.append(line)
                     print(f"{line.text:<44} {line.worker}@{line.host} pid {line.pid}", flush=True)
                 if "progress" in said:
-                    shows.advance(id, *said["progress"])
+                    shows.advance(id, f"{name} {id[:8]}".strip(), *said["progress"])
             if ended:
                 shows.end(id)
 

@@ -296,7 +296,7 @@ def test_watch_of_a_group_draws_a_bar_for_each_task_and_one_for_all(telling):
     watcher = Watcher(["task-one", "task-two"], terminal=True)
     telling("task-one", "progress", 1, 4)
     telling("task-two", "progress", 1, 2)
-    watcher.shows(r"(?s)all.*0 of 2 tasks.*task-one.*1 of 4.*task-two.*1 of 2")
+    watcher.shows(r"(?s)all.*0 of 2 tasks.*obeys task-one.*1 of 4.*obeys task-two.*1 of 2")
     for id in ("task-one", "task-two"):
         telling(id, "end")
     assert "2 of 2 tasks" in watcher.ended()
