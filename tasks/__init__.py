@@ -29,14 +29,14 @@ from tasks.shared_array import count_last_digits
 from tasks.shared_list import add_item, read_list, remove_item
 from tasks.signals import await_event, go_rounds
 from tasks.stock import put_on_sale, read_stock, sell_fenced, sell_unlocked, sell_with_lock
-from tasks.support.output import Line, say, watch
+from tasks.support.output import Line, progress, say, watch
 
 __all__ = [
     "Batch", "Executor", "Line", "Outcome", "QueueFullError",
     "add_item", "app", "await_event", "consume", "count_last_digits", "count_primes", "decrement_unlocked",
     "decrement_value", "decrement_with_lock", "draw_tile", "enqueue_many", "fetch_pages", "get_items", "go_rounds",
     "increment_unlocked", "increment_value", "increment_with_lock", "print_cube", "print_letters", "print_numbers",
-    "print_square", "produce", "put_items", "put_on_sale", "read_list", "read_stock", "receive_items",
+    "print_square", "produce", "progress", "put_items", "put_on_sale", "read_list", "read_stock", "receive_items",
     "remove_item", "say", "sell_fenced", "sell_unlocked", "sell_with_lock", "send_items", "sleep", "sum_counts",
     "wait", "watch",
 ]  # fmt: skip

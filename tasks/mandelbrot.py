@@ -8,7 +8,7 @@ import zlib
 from typing import Any
 
 from tasks.celery_app import app, checks
-from tasks.support.output import place
+from tasks.support.output import place, progress
 
 LEFT, SPAN = -2.2, 3.2  # of the complex plane
 PICTURE_MAX = 4096  # pixels, each way
@@ -56,11 +56,14 @@ def draw_tile(x: int, y: int, side: int, width: int, height: int, limit: int = L
     scale = SPAN / width
     reals = [LEFT + scale * (column + 0.5) for column in columns]
     imaginaries = [scale * (height / 2 - line - 0.5) for line in lines]
-    counts = bytes(rounds(complex(real, imaginary), limit) for imaginary in imaginaries for real in reals)
+    counts = bytearray()
+    for row, imaginary in enumerate(imaginaries, 1):
+        counts.extend(rounds(complex(real, imaginary), limit) for real in reals)
+        progress(row, len(imaginaries))
     return {"x": x, "y": y, "width": len(columns), "height": len(lines), "counts": packed(counts), **place()}
 
 
-def packed(counts: bytes) -> str:
+def packed(counts: bytes | bytearray) -> str:
     """Return the bytes as text for JSON: compressed, in base64."""
     return base64.b64encode(zlib.compress(counts)).decode()
 

@@ -136,7 +136,8 @@ def test_added_task_runs_as_written(stack, tmp_path):
     )  # fmt: skip
     try:
         wait_until(lambda: alive.exists() or worker.poll() is not None, within=60, what="the worker")
-        call = "\n".join(re.findall(r"^    (\S.*)$", PAGES[ADD].partition("**3.")[2], flags=re.MULTILINE))
+        third_step = PAGES[ADD].partition("**3.")[2].partition("\n## ")[0]
+        call = "\n".join(re.findall(r"^    (\S.*)$", third_step, flags=re.MULTILINE))
         assert run([sys.executable, "-c", call], cwd=tmp_path, env=env) == "Hello, Ada\n"
     finally:
         worker.terminate()

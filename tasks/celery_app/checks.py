@@ -41,6 +41,14 @@ def seconds(what: str, value: Any) -> None:
         raise ValueError(f"{what} must be 0 to {PAUSE_MAX:g} seconds, not {value}")
 
 
+def amount(what: str, value: Any, high: float) -> None:
+    """Raise unless the value is a number from 0 to `high`."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{what} must be a number from 0 to {high:,}, not {value!r:.60}")
+    if not 0 <= value <= high:  # NaN is in no range
+        raise ValueError(f"{what} must be a number from 0 to {high:,}, not {value:,}")
+
+
 def instance(what: str, value: Any, wanted: type) -> None:
     """Raise unless the value is an object of that class."""
     if value is not LATER and not isinstance(value, wanted):

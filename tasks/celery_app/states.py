@@ -75,7 +75,7 @@ class State(NamedTuple):
     text: str  # JSON
     expires: int  # seconds; 0: never
     id: str  # of the task
-    starts: bool = False  # it says no more than that the task has started
+    passing: bool = False  # the next state of the task says all that this one says, or it matters no more
     batch: batches.Keys | None = None  # of the batch to which the task belongs, if this state is its end
     frees: str | None = None  # the key of a unique task's name, if this state is its end
 
@@ -95,7 +95,7 @@ class State(NamedTuple):
 
 
 class UnsentStates:
-    """The states that a worker has yet to store, in order: all but a STARTED that the task's next state overtakes.
+    """The states that a worker has yet to store, in order: all but a passing one that the task's next state overtakes.
 
     Args:
         store: stores states in order, and returns an error for each, or None; raises one if it may succeed later.
@@ -107,7 +107,7 @@ class UnsentStates:
     ) -> None:
         self._store, self._changed = store, changed
         self._states: dict[int, State] = {}  # by number, in order
-        self._started: dict[str, int] = {}  # the numbers of the states STARTED among them, by key
+        self._passing: dict[str, int] = {}  # the numbers of the passing states among them, by key
         self._numbers = itertools.count()
         self._mutex = threading.Lock()
 
@@ -119,11 +119,11 @@ class UnsentStates:
         """Have a state stored soon. Any thread may call this."""
         with self._mutex:
             number = next(self._numbers)
-            before = self._started.pop(state.key, None)
+            before = self._passing.pop(state.key, None)
             if before is not None:
                 self._states.pop(before, None)
-            if state.starts:
-                self._started[state.key] = number
+            if state.passing:
+                self._passing[state.key] = number
             self._states[number] = state
         self._changed()
 
@@ -140,8 +140,8 @@ class UnsentStates:
             with self._mutex:
                 for number, state in batch.items():
                     self._states.pop(number, None)
-                    if self._started.get(state.key) == number:
-                        del self._started[state.key]
+                    if self._passing.get(state.key) == number:
+                        del self._passing[state.key]
             for state, error in zip(batch.values(), errors, strict=True):
                 if error is not None:
                     log.error("the state of a task cannot be stored under %s: %s", state.key, error)

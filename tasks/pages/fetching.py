@@ -28,6 +28,7 @@ from tasks.celery_app.environment import Network
 from tasks.pages import errors
 from tasks.pages.errors import PageError
 from tasks.pages.networks import sockets
+from tasks.support.output import progress
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,16 @@ class Fetcher:
         """
         until = asyncio.get_running_loop().time() + self.limits.task
         gate = asyncio.Semaphore(self.limits.per_task)
-        pages = [asyncio.create_task(self._page(url, gate, until)) for url in urls]
+        done = 0
+
+        async def fetched(url: str) -> Page:
+            nonlocal done
+            page = await self._page(url, gate, until)
+            done += 1
+            progress(done, len(urls))
+            return page
+
+        pages = [asyncio.create_task(fetched(url)) for url in urls]
         try:
             return await asyncio.gather(*pages)
         finally:  # the task is revoked, or one page raised: the other pages end before this returns

@@ -118,7 +118,7 @@ def test_states_wait_while_redis_does_not_take_them():
         return [None] * len(states)
 
     unsent = UnsentStates(store, lambda: None)
-    unsent.put(State("a", "started", 0, "a", starts=True))
+    unsent.put(State("a", "started", 0, "a", passing=True))
     with pytest.raises(redis.ConnectionError):
         unsent.send()
     assert len(unsent) == 1

@@ -19,6 +19,9 @@ from redis.retry import Retry
 
 import interlock
 from interlock import aio
+from tasks import app
+from tasks.transport.returns import returns_of
+from tasks.transport.scripts import Keys
 from workers.local_stack import redis_server
 from workers.local_stack.children import ROOT, Child
 
@@ -253,9 +256,14 @@ print(again.id)
         wait_until(lambda: _page(port, "/healthcheck") == 200, within=60, what="Flower")
         for path in (
             "/workers", "/tasks", "/broker", "/api/workers?refresh=1", "/locks/data", "/dead-letters/data",
+            f"/tasks/progress?id={again}",
         ):  # fmt: skip
             assert _page(port, path) == 200
         assert "interlock_redis_up 1.0" in _asked(port, "/metrics")[1]
+        with server.client("admin") as admin, server.client("flower") as client:
+            admin.hset("unacked_returns", "digest", "[]")  # else the script has nothing to look for
+            assert returns_of(client, Keys.of(app), again) == []
+            admin.delete("unacked_returns")
         lock = interlock.Lock(name="broken in Flower", client=server.client("interlock"), lease=5.0)
         lock.acquire()
         assert json.loads(_asked(port, "/lock/break", method="POST", name=lock.name)[1]) == {"ended": 1}

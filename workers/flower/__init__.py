@@ -1,4 +1,4 @@
-"""What Flower shows beside its own pages: locks, dead letters, a button to retry a task, metrics of queues and locks.
+"""What Flower shows beside its own: locks, dead letters, what a task does, a button to retry it, metrics of ours.
 
 Flower 2.2 has no plug-in interface. `deploy/flowerconfig.py`, which Flower executes before it builds its application,
 calls `install`: it adds routes, replaces some of Flower's own pages by subclasses, and puts parts into its templates.
@@ -13,7 +13,9 @@ from tornado.web import StaticFileHandler, url
 from workers.flower.dead_letters import DeadLetterPage, DeadLettersChange, DeadLettersData, DeadLettersPage
 from workers.flower.flowers_pages import REPLACED
 from workers.flower.locks import LockBreak, LockData, LockPage, LocksData, LocksPage
+from workers.flower.reports import ProgressData
 from workers.flower.retry import Retry
+from workers.flower.task_live import TaskLive
 from workers.flower.templates import STATIC, Templates
 
 ROUTES = [
@@ -28,6 +30,8 @@ ROUTES = [
     url(r"/dead-letters/delete", DeadLettersChange, {"replay": False}, name="dead-letters-delete"),
     url(r"/dead-letter", DeadLetterPage, name="dead-letter"),
     url(r"/retry/(.+)", Retry, name="retry"),
+    url(r"/task-live/(.+)", TaskLive, name="task-live"),
+    url(r"/tasks/progress", ProgressData, name="tasks-progress"),
     url(r"/interlock/static/(.*)", StaticFileHandler, {"path": str(STATIC)}, name="interlock-static"),
 ]
 

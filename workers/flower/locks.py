@@ -40,14 +40,18 @@ class Describing(Data):
 
     def lock(self, seen: InUse) -> dict[str, Any]:
         """Return one lock as the scripts of the pages take it."""
-        asked = {"name": seen.name, "lock": seen.lock} if seen.lock else {"name": seen.name}
         return {
             "name": seen.name, "kind": seen.kind, "lock": seen.lock, "permits": seen.permits,
             "holding": seen.holding, "waiting": seen.waiting, "breakable": seen.breakable,
-            "url": f"{self.reverse_url('lock')}?{urlencode(asked)}",
+            "url": self.lock_url(seen),
             "holders": [self.party(each) for each in seen.holders],
             "waiters": [self.party(each) for each in seen.waiters],
         }  # fmt: skip
+
+    def lock_url(self, seen: InUse) -> str:
+        """Return where the page of one lock is."""
+        asked = {"name": seen.name, "lock": seen.lock} if seen.lock else {"name": seen.name}
+        return f"{self.reverse_url('lock')}?{urlencode(asked)}"
 
     def party(self, party: Party) -> dict[str, Any]:
         """Return a holder or a waiter."""

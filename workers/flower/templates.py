@@ -1,4 +1,4 @@
-"""Flower's templates, with our entries in its navigation and our button on its page of a task; and our own templates.
+"""Flower's templates, with what we add to its navigation and to its pages of tasks; and our own templates.
 
 Each insertion names the text of Flower's template behind which it stands. A Flower without that text is refused when it
 starts, and by the tests, rather than shown without the entry.
@@ -25,12 +25,37 @@ RETRY = """
       {% end %}
       <span id="task-retried" role="status"></span>"""
 
-SCRIPT = """
-{% block extra_scripts %}
-<script src="{{ reverse_url('interlock-static', 'interlock.js') }}"></script>
-<script src="{{ reverse_url('interlock-static', 'retry.js') }}"></script>
-{% end %}
+LIVE = """
+  <link href="{{ reverse_url('interlock-static', 'interlock.css') }}" rel="stylesheet">
+  <section id="task-live" class="detail-card" aria-label="What it does" hidden
+    data-url="{{ reverse_url('task-live', task.uuid) }}"
+    data-ended="{{ 'true' if task.state in handler.RETRIED else 'false' }}">
+    <p id="live-said" class="small" role="status"></p>
+    <dl class="detail-list">
+      <div class="detail-row" id="live-progress" hidden><dt>Progress</dt>
+        <dd><progress class="task-progress" aria-labelledby="live-amounts" max="1" value="0"></progress>
+          <span id="live-amounts" class="number"></span></dd></div>
+      <div class="detail-row detail-row-code" id="live-lines" hidden><dt>Printed</dt>
+        <dd><pre class="detail-code" tabindex="0" aria-label="Printed lines"><code></code></pre></dd></div>
+      <div class="detail-row" id="live-holds" hidden><dt>Holds</dt><dd></dd></div>
+      <div class="detail-row" id="live-waits" hidden><dt>Waits for</dt><dd></dd></div>
+      <div class="detail-row" id="live-returns" hidden><dt>Deliveries before</dt><dd></dd></div>
+    </dl>
+  </section>"""
+
+SCRIPTS = """
+{{% block extra_scripts %}}
+<script src="{{{{ reverse_url('interlock-static', 'interlock.js') }}}}"></script>
+{0}
+{{% end %}}
 """
+SCRIPT = """<script src="{{{{ reverse_url('interlock-static', '{0}') }}}}"></script>"""
+OF_TASK = SCRIPTS.format(SCRIPT.format("retry.js") + SCRIPT.format("task.js"))
+OF_TASKS = SCRIPTS.format(SCRIPT.format("tasks.js"))
+PROGRESS = """
+<link href="{{ reverse_url('interlock-static', 'interlock.css') }}" rel="stylesheet">
+<div id="tasks-progress" data-url="{{ reverse_url('tasks-progress') }}" hidden></div>"""
+END = "  </section>\n</div>\n{% end %}\n"  # of the block with the page's content
 
 # name of Flower's template -> (the text behind which it stands, what is inserted)
 INSERTED = {
@@ -40,7 +65,8 @@ INSERTED = {
             ENTRY.format(page="locks", title="Locks") + ENTRY.format(page="dead-letters", title="Dead letters"),
         )
     ],
-    "task.html": [('<div class="detail-actions">', RETRY), ("  </section>\n</div>\n{% end %}\n", SCRIPT)],
+    "task.html": [('<div class="detail-actions">', RETRY), ("  </header>", LIVE), (END, OF_TASK)],
+    "tasks.html": [("{% block container %}", PROGRESS), (END, OF_TASKS)],
 }
 
 

@@ -18,6 +18,18 @@ const interlock = {
     return hours ? hours + ' h ' + two(minutes) + ' m' : minutes + ' m ' + two(whole % 60) + ' s';
   },
 
+  /* Return how far something has come. */
+  amounts(done, total) {
+    return done.toLocaleString() + ' of ' + total.toLocaleString() +
+      (total ? ' (' + Math.floor(100 * done / total) + ' %)' : '');
+  },
+
+  /* Set a bar. 0 of 0 is all. */
+  fill(bar, done, total) {
+    bar.max = total || 1;
+    bar.value = total ? done : 1;
+  },
+
   /* Return what a holder or a waiter is: its task and worker, with links, or its process. */
   party(party) {
     const made = interlock.element('span', {class: 'party'});
