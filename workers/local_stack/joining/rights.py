@@ -14,15 +14,19 @@ from tasks.transport.scripts import Keys
 
 
 def _tries(scratch: str) -> list[tuple[str, tuple[str | int, ...]]]:
-    """Return commands, each with the right that is missing if Redis refuses its key."""
+    """Return commands, each with the right that is missing if Redis refuses its key.
+
+    Redis names one missing right at a time, the command before the key. So the keys are tried with commands that
+    interlock uses too, and the user has those by now.
+    """
     keys, prefix = Keys.of(app), address.prefix()
     of_keys: list[tuple[str, tuple[str | int, ...]]] = [
-        *((f"~{prefix}{queue}", ("LTRIM", prefix + queue, 0, -1)) for queue in (CPU, IO, AIO)),
+        *((f"~{prefix}{queue}", ("PERSIST", prefix + queue)) for queue in (CPU, IO, AIO)),
         *((f"~{prefix}{queue}:*", ("DEL", f"{prefix}{queue}:rights")) for queue in (CPU, IO, AIO)),
         (f"~{prefix}unacked*", ("HDEL", keys.deliveries, "")),
         (f"~{prefix}unacked*", ("ZREM", keys.deadlines, "")),
         (f"~{prefix}delayed", ("ZREM", keys.delayed, "")),
-        (f"~{prefix}dead-letters", ("LTRIM", keys.dead_letters, 0, -1)),
+        (f"~{prefix}dead-letters", ("EXISTS", keys.dead_letters)),
         (f"~{prefix}celery-task-meta-*", ("DEL", f"{prefix}celery-task-meta-rights")),
         (f"~{prefix}_kombu.binding*", ("SREM", f"{prefix}_kombu.binding.celery.pidbox", "")),
         (f"~{prefix}*.reply.celery.pidbox*", ("DEL", f"{prefix}rights.reply.celery.pidbox")),
