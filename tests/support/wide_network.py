@@ -1,5 +1,6 @@
 """Hosts on one machine with a network between them that takes its time and loses packets. Linux, root and iproute2."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import hosts
 
 DELAY_MS, LOSS = 5, 0.01  # from host to host, one way
+_numbers = itertools.count()  # of the networks of this process
 
 
 class Host(hosts.Host):
@@ -47,7 +49,8 @@ def can_be_made():
 @contextmanager
 def network(*names, delay_ms=DELAY_MS, loss=LOSS):
     """Make the hosts, and take them away afterwards: what runs there must have ended before."""
-    namespaces = [f"ilw{os.getpid()}-{number}" for number in range(1, len(names) + 1)]
+    made_before = next(_numbers)
+    namespaces = [f"ilw{os.getpid()}-{made_before}-{number}" for number in range(1, len(names) + 1)]
     router = None
     try:
         for namespace in namespaces:

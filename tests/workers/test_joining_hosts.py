@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import redis
@@ -27,15 +28,15 @@ WAIT_FOR_ALL = """
 import sys
 from celery import group
 from tasks import print_square, sleep, wait
-squares = group(print_square.s(n, pause={pause}) for n in range(60)).delay()
-sleeps = group(sleep.s({pause}) for _ in range(120)).delay()
-waits = group(wait.s({pause}) for _ in range(120)).delay()
+squares = group(print_square.s(n, pause=3.0) for n in range(60)).delay()
+sleeps = group(sleep.s(10.0) for _ in range(120)).delay()
+waits = group(wait.s(20.0) for _ in range(120)).delay()
 print("enqueued", flush=True)
 answers = squares.get(timeout=240)
 others = sleeps.get(timeout=240) + waits.get(timeout=240)
 print("squares", *(each["square"] for each in answers))
 print("others", len(others))
-print("hosts", *sorted({{each["host"] for each in answers + others}}))
+print("hosts", *sorted({each["host"] for each in answers + others}))
 """
 
 
@@ -82,11 +83,45 @@ class Hosts:
         """How many messages workers have, and how many wait."""
         return self.client.hlen("unacked"), [self.client.llen(queue) for queue in ("cpu", "io", "aio")]
 
+    def busy(self):
+        """The machines of which each worker runs tasks."""
+        code = (
+            "from tasks import app; "
+            "print(*(name for name, tasks in (app.control.inspect(timeout=3).active() or {}).items() if tasks))"
+        )
+        return self._complete(self.ran("-c", code))
+
     def answering(self):
         """The machines whose workers all answer a command from the producer's host."""
         code = "from tasks import app; print(*(app.control.inspect(timeout=3).ping() or ()))"
-        names = self.ran("-c", code).split()
+        return self._complete(self.ran("-c", code))
+
+    def _complete(self, names):
+        names = names.split()
         return {each for each in MACHINES if sum(name.endswith(f"@{each}") for name in names) == 3}
+
+
+def finished(process):
+    """What the producer of WAIT_FOR_ALL printed, if every task gave its result."""
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, out + err
+    assert f"squares {' '.join(str(n * n) for n in range(60))}\n" in out
+    assert "others 240\n" in out
+    return re.search(r"^hosts (.*)$", out, flags=re.MULTILINE)[1].split()
+
+
+def test_every_task_runs_when_a_machine_never_comes_back(tmp_path):
+    """The others run what it had once its deliveries are overdue; cut off, it cannot acknowledge one."""
+    with contextlib.ExitStack() as exits:
+        up = Hosts(exits, tmp_path, INTERLOCK_VISIBILITY_SECONDS="6")
+        process = up.started("-c", WAIT_FOR_ALL)
+        assert process.stdout.readline() == "enqueued\n"
+        wait_until(lambda: up.busy() == set(MACHINES), what="tasks on all machines")
+        up.network.cut("il-two")
+        finished(process)
+        wait_until(lambda: up.unacknowledged() == (0, [0, 0, 0]), what="the acknowledgement of all")
+        assert up.client.llen("dead-letters") == 0
+        assert up.answering() == {"il-one", "il-three"}
 
 
 @pytest.fixture(scope="module")
@@ -124,40 +159,19 @@ def test_program_of_the_tutorial_gives_the_same_result_as_on_one_machine(hosts, 
     assert re.search(result, printed, flags=re.MULTILINE), printed
 
 
-def finished(process):
-    """What the producer of WAIT_FOR_ALL printed, if every task gave its result."""
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, out + err
-    assert f"squares {' '.join(str(n * n) for n in range(60))}\n" in out
-    assert "others 240\n" in out
-    return re.search(r"^hosts (.*)$", out, flags=re.MULTILINE)[1].split()
-
-
 def test_every_task_runs_when_a_machine_is_cut_off_for_20_seconds_and_comes_back(hosts):
     """Its tasks that ended meanwhile are acknowledged when it is back, and it takes tasks again."""
-    process = hosts.started("-c", WAIT_FOR_ALL.format(pause=2.0))
+    process = hosts.started("-c", WAIT_FOR_ALL)
     assert process.stdout.readline() == "enqueued\n"
-    wait_until(lambda: hosts.client.hlen("unacked") >= 60, what="tasks on all machines")
+    wait_until(lambda: hosts.busy() == set(MACHINES), what="tasks on all machines")
     hosts.network.cut("il-two")
+    until = time.monotonic() + CUT_SECONDS
     try:
+        assert hosts.answering() == {"il-one", "il-three"}
         with pytest.raises(subprocess.TimeoutExpired):
-            hosts.machines["il-two"].process.wait(CUT_SECONDS)  # it lives as long as the cut lasts
+            hosts.machines["il-two"].process.wait(max(0.0, until - time.monotonic()))  # it goes on while it is cut off
     finally:
         hosts.network.heal("il-two")
     assert "il-one" in finished(process)
     wait_until(lambda: hosts.answering() == set(MACHINES), within=120, what="the answers of all machines")
     wait_until(lambda: hosts.unacknowledged() == (0, [0, 0, 0]), what="the acknowledgement of all")
-
-
-def test_every_task_runs_when_a_machine_never_comes_back(tmp_path):
-    """The others run what it had once its deliveries are overdue; cut off, it cannot acknowledge one."""
-    with contextlib.ExitStack() as exits:
-        up = Hosts(exits, tmp_path, INTERLOCK_VISIBILITY_SECONDS="6")
-        process = up.started("-c", WAIT_FOR_ALL.format(pause=2.0))
-        assert process.stdout.readline() == "enqueued\n"
-        wait_until(lambda: up.client.hlen("unacked") >= 60, what="tasks on all machines")
-        up.network.cut("il-two")
-        finished(process)
-        wait_until(lambda: up.unacknowledged() == (0, [0, 0, 0]), what="the acknowledgement of all")
-        assert up.client.llen("dead-letters") == 0
-        assert up.answering() == {"il-one", "il-three"}
