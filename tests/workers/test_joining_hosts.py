@@ -84,21 +84,22 @@ class Hosts:
         return self.client.hlen("unacked"), [self.client.llen(queue) for queue in ("cpu", "io", "aio")]
 
     def busy(self):
-        """The machines of which each worker runs tasks."""
+        """The machines that run tasks of two queues at least: one worker may take all coroutines."""
         code = (
             "from tasks import app; "
             "print(*(name for name, tasks in (app.control.inspect(timeout=3).active() or {}).items() if tasks))"
         )
-        return self._complete(self.ran("-c", code))
+        return self._complete(self.ran("-c", code), 2)
 
     def answering(self):
         """The machines whose workers all answer a command from the producer's host."""
         code = "from tasks import app; print(*(app.control.inspect(timeout=3).ping() or ()))"
-        return self._complete(self.ran("-c", code))
+        return self._complete(self.ran("-c", code), 3)
 
-    def _complete(self, names):
+    def _complete(self, names, workers):
+        """The machines of which that many workers are named."""
         names = names.split()
-        return {each for each in MACHINES if sum(name.endswith(f"@{each}") for name in names) == 3}
+        return {each for each in MACHINES if sum(name.endswith(f"@{each}") for name in names) >= workers}
 
 
 def finished(process):
