@@ -13,6 +13,7 @@ from local_stack import marked
 from peers import wait_until
 from proxy import Proxy
 from queue_workers import queue_worker
+from tls_front import TlsFront, certificate
 
 import interlock
 from tasks import print_square
@@ -92,6 +93,16 @@ def test_nobody_who_answers_is_one_line_that_names_the_way_in(own_server, folder
     said = refused(folder, own_server.url.replace("redis://", f"{scheme}://user:s3cret@"))
     one_line(said, "no Redis answers", "rediss://" if scheme == "redis" else "or write redis://")
     assert "s3cret" not in said
+
+
+def test_certificate_that_nobody_vouches_for_is_refused_and_a_trusted_one_let_in(tmp_path, folder):
+    made, key = certificate(tmp_path)
+    with TlsFront(made, key) as front:
+        url = f"rediss://localhost:{front.port}/0"
+        one_line(refused(folder, url), "certificate", "?ssl_ca_certs=FILE")
+        with joining(tmp_path / "machine", f"{url}?ssl_ca_certs={made}", "--queues", "io") as machine:
+            machine.wait_until_ready()
+            assert machine.stop(signal.SIGTERM) == 0
 
 
 # --- the clocks ---
