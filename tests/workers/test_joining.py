@@ -160,7 +160,7 @@ def test_worker_that_says_no_version_is_refused(tmp_path, folder, own_server):
     more = {"REDIS_URL": own_server.url, "OTHER_VERSIONS": "none"}
     with queue_worker(tmp_path, "io", include="other_versions", **more):
         said = refused(folder, own_server.url)
-    assert "Interlock is an older one there" in said
+    one_line(said, "Interlock is an older one there")
 
 
 @pytest.mark.parametrize("other", ["python=3.99.1", "celery=5.7.99"])
@@ -168,10 +168,11 @@ def test_version_that_breaks_nothing_is_let_in(tmp_path, own_server, other):
     """Messages are JSON, so another Python is only a note; nor does a patch of Celery matter."""
     more = {"REDIS_URL": own_server.url, "OTHER_VERSIONS": other}
     with (
-        queue_worker(tmp_path, "io", include="other_versions", **more),
+        queue_worker(tmp_path, "io", include="other_versions", **more) as worker,
         joining(tmp_path / "machine", own_server.url, "--queues", "io") as machine,
     ):
         machine.wait_until_ready()
+        assert f"Workers that run already: {worker.node}@" in machine.output()
         assert ("note: " in machine.output()) == other.startswith("python")
         assert machine.stop(signal.SIGTERM) == 0
 
@@ -180,6 +181,7 @@ def test_name_that_a_machine_has_is_refused_until_it_has_left(tmp_path, folder, 
     """Whether the same queues are asked for, or others; and its own name is free at once when it has stopped."""
     with joining(tmp_path / "first", own_server.url, "--name", "twin", "--queues", "aio") as first:
         first.wait_until_ready()
+        assert "Workers that run already: none." in first.output()
         one_line(refused(folder, own_server.url, "--name", "twin"), "aio@twin runs already", "--name")
         one_line(refused(folder, own_server.url, "--name", "twin", "--queues", "io"), "named twin has joined", "--name")
         assert first.stop(signal.SIGINT) == 0

@@ -108,13 +108,13 @@ def _claimed(name: str) -> Iterator[bool]:
 def _fit_beside_others(queues: Sequence[str], name: str, *, claimed: bool) -> None:
     """Raise StackError, with a line for each reason, unless our workers can run beside those that run already."""
     found = others.running()
-    problems = list(others.problems(found, [f"{queue}@{name}" for queue in queues]))
-    if not claimed and not any("--name" in each for each in problems):
-        problems.append(
+    taken = others.name_taken(found, [f"{queue}@{name}" for queue in queues])
+    if taken is None and not claimed:
+        taken = (
             f"a machine named {name} has joined already, or was killed less than {LEASE:.0f} s ago: stop it, wait, or "
             "give this machine another name with --name"
         )
-    _refuse(problems)
+    _refuse([*others.other_versions(found), *([taken] if taken else [])])
     for line in others.notes(found):
         click.echo(line)
 
