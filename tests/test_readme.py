@@ -102,8 +102,8 @@ def test_shell_commands_run_or_exist(stack, page):
             assert re.fullmatch(r'pip install (\.|"\.\[\w+\]")', command)  # as tried below: the package is on no index
         else:
             assert words[0] == ".venv/bin/python"
-            if words[1:] == ["-m", "workers", "top"]:
-                words.append("--help")  # it runs until Ctrl-C: test_top.py runs it
+            if words[1:4] in (["-m", "workers", "top"], ["-m", "workers", "join"]):
+                words.append("--help")  # they run until Ctrl-C: test_top.py and test_joining.py run them
             run([sys.executable, *words[1:]], cwd=ROOT, env=stack.env)
 
 

@@ -89,10 +89,10 @@ def _channels() -> str:
     return f"&{address.prefix()}interlock:session:*"
 
 
-def refusal(server: redis.Redis, where: str, lacking: list[str]) -> str:
-    """Return one line: what Redis refuses to which user, and how an administrator grants it."""
+def refusal(server: redis.Redis, where: str, lacking: list[str], who: str = "interlock") -> str:
+    """Return one line: what Redis refuses to which user of `who`, and how an administrator grants it."""
     user = server.connection_pool.connection_kwargs.get("username") or "default"
     return (
-        f"{where} does not let the user {user!r} do what interlock does: grant it with "
+        f"{where} does not let the user {user!r} do what {who} does: grant it with "
         f"`ACL SETUSER {user} {' '.join(lacking)}` (docs/reference/rights.md has all that is needed)"
     )

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server that can lose replies."""
+"""A TCP proxy in front of a server that can lose replies, or change them."""
 
 import contextlib
 import os
@@ -8,9 +8,13 @@ from urllib.parse import urlsplit
 
 
 class Proxy:
-    """Forwards connections; `lose_next_reply` makes it swallow the next reply and cut that connection."""
+    """Forwards connections; `lose_next_reply` makes it swallow the next reply and cut that connection.
 
-    def __init__(self, url=None):
+    `change` is called with what the server sends, and returns what the client gets instead.
+    """
+
+    def __init__(self, url=None, change=lambda data: data):
+        self.change = change
         self.target = ("127.0.0.1", urlsplit(url or os.environ["REDIS_URL"]).port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -55,6 +59,8 @@ class Proxy:
                     self._lose.clear()
                     self.lost += 1
                     data = b""
+                if replies and data:
+                    data = self.change(data)
                 if not data:
                     source.shutdown(socket.SHUT_RDWR)
                     sink.shutdown(socket.SHUT_RDWR)

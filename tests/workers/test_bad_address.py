@@ -18,6 +18,7 @@ from workers.local_stack.children import ROOT
 SECRET = "s3cret"
 COMMANDS = {
     "up": ["-m", "workers", "up"],
+    "join": ["-m", "workers", "join"],
     "demo": ["-m", "workers", "demo"],
     "status": ["-m", "workers", "status"],
     "run": ["-m", "workers", "run", "threads"],

@@ -53,4 +53,4 @@ def test_worker_whose_name_holds_colons_is_known_by_it(client):
     """kombu keeps routing key, pattern and queue in one text, with colons between."""
     key = "_kombu.binding.celery.pidbox"
     client.sadd(key, "::a:b:c@host:1.celery.pidbox", "::cpu@host.celery.pidbox")
-    assert status._known_workers(app.backend.client) == {"a:b:c@host:1", "cpu@host"}
+    assert status.known_workers(app.backend.client) == {"a:b:c@host:1", "cpu@host"}

@@ -13,12 +13,17 @@ from local_stack import BEGINS, MARK, marked, started_command
 from peers import wait_until
 from repeated import turns
 
+import interlock
 from workers.local_stack.children import ROOT
 
 TURNS = 5
 LAST = 12.0  # seconds: then `up` has been up for long, and `demo` is among its programs
 SEED = random.randrange(10**6)
-RIGHT = {"up": lambda number: {0, -number}, "demo": lambda number: {128 + number, -number}}  # -number: it still imports
+RIGHT = {
+    "up": lambda number: {0, -number},  # -number: it still imports
+    "join": lambda number: {0, -number},
+    "demo": lambda number: {128 + number, -number},
+}
 
 
 def send(process, number):
@@ -56,6 +61,20 @@ def test_stopped_at_a_random_moment(tmp_path, turn):
                     send(process, number)
         assert_ended(up, "up", number, tmp_path / "up", told)
         assert_ended(demo, "demo", number, tmp_path / "demo", told)
+
+
+@pytest.mark.parametrize("turn", turns(TURNS, quickly=2))
+def test_machine_that_joins_is_stopped_at_a_random_moment(tmp_path, turn):
+    """Amid its checks, too. Its name is free at once."""
+    delay = LAST * (turn + random.Random(SEED + turn).random()) / TURNS
+    number = (signal.SIGINT, signal.SIGTERM)[turn % 2]
+    with started_command(f"join {os.environ['REDIS_URL']} --name far", tmp_path / "join") as machine:
+        time.sleep(delay)
+        assert machine.poll() is None, machine.output()
+        send(machine, number)
+        told = f"seed {SEED}, turn {turn}: {number.name} after {delay:.3f} s"
+        assert_ended(machine, "join", number, tmp_path / "join", told)
+    assert not interlock.Lock(name="workers of far").locked(), told
 
 
 @pytest.mark.long

@@ -12,6 +12,7 @@ import pytest
 import redis
 import redis.asyncio
 from flowers import asked
+from joining import joining, refused
 from peers import wait_until
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError
@@ -294,6 +295,33 @@ def _asked(port, path, **options):
 
 def _page(port, path):
     return _asked(port, path)[0]
+
+
+def test_user_worker_may_join(server, tmp_path):
+    url = server.env("worker")["REDIS_URL"]
+    with joining(tmp_path / "machine", url, "--queues", "io", "--name", "far") as machine:
+        machine.wait_until_ready()
+        assert machine.stop(signal.SIGTERM) == 0
+    assert server.denied() == set()
+
+
+def test_user_who_may_not_do_what_a_worker_does_is_told_the_command_that_lets_it(server, tmp_path):
+    """With what that line grants, the next try passes all checks."""
+    url, folder = server.env("interlock")["REDIS_URL"], tmp_path / "temporary"
+    folder.mkdir()
+    said = refused(folder, url)
+    told = re.fullmatch(r"error: .* does not let the user 'interlock' do what a worker does: .*`(ACL .*)` .*\n", said)
+    assert told, said
+    with server.client("admin") as admin:
+        rules = next(line for line in admin.acl_list() if line.startswith("user interlock ")).split()[2:]
+        admin.execute_command(*told[1].split())
+        try:
+            with joining(tmp_path / "machine", url, "--queues", "io", "--name", "far") as machine:
+                wait_until(lambda: "its clock is" in machine.output() or machine.process.poll(), what="the checks")
+                assert "its clock is" in machine.output(), machine.output()
+        finally:
+            admin.execute_command("ACL", "SETUSER", "interlock", "reset", *rules)
+    server.denied()
 
 
 @pytest.mark.long

@@ -13,6 +13,7 @@ import interlock
 from workers.extensions.batching import BatchedEvents
 from workers.extensions.liveness_file import Liveness
 from workers.extensions.renewal import Renewal
+from workers.extensions.versions import Versions
 
 FORMAT = "%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"
 
@@ -30,7 +31,7 @@ def install(app: Celery) -> None:
     concurrency.ALIASES.update(POOLS)
     app.conf.worker_consumer = "workers.extensions.consumer:Consumer"
     app.events.dispatcher_cls = "workers.extensions.events:Dispatcher"
-    app.steps["worker"].add(Liveness)
+    app.steps["worker"].update((Liveness, Versions))
     app.steps["consumer"].update((BatchedEvents, Renewal))
     signals.setup_logging.connect(_set_up_logging)
     signals.worker_process_shutdown.connect(_give_back)

@@ -1,4 +1,4 @@
-"""The command line: `python -m workers up | demo | run PROGRAM | status | top | dead`."""
+"""The command line: `python -m workers up | join | demo | run PROGRAM | status | top | dead`."""
 
 import errno
 import os
@@ -15,6 +15,7 @@ from interlock import address
 from workers.local_stack import stopping
 from workers.local_stack.children import ROOT
 from workers.local_stack.dead import dead
+from workers.local_stack.joining.command import join
 from workers.local_stack.programs import PROGRAMS
 from workers.local_stack.redis_server import NO_REDIS, trouble_text
 from workers.local_stack.stack import FIXED_PORTS, Stack, fixed_ports
@@ -53,7 +54,7 @@ def _exit_code() -> int:
 
 @click.group()
 def cli() -> None:
-    """Interlock's local stack: Redis, three workers and Flower."""
+    """Interlock's local stack: Redis, three workers and Flower; and workers that join those of other machines."""
 
 
 @cli.command()
@@ -131,3 +132,4 @@ def top(every: float) -> None:
 
 
 cli.add_command(dead)
+cli.add_command(join)

@@ -113,9 +113,15 @@ def launched(folder: Path, port: int, path: str | None = None) -> Child:
     return Child("redis", command, folder / "redis.log", {})
 
 
-def check(url: str, remedy: str = "") -> None:
-    """Ask Redis once. Raises StackError if none answers, if it refuses, or if it still reads its data."""
-    with _impatient(url) as client:
+def check(url: str, remedy: str = "", *, within: float = PROBE_TIMEOUT) -> None:
+    """Ask Redis once. Raises StackError if none answers, if it refuses, or if it still reads its data.
+
+    Args:
+        url: where the server is.
+        remedy: what to do if none answers; '': what the user of a local stack does.
+        within: seconds for the connection, and again for the answer.
+    """
+    with impatient(url, within) as client:
         try:
             client.ping()
         except redis.BusyLoadingError as error:
@@ -135,7 +141,7 @@ def wait_until_loaded(url: str, working: Callable[[], None] = lambda: None) -> N
         StackError: the server has read nothing more for PROGRESS_WITHIN seconds.
     """
     progress = _Progress()
-    with _impatient(url) as client:
+    with impatient(url) as client:
         while True:
             try:
                 if progress.loaded(client.info("persistence")):
@@ -151,8 +157,9 @@ def wait_until_loaded(url: str, working: Callable[[], None] = lambda: None) -> N
             time.sleep(PROBE_EVERY)
 
 
-def _impatient(url: str) -> redis.Redis:
-    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=PROBE_TIMEOUT)
+def impatient(url: str, within: float = PROBE_TIMEOUT) -> redis.Redis:
+    """Return a client that waits `within` seconds for each connection and each answer, and asks once."""
+    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=within, socket_connect_timeout=within)
 
 
 class _Progress:

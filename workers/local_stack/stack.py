@@ -3,32 +3,23 @@
 import fcntl
 import json
 import os
-import shutil
-import signal
 import sys
-import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 import redis
 
 from interlock import address
 from tasks.celery_app.environment import whole_number
 from workers.local_stack import redis_server
-from workers.local_stack.children import ROOT, Child
+from workers.local_stack.children import ROOT
 from workers.local_stack.redis_server import StackError
 from workers.local_stack.stopping import uninterrupted
-
-SPACE_MIN = 256 * 1024  # bytes: with less, logs are truncated and Redis refuses to write
-READY_WITHIN = 60.0  # seconds: a loaded machine imports Celery slowly
-GIVEN_BACK_WITHIN = 15.0  # seconds: longer than worker_soft_shutdown_timeout in tasks/celery_app/settings.py
-
+from workers.local_stack.worker_processes import Workers
 
 FIXED_PORTS = {"redis": ("INTERLOCK_REDIS_PORT", 6390), "flower": ("INTERLOCK_FLOWER_PORT", 5555)}  # of `make up`
 
@@ -61,7 +52,7 @@ def free_ports() -> Ports:
     return Ports(redis_server.free_port(), redis_server.free_port())
 
 
-class Stack:
+class Stack(Workers):
     """Redis (unless REDIS_URL names one), a worker for each queue, and Flower.
 
     Use a stack in a `with`: inside, it is up. Afterwards it leaves no process, no file and, with a `prefix`, no key.
@@ -77,42 +68,25 @@ class Stack:
         data: Path | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.ports = ports
-        self.own_keys = prefix is not None
-        self.data = data
-        self.tell = tell
-        self._reached = False  # Redis has answered
-        self._claim: IO[str] | None = None  # the lock on the folder `data`
-        self.children: list[Child] = []
-        self.folder = Path()
-        self.variables = {
+        variables = {
             "REDIS_URL": os.environ.get("REDIS_URL") or f"redis://127.0.0.1:{ports.redis}/0",
             "INTERLOCK_PREFIX": address.prefix() if prefix is None else prefix,
         }
-        self._cpu = whole_number(os.environ, "INTERLOCK_CPU_CONCURRENCY", 2, 1, 1024)
-        self._io = whole_number(os.environ, "INTERLOCK_IO_CONCURRENCY", 16, 1, 1024)
-        self._aio = whole_number(os.environ, "INTERLOCK_AIO_CONCURRENCY", 1000, 1, 10_000)
+        super().__init__(variables, tell=tell)
+        self.ports = ports
+        self.own_keys = prefix is not None
+        self.data = data
+        self._reached = False  # Redis has answered
+        self._claim: IO[str] | None = None  # the lock on the folder `data`
 
     @property
     def flower_url(self) -> str:
         """The address of Flower."""
         return f"http://127.0.0.1:{self.ports.flower}"
 
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _start(self) -> None:
-        self._make_folders()
+        self._make_folder()
+        self._claim_data()
         self.check()
         if not os.environ.get("REDIS_URL"):
             self.tell("starting Redis ...")
@@ -124,26 +98,12 @@ class Stack:
             redis_server.wait_until_loaded(self.variables["REDIS_URL"], self.check)
         redis_server.check(self.variables["REDIS_URL"], "start it, or unset REDIS_URL")
         self._reached = True
-        self.tell("starting the workers ...")
-        workers = [
-            self._worker("cpu", "--pool", "prefork", "--concurrency", str(self._cpu)),
-            self._worker("io", "--pool", "threads", "--concurrency", str(self._io)),
-            self._worker("aio", "--pool", "custom", "--concurrency", str(self._aio)),
-        ]
-        self._wait(lambda: all(self._alive_file(worker.name).exists() for worker in workers), "the workers")
+        self._start_workers()
         self.tell("starting Flower ...")
         self._flower()
         self._wait(self._flower_knows_the_workers, "Flower")
 
-    def _make_folders(self) -> None:
-        try:
-            with uninterrupted():
-                self.folder = Path(tempfile.mkdtemp(prefix="interlock-"))
-        except OSError as error:
-            reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-            raise StackError(
-                f"no temporary folder can be made ({reason}): set TMPDIR to one that can be written"
-            ) from error
+    def _claim_data(self) -> None:
         if self.data is None:
             return
         try:
@@ -160,28 +120,6 @@ class Stack:
         folder = (self.data or self.folder) / name
         folder.mkdir(exist_ok=True)
         return folder
-
-    def _alive_file(self, name: str) -> Path:
-        return self.folder / f"{name}.alive"
-
-    def _worker(self, name: str, *options: str) -> Child:
-        command = [
-            sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", name, "-n", f"{name}@%h",
-            "--loglevel", "INFO", "--without-gossip", "--without-mingle", *options,
-        ]  # fmt: skip
-        variables = {
-            **self.variables,
-            "CELERY_CUSTOM_WORKER_POOL": "workers.coroutines:TaskPool",
-            "INTERLOCK_LIVENESS_FILE": str(self._alive_file(name)),
-            "TMPDIR": str(self.folder),  # a killed pool leaves its folder there: it goes with ours
-        }
-        return self._child(name, command, variables)
-
-    def _child(self, name: str, command: list[str], variables: Mapping[str, str]) -> Child:
-        with uninterrupted():
-            child = Child(name, command, self.folder / f"{name}.log", variables)
-            self.children.append(child)
-        return child
 
     def _flower(self) -> None:
         command = [
@@ -200,54 +138,22 @@ class Stack:
         known = {each["hostname"].partition("@")[0] for each in workers if each["status"] and "pool" in each}
         return known >= {"cpu", "io", "aio"}
 
-    def _wait(self, ready: Callable[[], bool], what: str) -> None:
-        until = time.monotonic() + READY_WITHIN
-        while not ready():
-            self.check()
-            if time.monotonic() > until:
-                raise StackError(f"{what} did not start within {READY_WITHIN:.0f} seconds: is the machine overloaded?")
-            time.sleep(0.05)
-
-    def check(self) -> None:
-        """Raise StackError if a child has ended, or if the disk is full, which ends children without a message."""
-        for variable, folder in {"TMPDIR": self.folder, "INTERLOCK_FOLDER": self.data or self.folder}.items():
-            if shutil.disk_usage(folder).free < SPACE_MIN:
-                raise StackError(
-                    f"no space left on the disk of {folder}: free some, or set {variable} to a folder elsewhere"
-                )
-        for child in self.children:
-            if not child.running:
-                raise StackError(child.ending())
-
-    def close(self, patience: float = 5.0) -> None:
-        """End the users of Redis at the same time, then Redis, and then remove the files and keys that are left."""
-        with uninterrupted():
-            self._close(patience)
+    def _folders(self) -> dict[str, Path]:
+        return {**super()._folders(), "INTERLOCK_FOLDER": self.data or self.folder}
 
     def _close(self, patience: float) -> None:
+        """End the users of Redis, then Redis, and then remove the files and keys that are left."""
         users = [child for child in self.children if child.name != "redis"]
         started = [child for child in self.children if child.name == "redis"]
-        for child in users:
-            child.ask_to_stop()
-        wait_for(users, patience)
-        if not self.own_keys and not started and any(child.running for child in users):
-            # Redis outlives us: a pool that can gives the tasks that still run back to their queue
-            self.tell("waiting until running tasks are done or given back ...")
-            for child in users:
-                child.ask_to_stop(signal.SIGQUIT)
-            wait_for(users, GIVEN_BACK_WITHIN)
-        for child in users:
-            child.stop(0)
+        self._end(users, patience, give_back=not self.own_keys and not started)
         if self.own_keys and self._reached and not started:
             self._delete_keys()
         for child in started:
-            child.ask_to_stop(signal.SIGTERM)
+            child.ask_to_stop()
             child.stop(patience)
-        self.children.clear()
         if self._claim is not None:
             self._claim.close()
-        if self.folder != Path():
-            shutil.rmtree(self.folder, ignore_errors=True)
+        self._forget()
 
     def _delete_keys(self) -> None:
         """Delete the keys with this stack's prefix from a Redis that is not its own."""
@@ -258,10 +164,3 @@ class Stack:
                     client.unlink(key)
         except redis.RedisError as error:
             self.tell(f"keys that begin with {prefix} are left in Redis, which does not answer: {error}")
-
-
-def wait_for(children: list[Child], patience: float) -> None:
-    """Wait until all children have ended, for `patience` seconds at most."""
-    until = time.monotonic() + patience
-    while any(child.running for child in children) and time.monotonic() < until:
-        time.sleep(0.02)

@@ -26,8 +26,8 @@ SHOWN_MAX = 10  # running tasks, and locks in use
 def unserved_queues() -> tuple[list[str], set[str]]:
     """Return the queues that no worker serves, and the workers that do not answer. Raises StackError without Redis."""
     redis_server.check(address.url())
-    known = _known_workers(app.backend.client)
-    queues = _ask("active_queues", known)
+    known = known_workers(app.backend.client)
+    queues = ask("active_queues", known)
     return _unserved(queues), known - set(queues)
 
 
@@ -35,7 +35,7 @@ def _unserved(queues: Mapping[str, Any]) -> list[str]:
     return sorted({CPU, IO, AIO} - {queue["name"] for served in queues.values() for queue in served})
 
 
-def _known_workers(client: redis.Redis) -> set[str]:
+def known_workers(client: redis.Redis) -> set[str]:
     """Return the workers that listen for questions, or did so until they were killed a moment ago."""
     members = client.smembers(f"{address.prefix()}_kombu.binding.celery.pidbox")
     texts = (member.decode(errors="replace") if isinstance(member, bytes) else member for member in members)
@@ -43,11 +43,11 @@ def _known_workers(client: redis.Redis) -> set[str]:
     return {queue.removesuffix(".celery.pidbox") for queue in queues}
 
 
-def _ask(method: str, known: set[str], **options: Any) -> dict[str, Any]:
-    """Return each worker's answer, as soon as all known workers have answered."""
+def ask(method: str, known: set[str], *, within: float = WORKERS_ANSWER_WITHIN, **options: Any) -> dict[str, Any]:
+    """Return each worker's answer, as soon as all known workers have answered, or after `within` seconds."""
     if not known:
         return {}
-    return getattr(app.control.inspect(timeout=WORKERS_ANSWER_WITHIN, limit=len(known)), method)(**options) or {}
+    return getattr(app.control.inspect(timeout=within, limit=len(known)), method)(**options) or {}
 
 
 def show() -> int:
@@ -59,12 +59,12 @@ def write(console: Console) -> int:
     """Write the screen to a console, and return what `show` does. Raises StackError without Redis."""
     redis_server.check(address.url())
     client = app.backend.client
-    known = _known_workers(client)
+    known = known_workers(client)
     with ThreadPoolExecutor() as at_once:
         asked = (
-            at_once.submit(_ask, "stats", known),
-            at_once.submit(_ask, "active", known, safe=True),  # safe: arguments as Flower shows them
-            at_once.submit(_ask, "active_queues", known),
+            at_once.submit(ask, "stats", known),
+            at_once.submit(ask, "active", known, safe=True),  # safe: arguments as Flower shows them
+            at_once.submit(ask, "active_queues", known),
         )
         stats, active, queues = (each.result() for each in asked)
     server = client.info("server")

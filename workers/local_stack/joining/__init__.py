@@ -1,0 +1,1 @@
+"""`python -m workers join`: checks this machine and the server, then runs workers beside those of other machines."""
