@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from interlock import address
+from interlock._secrets import secret
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -74,7 +75,7 @@ def network_list(variables: Mapping[str, str], name: str) -> tuple[Network, ...]
 
 def mariadb_url(variables: Mapping[str, str] = os.environ) -> str | None:
     """Return INTERLOCK_MARIADB_URL, None if it is not set. Raises ValueError, without the password, if it is wrong."""
-    text = variables.get("INTERLOCK_MARIADB_URL") or None
+    text = secret("INTERLOCK_MARIADB_URL", variables)
     if text is not None and not ((parts := MARIADB_URL.fullmatch(text)) and int(parts["port"] or 3306) < 65_536):
         raise ValueError(f"INTERLOCK_MARIADB_URL must be {MARIADB_FORM}; what it is set to is something else")
     return text

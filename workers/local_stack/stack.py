@@ -51,7 +51,7 @@ def fixed_ports(variables: Mapping[str, str] = os.environ) -> Ports:
     ports = {}
     for what, (variable, default) in FIXED_PORTS.items():
         port = ports[what] = whole_number(variables, variable, default, 1024, 65_535)
-        if redis_server.port_taken(port) and not (what == "redis" and variables.get("REDIS_URL")):
+        if redis_server.port_taken(port) and not (what == "redis" and address.variable()):
             raise StackError(f"port {port} for {what} is taken: free it, or set {variable} to another")
     return Ports(**ports)
 
@@ -62,7 +62,7 @@ def free_ports() -> Ports:
 
 
 class Stack:
-    """Redis (unless REDIS_URL names one), a worker for each queue, and Flower.
+    """Redis (unless REDIS_URL or REDIS_URL_FILE names one), a worker for each queue, and Flower.
 
     Use a stack in a `with`: inside, it is up. Afterwards it leaves no process, no file and, with a `prefix`, no key.
     But the folder `data`, if given, keeps what Redis and Flower know. Other programs need `variables` in their
@@ -85,10 +85,11 @@ class Stack:
         self._claim: IO[str] | None = None  # the lock on the folder `data`
         self.children: list[Child] = []
         self.folder = Path()
-        self.variables = {
-            "REDIS_URL": os.environ.get("REDIS_URL") or f"redis://127.0.0.1:{ports.redis}/0",
-            "INTERLOCK_PREFIX": address.prefix() if prefix is None else prefix,
-        }
+        self.starts_redis = address.variable() is None
+        self.redis_url = f"redis://127.0.0.1:{ports.redis}/0" if self.starts_redis else address.url()
+        self.variables = {"INTERLOCK_PREFIX": address.prefix() if prefix is None else prefix}
+        if self.starts_redis:  # no login for another Redis is for this one
+            self.variables |= {**dict.fromkeys(address.VARIABLES, ""), "REDIS_URL": self.redis_url}
         self._cpu = whole_number(os.environ, "INTERLOCK_CPU_CONCURRENCY", 2, 1, 1024)
         self._io = whole_number(os.environ, "INTERLOCK_IO_CONCURRENCY", 16, 1, 1024)
         self._aio = whole_number(os.environ, "INTERLOCK_AIO_CONCURRENCY", 1000, 1, 10_000)
@@ -114,15 +115,15 @@ class Stack:
     def _start(self) -> None:
         self._make_folders()
         self.check()
-        if not os.environ.get("REDIS_URL"):
+        if self.starts_redis:
             self.tell("starting Redis ...")
             with uninterrupted():
                 server = redis_server.launched(self._kept("redis"), self.ports.redis)
                 self.children.append(server)
             redis_server.wait_until_ready(server, self.ports.redis, self.tell)
         else:
-            redis_server.wait_until_loaded(self.variables["REDIS_URL"], self.check)
-        redis_server.check(self.variables["REDIS_URL"], "start it, or unset REDIS_URL")
+            redis_server.wait_until_loaded(self.redis_url, self.check)
+        redis_server.check(self.redis_url, f"start it, or unset {address.variable()}")
         self._reached = True
         self.tell("starting the workers ...")
         workers = [
@@ -253,7 +254,7 @@ class Stack:
         """Delete the keys with this stack's prefix from a Redis that is not its own."""
         prefix = self.variables["INTERLOCK_PREFIX"]
         try:
-            with redis.Redis.from_url(self.variables["REDIS_URL"]) as client:
+            with redis.Redis.from_url(self.redis_url) as client:
                 for key in client.scan_iter(match=f"{prefix}*", count=1000):
                     client.unlink(key)
         except redis.RedisError as error:
