@@ -33,6 +33,8 @@ class Environment:
     """INTERLOCK_DELIVERIES_MAX: a message whose workers vanish that often becomes a dead letter."""
     result_seconds: int
     """INTERLOCK_RESULT_SECONDS: how long Redis keeps results."""
+    outage_seconds_max: int
+    """INTERLOCK_OUTAGE_SECONDS_MAX: a worker that has been without Redis for longer counts as dead to the probe."""
     mariadb_url: str | None
     """INTERLOCK_MARIADB_URL: the MariaDB that tasks/stock/ uses; None: there is none."""
     blocked_ms: int
@@ -90,6 +92,7 @@ def read(variables: Mapping[str, str] = os.environ) -> Environment:
         visibility_seconds=whole_number(variables, "INTERLOCK_VISIBILITY_SECONDS", 30, 2, 86_400),
         deliveries_max=whole_number(variables, "INTERLOCK_DELIVERIES_MAX", 5, 1, 1000),
         result_seconds=whole_number(variables, "INTERLOCK_RESULT_SECONDS", 3600, 60, 7 * 86_400),
+        outage_seconds_max=whole_number(variables, "INTERLOCK_OUTAGE_SECONDS_MAX", 300, 10, 86_400),
         mariadb_url=mariadb_url(variables),
         blocked_ms=whole_number(variables, "INTERLOCK_BLOCKED_MS", 1000, 10, 60_000),
         fetches_per_host=whole_number(variables, "INTERLOCK_FETCHES_PER_HOST", 4, 1, 1000),
