@@ -27,7 +27,7 @@ PAGES = {
 }
 README = PAGES["README.md"]
 IN_COMPOSE = "docs/how-to/run-in-compose.md"
-RUN_BY_TEST_COMPOSE = ("cp", "docker", "set")  # tests/deploy/test_compose.py runs these lines of IN_COMPOSE
+RUN_BY_TEST_COMPOSE = ("cp", "docker", "export", "set", "sh")  # tests/deploy/ runs these lines of IN_COMPOSE
 
 
 def blocks(page, language):

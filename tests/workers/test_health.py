@@ -1,4 +1,4 @@
-"""The probe finds a worker dead that is stuck, or without Redis for long; and one alive whose Redis is away for a while."""
+"""The probe finds a worker dead that is stuck, but not one whose Redis is away for a while: then after long alone."""
 
 import subprocess
 import sys
