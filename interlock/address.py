@@ -37,14 +37,20 @@ def url() -> str:
         ValueError: `REDIS_URL` is no address of a Redis; it has another user or password than `REDIS_USERNAME` or
             `REDIS_PASSWORD`; or the file of a secret cannot be used.
     """
-    given = secret("REDIS_URL")
-    if given is None:
-        return DEFAULT_URL  # the Redis of `make up`, which wants no password
-    address = _checked_url(given, variable() == "REDIS_URL_FILE")
-    return _completed(address, os.environ.get("REDIS_USERNAME") or None, secret("REDIS_PASSWORD"))
+    if value := os.environ.get("REDIS_URL"):  # one look at the environment: each step of a primitive comes here
+        return _with_login("REDIS_URL", value)
+    if path := os.environ.get("REDIS_URL_FILE"):
+        return _with_login("REDIS_URL_FILE", path)
+    return DEFAULT_URL  # the Redis of `make up`, which wants no password
 
 
 @cache
+def _with_login(variable: str, value: str) -> str:  # noqa: ARG001  the value only tells one use from another
+    """Return the address in use, with user and password. Both are read once for each value of the variable."""
+    address = _checked_url(secret("REDIS_URL") or DEFAULT_URL, variable == "REDIS_URL_FILE")
+    return _completed(address, os.environ.get("REDIS_USERNAME") or None, secret("REDIS_PASSWORD"))
+
+
 def _checked_url(value: str, is_from_file: bool) -> str:
     try:
         parts = urlsplit(value)
@@ -62,7 +68,6 @@ def _checked_url(value: str, is_from_file: bool) -> str:
     return value
 
 
-@cache
 def _completed(address: str, user: str | None, password: str | None) -> str:
     """Return an address with this user and this password, each None for the one that the address has."""
     parts = urlsplit(address)

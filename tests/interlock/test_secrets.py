@@ -14,6 +14,13 @@ from interlock._secrets import secret
 PASSWORD = "s3:cr/e@t%+ ä"
 
 
+@pytest.fixture(autouse=True)
+def no_address_known():
+    """A process reads the login once for each value of REDIS_URL."""
+    yield
+    address._with_login.cache_clear()
+
+
 def written(folder, text, name="secret"):
     path = folder / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
