@@ -160,7 +160,7 @@ def test_status_from_the_host_names_the_workers(compose):
 
 
 def test_no_job_is_lost_when_scaled_from_1_to_4_to_1(compose):
-    jobs = enqueue(compose, count=80, pause=1.0)
+    jobs = enqueue(compose, count=120, pause=1.0)
     wait_until(lambda: running(compose)[1] >= 2, within=30, what="the first jobs' start")
     compose.shell(SCALE)
     assert len(compose.ids("cpu")) == 4
