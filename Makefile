@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ENGINE ?= .engine
 
-.PHONY: demo up status test test-long test-compose bench bench-counter bench-queue chaos lesson picture screenshots docs lint install install-dev clean
+.PHONY: demo up status image test test-long test-compose bench bench-counter bench-queue chaos lesson picture screenshots docs lint install install-dev clean
 
 install:
 	@$(PYTHON) deploy/install.py $(VENV) requirements.txt
@@ -22,6 +22,13 @@ up: install
 status: install
 	@$(BIN)/python -m workers status
 
+# The image of docker-compose.yml, with the version and the commit as labels. Another name: make image IMAGE=interlock:next
+IMAGE ?= interlock
+image:
+	@docker build --tag $(IMAGE) --file deploy/Dockerfile $(ARGS) . \
+	  --build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"$$/\1/p' interlock/__init__.py)" \
+	  --build-arg REVISION="$$(git describe --always --dirty --abbrev=40 --exclude='*')"
+
 # Most tests wait, so three processes share them out: each begins with a third, so that tests which share a stack or a worker
 # stay together (xdist's loadgroup groups nothing under pytest 9.2), then takes from the others. A part: make test ARGS=tests/aio
 # On another server than the embedded one, which local stacks then use too: INTERLOCK_TEST_SERVER=/usr/bin/redis-server make test
@@ -34,7 +41,7 @@ test-long: install-dev
 
 # The compose file, on a Docker engine of its own (Debian, as root; what the engine keeps goes into $(ENGINE)).
 test-compose: install-dev
-	@.ci/with-docker.sh $(ENGINE) 'docker build --network=host -q -t interlock -f deploy/Dockerfile .' '$(BIN)/python -m pytest tests/deploy'
+	@.ci/with-docker.sh $(ENGINE) 'make image ARGS="--network=host --quiet"' '$(BIN)/python -m pytest tests/deploy'
 
 # The Lock beside the locks of others, then the counter: some six minutes. To keep the figures: make bench ARGS=--save
 bench: install

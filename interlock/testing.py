@@ -27,6 +27,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import interlock
+from interlock import address
 
 STARTS_WITHIN = 15.0  # seconds from the start of a server to its first answer
 LOOK_EVERY = 0.02  # seconds
@@ -44,11 +45,13 @@ def interlock_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def interlock_redis(interlock_server: str) -> Iterator[str]:
     """Set `REDIS_URL` and `INTERLOCK_PREFIX` so that no other test's names meet this one's; the server's address.
 
-    After the test, what it left held is given back, its keys are deleted, and both variables are restored.
+    After the test, what it left held is given back, its keys are deleted, and the variables are restored.
     """
     prefix = f"test-{uuid.uuid4().hex[:12]}:"
     with pytest.MonkeyPatch.context() as patch:  # not the fixture `monkeypatch`, whose changes a test may undo
         interlock.close()  # a session keeps the prefix with which it began
+        for variable in address.VARIABLES:
+            patch.delenv(variable, raising=False)
         patch.setenv("REDIS_URL", interlock_server)
         patch.setenv("INTERLOCK_PREFIX", prefix)
         yield interlock_server

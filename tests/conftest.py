@@ -13,6 +13,7 @@ from servers import VARIABLE, server_binary
 from sweeps import end_sweeps
 
 import interlock
+from interlock import address
 from workers.local_stack import redis_server
 
 pytest_plugins = ["pytester"]  # runs pytest in a test
@@ -44,8 +45,9 @@ def pytest_configure(config):
         (folder / "bin" / path.name).symlink_to(path.resolve())
         os.environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     SERVER.update(child=redis_server.start(folder, port, str(path)), folder=folder, port=port)
+    for variable in (*address.VARIABLES, "INTERLOCK_PREFIX"):
+        os.environ.pop(variable, None)
     os.environ["REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
-    os.environ.pop("INTERLOCK_PREFIX", None)
 
 
 def pytest_unconfigure(config):

@@ -27,7 +27,7 @@ PAGES = {
 }
 README = PAGES["README.md"]
 IN_COMPOSE = "docs/how-to/run-in-compose.md"
-RUN_BY_TEST_COMPOSE = ("cp", "docker", "set")  # tests/deploy/test_compose.py runs these lines of IN_COMPOSE
+RUN_BY_TEST_COMPOSE = ("cp", "docker", "export", "set", "sh")  # tests/deploy/ runs these lines of IN_COMPOSE
 
 
 def blocks(page, language):
@@ -196,6 +196,7 @@ def test_settings_have_the_defaults_that_are_named():
     defaults = environment.read({})
     assert named["REDIS_URL"] == "redis://127.0.0.1:6390/0"
     assert int(named["INTERLOCK_TASK_SECONDS_MAX"]) == defaults.task_seconds_max
+    assert int(named["INTERLOCK_OUTAGE_SECONDS_MAX"]) == defaults.outage_seconds_max
     assert int(named["INTERLOCK_RESULT_SECONDS"]) == defaults.result_seconds
     assert int(named["INTERLOCK_BLOCKED_MS"]) == defaults.blocked_ms
     assert int(named["INTERLOCK_FETCHES_PER_HOST"]) == defaults.fetches_per_host

@@ -1,7 +1,6 @@
 """The client that interlock uses when its user gives none, and the look at servers before interlock trusts them."""
 
 import logging
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -154,7 +153,8 @@ def apart(client: Client) -> tuple[str, str] | None:
     there = _place(default_client().connection_pool.connection_kwargs)
     if there in places or None in places:
         return None
-    ours = f"REDIS_URL to {there}" if os.environ.get("REDIS_URL") else f"REDIS_URL is not set, which means {there}"
+    named = address.variable()
+    ours = f"{named} to {there}" if named else f"REDIS_URL is not set, which means {there}"
     return min(filter(None, places)), ours
 
 

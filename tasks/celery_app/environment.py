@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from interlock import address
+from interlock._secrets import secret
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -32,6 +33,8 @@ class Environment:
     """INTERLOCK_DELIVERIES_MAX: a message whose workers vanish that often becomes a dead letter."""
     result_seconds: int
     """INTERLOCK_RESULT_SECONDS: how long Redis keeps results."""
+    outage_seconds_max: int
+    """INTERLOCK_OUTAGE_SECONDS_MAX: a worker that has been without Redis for longer counts as dead to the probe."""
     mariadb_url: str | None
     """INTERLOCK_MARIADB_URL: the MariaDB that tasks/stock/ uses; None: there is none."""
     blocked_ms: int
@@ -74,7 +77,7 @@ def network_list(variables: Mapping[str, str], name: str) -> tuple[Network, ...]
 
 def mariadb_url(variables: Mapping[str, str] = os.environ) -> str | None:
     """Return INTERLOCK_MARIADB_URL, None if it is not set. Raises ValueError, without the password, if it is wrong."""
-    text = variables.get("INTERLOCK_MARIADB_URL") or None
+    text = secret("INTERLOCK_MARIADB_URL", variables)
     if text is not None and not ((parts := MARIADB_URL.fullmatch(text)) and int(parts["port"] or 3306) < 65_536):
         raise ValueError(f"INTERLOCK_MARIADB_URL must be {MARIADB_FORM}; what it is set to is something else")
     return text
@@ -89,6 +92,7 @@ def read(variables: Mapping[str, str] = os.environ) -> Environment:
         visibility_seconds=whole_number(variables, "INTERLOCK_VISIBILITY_SECONDS", 30, 2, 86_400),
         deliveries_max=whole_number(variables, "INTERLOCK_DELIVERIES_MAX", 5, 1, 1000),
         result_seconds=whole_number(variables, "INTERLOCK_RESULT_SECONDS", 3600, 60, 7 * 86_400),
+        outage_seconds_max=whole_number(variables, "INTERLOCK_OUTAGE_SECONDS_MAX", 300, 10, 86_400),
         mariadb_url=mariadb_url(variables),
         blocked_ms=whole_number(variables, "INTERLOCK_BLOCKED_MS", 1000, 10, 60_000),
         fetches_per_host=whole_number(variables, "INTERLOCK_FETCHES_PER_HOST", 4, 1, 1000),

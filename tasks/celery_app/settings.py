@@ -6,6 +6,7 @@ Celery's defaults lose work when a worker dies, and let a producer hang for 19 s
 from typing import Any
 
 from kombu import Queue
+from redis.connection import parse_url
 
 from tasks.celery_app.environment import Environment
 
@@ -22,6 +23,14 @@ def as_celery_says(url: str) -> str:
     return url
 
 
+def certificates(url: str) -> dict[str, Any] | None:
+    """Return what a rediss:// address says of certificates, as Flower takes it; None: the address is another."""
+    if not url.startswith("rediss://"):
+        return None
+    parsed: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    return {name: value for name, value in parsed.items() if name.startswith("ssl_")}
+
+
 def settings(environment: Environment) -> dict[str, Any]:
     """Return the settings of the app."""
     url = as_celery_says(environment.redis_url)
@@ -30,6 +39,7 @@ def settings(environment: Environment) -> dict[str, Any]:
     return {
         # One Redis for all: counters are exact only if messages and values are kept and lost together.
         "broker_url": url,
+        "broker_use_ssl": certificates(url),  # workers find it in the address, Flower asks for queues by this alone
         "result_backend": f"tasks.celery_app.results:Backend+{url.removeprefix('redis+')}",
         # --- a worker that dies loses no task ---
         "task_acks_late": True,  # acknowledged at the end: a killed worker's tasks come back

@@ -78,6 +78,8 @@ class Deliveries:
         """Called with the token of a delivery that went back although it is held. A worker tells the task."""
         self.states: Unsent | None = None
         """The results of a worker, which are sent before the acknowledgements of their messages."""
+        self.answered = monotonic()
+        """When the server answered the thread last, by the clock `monotonic`. A refusal is an answer."""
         self._client = client
         self._held: set[str] = set()  # tokens
         self._acknowledged: deque[str] = deque()
@@ -92,9 +94,14 @@ class Deliveries:
         """Start the thread, if it does not run in this process. It runs until the process ends."""
         with self._changed:
             if self._thread is None:
-                self._renew_at = monotonic() + self.limits.timeout / 3
+                self._renew_at, self.answered = monotonic() + self.limits.timeout / 3, monotonic()
                 self._thread = threading.Thread(target=self._run, name="deliveries", daemon=True)
                 self._thread.start()
+
+    @property
+    def begun(self) -> bool:
+        """Whether the thread runs: only then does `answered` go on."""
+        return self._thread is not None
 
     def hold(self, token: str) -> None:
         """Note a delivery that a script has just made."""
@@ -173,6 +180,8 @@ class Deliveries:
 
     def _after(self, error: Exception) -> None:
         """Say once that there is trouble, and try again a little later."""
+        if isinstance(error, redis.ResponseError | redis.BusyLoadingError):
+            self.answered = monotonic()
         if not self._trouble and heals(error):
             log.warning("%d results and acknowledgements wait until Redis takes them: %s", self.unsent, error)
         elif not self._trouble:
@@ -238,6 +247,7 @@ class Deliveries:
         names = [*keys.noted, keys.delayed, keys.dead_letters, keys.sweeps]
         arguments = [limits.timeout_ms, limits.deliveries_max, SWEPT_MAX, *limits.letters]
         returned, dead, dropped, left, errors = run("sweep", client, names, arguments)
+        self.answered = monotonic()
         for consumer, message in returned:
             log.warning("worker %s no longer renews task %s: its message goes back", consumer.decode(), named(message))
         if dead:

@@ -4,94 +4,29 @@ The commands are those of docs/how-to/run-in-compose.md, in a copy of the checko
 containers are touched.
 """
 
-import base64
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
-import urllib.request
 
 import pytest
 import redis
+from compose_checkout import DOWN, FROM_THE_HOST, QUICK, README, SCALE, SECRETS, UP, copy_of_the_checkout
 from peers import wait_until
-
-from workers.local_stack.children import ROOT
-
-SECRETS = {"REDIS_PASSWORD": "r4nd0mRedis", "FLOWER_PASSWORD": "r4nd0mFlower"}
-QUICK = {"INTERLOCK_TASK_SECONDS_MAX": "8", "INTERLOCK_VISIBILITY_SECONDS": "5"}
-README = (ROOT / "README.md").read_text()
-PAGE = (ROOT / "docs" / "how-to" / "run-in-compose.md").read_text()
-MAKE_ENV, UP, SCALE, DOWN, READ_ENV = (
-    line.split(" #")[0].strip()
-    for line in PAGE.splitlines()
-    if line.startswith(("cp .env", "docker compose", "set -a"))
-)
-FROM_THE_HOST = f"{READ_ENV}; {sys.executable}"
-
-
-class Checkout:
-    """A copy of the checkout, with a .env, and the stack that runs from it."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        # no variable of the test run may stand in for one of .env
-        taken = ("REDIS_URL", "REDIS_PASSWORD", "FLOWER_", "INTERLOCK_")
-        self.env = {key: value for key, value in os.environ.items() if not key.startswith(taken)}
-
-    def shell(self, command, check=True, timeout=180):
-        done = subprocess.run(
-            ["bash", "-c", command], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=timeout
-        )
-        assert not check or done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
-        return done
-
-    def python(self, code):
-        """What a program on the host prints, as JSON."""
-        return json.loads(self.shell(f"{FROM_THE_HOST} -c '{code}'").stdout)
-
-    def ids(self, service):
-        return self.shell(f"docker compose ps --quiet {service}").stdout.split()
-
-    def flower(self, path, user="flower", method="GET"):
-        request = urllib.request.Request(f"http://127.0.0.1:5555{path}", method=method)
-        if user:
-            word = base64.b64encode(f"{user}:{SECRETS['FLOWER_PASSWORD']}".encode()).decode()
-            request.add_header("Authorization", f"Basic {word}")
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return answer.read().decode()
-
-    def workers(self):
-        """What Flower's page of the workers knows of those that are online, by name."""
-        data = json.loads(self.flower("/workers?json=1"))["data"]
-        return {each["hostname"]: each for each in data if each["status"]}
 
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
-    """A copy of what a clone would hold, without a .env."""
-    folder = tmp_path_factory.mktemp("checkout")
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
-    return Checkout(folder)
+    return copy_of_the_checkout(tmp_path_factory.mktemp("checkout"))
 
 
 @pytest.fixture(scope="module")
 def compose(bare):
     """The stack, up; and how long its start took."""
-    bare.shell(MAKE_ENV)
-    path = bare.folder / ".env"
-    text = path.read_text()
-    for name, value in {**SECRETS, **QUICK}.items():
-        text, count = re.subn(rf"^{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
-        assert count == 1, name
-    path.write_text(text)
+    bare.set_env(**SECRETS, **QUICK)
     bare.began = time.monotonic()
     bare.shell(UP)
     yield bare
@@ -225,7 +160,7 @@ def test_status_from_the_host_names_the_workers(compose):
 
 
 def test_no_job_is_lost_when_scaled_from_1_to_4_to_1(compose):
-    jobs = enqueue(compose, count=80, pause=1.0)
+    jobs = enqueue(compose, count=120, pause=1.0)
     wait_until(lambda: running(compose)[1] >= 2, within=30, what="the first jobs' start")
     compose.shell(SCALE)
     assert len(compose.ids("cpu")) == 4

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import psutil
 from peers import wait_until
 
+from interlock import address
 from workers.local_stack import redis_server
 from workers.local_stack.children import ROOT
 
@@ -30,7 +31,7 @@ def variables(**more):
         "INTERLOCK_REDIS_PORT": str(redis_server.free_port()),
         "INTERLOCK_FLOWER_PORT": str(redis_server.free_port()),
     }
-    own = {key: value for key, value in os.environ.items() if key not in ("REDIS_URL", "INTERLOCK_PREFIX")}
+    own = {key: value for key, value in os.environ.items() if key not in (*address.VARIABLES, "INTERLOCK_PREFIX")}
     return {**own, **ports, "PYTHONUNBUFFERED": "1", **more}
 
 

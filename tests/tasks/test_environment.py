@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tasks.celery_app import environment
-from tasks.celery_app.settings import as_celery_says, settings
+from tasks.celery_app.settings import as_celery_says, certificates, settings
 
 
 @pytest.mark.parametrize("text", ["-1", "0", "4", "x", "1.5", "99999999999", "٣٠٠"])
@@ -43,3 +43,10 @@ def test_address_is_put_in_celerys_words():
     assert as_celery_says("rediss://h:1/2") == "rediss://h:1/2?ssl_cert_reqs=required"
     assert as_celery_says("rediss://h:1/2?ssl_cert_reqs=none") == "rediss://h:1/2?ssl_cert_reqs=none"
     assert as_celery_says("unix:///tmp/s?db=3") == "redis+socket:///tmp/s?virtual_host=3"
+
+
+def test_flower_hears_of_certificates_what_the_address_says():
+    address = "rediss://h:1/2?ssl_ca_certs=/ca.crt&ssl_check_hostname=false"
+    wanted = {"ssl_cert_reqs": "required", "ssl_ca_certs": "/ca.crt", "ssl_check_hostname": False}
+    assert certificates(as_celery_says(address)) == wanted
+    assert certificates("redis://h:1/2") is None

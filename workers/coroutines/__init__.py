@@ -42,6 +42,11 @@ class TaskPool(Resizable, BasePool):  # type: ignore[misc]
         self._loop.start()
         self._tracer.start()
 
+    @property
+    def blocked_for(self) -> float:
+        """For how many seconds a coroutine has blocked the event loop."""
+        return self._loop.blocked_for
+
     def on_stop(self) -> None:
         """Wait until all tasks that have begun have ended. The others go back to their queue."""
         self._close(None)

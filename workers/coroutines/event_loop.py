@@ -26,7 +26,9 @@ class EventLoop:
         """Make an event loop that warns of a coroutine that blocks it for `blocked_after` seconds."""
         self.blocked_after = blocked_after
         self._stopping = threading.Event()
+        self._asked = 0.0  # monotonic: when the watchdog asked the loop last
         self._answered = threading.Event()
+        self._answered.set()
         self._runner = asyncio.Runner(loop_factory=_made)
         self.loop = self._runner.get_loop()
         self._thread = threading.Thread(target=self._run, name="event-loop", daemon=True)
@@ -40,6 +42,11 @@ class EventLoop:
     def call(self, step: Callable[[], None]) -> None:
         """Have the loop call a function soon. Any thread may call this."""
         self.loop.call_soon_threadsafe(step)
+
+    @property
+    def blocked_for(self) -> float:
+        """For how many seconds the loop has not answered the watchdog; 0 if it has."""
+        return 0.0 if self._answered.is_set() else time.monotonic() - self._asked
 
     def stop(self, patience: float) -> None:
         """Cancel the coroutines that still run, and wait `patience` seconds at most for their end."""
@@ -59,8 +66,8 @@ class EventLoop:
 
     def _watch(self) -> None:
         while not self._stopping.wait(self.blocked_after / LOOKS):
+            self._asked = time.monotonic()
             self._answered.clear()
-            asked = time.monotonic()
             self.loop.call_soon_threadsafe(self._answered.set)
             if self._answered.wait(self.blocked_after) or self._stopping.is_set():
                 continue
@@ -72,7 +79,7 @@ class EventLoop:
             del frame
             while not (self._answered.wait(self.blocked_after) or self._stopping.is_set()):
                 pass
-            log.warning("the event loop was blocked for %.1f s", time.monotonic() - asked)
+            log.warning("the event loop was blocked for %.1f s", time.monotonic() - self._asked)
 
 
 def _made() -> asyncio.AbstractEventLoop:

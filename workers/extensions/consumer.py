@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -26,20 +27,25 @@ log = logging.getLogger(__name__)
 class Consumer(consumer.Consumer):  # type: ignore[misc]
     """Takes messages. When its connection breaks, tasks that run go on, and their messages are not given back."""
 
-    away = False  # the connection broke, and there is no other yet
+    away_since: float | None = None  # monotonic: when the connection broke; None: there is one
+    ticked = 0.0  # monotonic: when the worker's loop turned last
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Give back the tasks that have not begun. The others go on, and are acknowledged at their end.
 
         Celery closes all channels of the connection, whichever socket broke, and each would give back all its messages.
         """
-        self.away = True
+        self.away_since = time.monotonic() if self.away_since is None else self.away_since
         for channel in self.connection.transport.channels:
             channel.do_restore = False
         for request in self._not_begun():
             if not request.acknowledged:
                 request.message.channel.deliveries.give_back(request.message.delivery_tag)
         super().on_connection_error_after_connected(exc)
+
+    def tick(self) -> None:
+        """Note that the worker's loop turns."""
+        self.ticked = time.monotonic()
 
     def _not_begun(self) -> set[Any]:
         """Return the requests that Celery now forgets: no pool has them, or prefork has not begun them."""

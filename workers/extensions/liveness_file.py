@@ -1,7 +1,7 @@
-"""The file that a worker touches while it is alive, for the probe `python workers/liveness.py FILE`.
+"""The file that a worker touches while it is healthy, for the probe `python workers/liveness.py FILE`.
 
 As soon as a worker takes tasks and hears commands, a thread of it touches the file that INTERLOCK_LIVENESS_FILE names,
-every five seconds. The worker removes the file when it stops.
+every five seconds. The thread removes the file while the worker is not healthy, and the worker when it stops.
 """
 
 import logging
@@ -13,6 +13,9 @@ from typing import Any
 
 from celery import bootsteps, signals
 
+from tasks.celery_app import environment
+from workers.extensions.health import Health
+
 log = logging.getLogger(__name__)
 
 VARIABLE = "INTERLOCK_LIVENESS_FILE"
@@ -20,7 +23,7 @@ TOUCH_EVERY = 5.0  # seconds: the probe waits for 20
 
 
 class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Touches the file from the moment when the worker takes tasks until the worker stops."""
+    """Touches the file from the moment when the worker takes tasks until the worker stops, while it is healthy."""
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
@@ -28,6 +31,8 @@ class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
         self.enabled = bool(os.environ.get(VARIABLE))
         if self.enabled and not os.access(self.path.parent, os.W_OK):
             sys.exit(f"error: {VARIABLE}: {self.path.parent} cannot be written: name another")
+        self.health = Health(parent, environment.read().outage_seconds_max)
+        self.trouble: str | None = None
         self.stopped = threading.Event()
         self.thread: threading.Thread | None = None
 
@@ -58,7 +63,15 @@ class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _keep_touching(self) -> None:
         while not self.stopped.wait(TOUCH_EVERY):
+            before, self.trouble = self.trouble, self.health.trouble()
+            if self.trouble and not before:
+                log.error("this worker is not healthy: %s", self.trouble)
+            elif before and not self.trouble:
+                log.warning("this worker is healthy again")
             try:
-                self.path.touch()
+                if self.trouble:
+                    self.path.unlink(missing_ok=True)
+                else:
+                    self.path.touch()
             except OSError as error:  # a full disk, say: the next touch may succeed in time for the probe
                 log.warning("could not touch %s: %s", self.path, error)

@@ -6,11 +6,8 @@ of them when its own loop stands still: their messages then go back to their que
 
 import logging
 import time
-from collections.abc import Collection
-from contextlib import suppress
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from celery import bootsteps
 from celery.worker import state
@@ -18,11 +15,11 @@ from celery.worker.consumer.tasks import Tasks
 
 from tasks.celery_app.results import Backend
 from workers.extensions.execution import Resizable
+from workers.extensions.overdue import GRACE, Overdue, all_of
 
 log = logging.getLogger(__name__)
 
 TICK_EVERY = 1.0  # seconds
-GRACE = 10.0  # seconds past its hard limit until a task is renewed no more: the pool needs some to end it
 
 
 class Renewal(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -32,9 +29,8 @@ class Renewal(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
-        self.ticked = time.monotonic()
         self.stands_still = False
-        self._since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()  # requests: when each was first seen to run
+        self._overdue = Overdue()
 
     def start(self, consumer: Any) -> None:
         """Set up the channel."""
@@ -46,15 +42,12 @@ class Renewal(bootsteps.StartStopStep):  # type: ignore[misc]
         backend = consumer.app.backend
         if isinstance(consumer.pool, Resizable) and isinstance(backend, Backend):  # its tasks share this process
             deliveries.states = backend.later(deliveries.wake)
-        consumer.away = False
+        consumer.away_since = None
         deliveries.renewable = partial(self._renewable, consumer, deliveries.limits.timeout)
         deliveries.on_gone = partial(_tell_task, consumer.pool)
-        self._tick()
+        consumer.tick()
         if consumer.hub:
-            consumer.hub.call_repeatedly(TICK_EVERY, self._tick)
-
-    def _tick(self) -> None:
-        self.ticked = time.monotonic()
+            consumer.hub.call_repeatedly(TICK_EVERY, consumer.tick)
 
     def _renewable(self, consumer: Any, patience: float, tokens: set[str]) -> set[str]:
         """Return those of the deliveries that may be renewed. The thread of the deliveries calls this.
@@ -62,26 +55,13 @@ class Renewal(bootsteps.StartStopStep):  # type: ignore[misc]
         While the worker has no connection, its loop does not turn, and its tasks go on.
         """
         stood_still, self.stands_still = self.stands_still, False
-        if not consumer.away and time.monotonic() - self.ticked > max(patience, 2 * GRACE):
+        if consumer.away_since is None and time.monotonic() - consumer.ticked > max(patience, 2 * GRACE):
             self.stands_still = True
             if not stood_still:
                 log.error("this worker's loop stands still: its %d messages go back to their queues", len(tokens))
             return set()
-        usual = consumer.app.conf.task_time_limit
-        running = _all(state.active_requests)
-        return tokens - {each.message.delivery_tag for each in running if self._overdue(each, usual)}
-
-    def _overdue(self, request: Any, usual_limit: float | None) -> bool:
-        limit = (request.time_limits or (None,))[0] or usual_limit
-        since = self._since.setdefault(request, time.monotonic())
-        return bool(limit and time.monotonic() - since > limit + GRACE)
-
-
-def _all(requests: Collection[Any]) -> tuple[Any, ...]:
-    """Return a set's members, although another thread changes it meanwhile."""
-    while True:
-        with suppress(RuntimeError):
-            return tuple(requests)
+        overdue = self._overdue.requests(consumer.app.conf.task_time_limit)
+        return tokens - {each.message.delivery_tag for each in overdue}
 
 
 def _room(consumer: Any) -> int:
@@ -95,7 +75,7 @@ def _tell_task(pool: Any, token: str) -> None:
 
     No process of the prefork pool is told, and no thread that does not wait: there, the task runs twice.
     """
-    for request in {*_all(state.reserved_requests), *_all(state.active_requests)}:
+    for request in {*all_of(state.reserved_requests), *all_of(state.active_requests)}:
         if request.message.delivery_tag == token:
             log.error("%s[%s] runs although its message has gone back to its queue", request.name, request.id)
             job = request._apply_result() if request._apply_result is not None else None

@@ -5,11 +5,13 @@ calls `install`: it adds routes, replaces some of Flower's own pages by subclass
 Everything stands behind Flower's login; what changes something is refused in its read-only mode.
 """
 
+import sys
 from typing import Any
 
 from flower.urls import handlers, settings
 from tornado.web import StaticFileHandler, url
 
+from interlock._secrets import secret
 from workers.flower.dead_letters import DeadLetterPage, DeadLettersChange, DeadLettersData, DeadLettersPage
 from workers.flower.flowers_pages import REPLACED
 from workers.flower.locks import LockBreak, LockData, LockPage, LocksData, LocksPage
@@ -51,3 +53,17 @@ def _unknown(routes: list[Any]) -> list[Any]:
     """Return the routes that Flower does not have yet: its configuration is read once, a test may read it again."""
     known = {route.regex.pattern for route in handlers if not isinstance(route, tuple)}
     return [route for route in routes if route.regex.pattern not in known]
+
+
+def login() -> list[str]:
+    """Return who may log in to Flower, each as `user:password`; empty: everybody sees all.
+
+    A user or a password that is empty ends Flower with one line.
+    """
+    try:
+        logins = [each for each in (secret("FLOWER_BASIC_AUTH") or "").split(",") if each]
+        if not all(all(each.partition(":")[::2]) for each in logins):
+            raise ValueError("FLOWER_BASIC_AUTH must be user:password, or several with commas between them")
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    return logins

@@ -77,9 +77,9 @@ def up() -> None:
 
 def snippet(stack: Stack) -> tuple[str, str, str]:
     """Return three shell lines that enqueue a task into this stack, without a password."""
-    url, prefix = stack.variables["REDIS_URL"], stack.variables["INTERLOCK_PREFIX"]
+    url, prefix = stack.redis_url, stack.variables["INTERLOCK_PREFIX"]
     if address.masked(url) != url:
-        second = ": ${REDIS_URL:?set it as in the terminal of make up}"
+        second = f": ${{{address.variable()}:?set it as in the terminal of make up}}"
     else:
         second = f"export REDIS_URL={shlex.quote(url)} INTERLOCK_PREFIX={shlex.quote(prefix)}"
     variable, default = FIXED_PORTS["flower"]

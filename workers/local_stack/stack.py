@@ -42,7 +42,7 @@ def fixed_ports(variables: Mapping[str, str] = os.environ) -> Ports:
     ports = {}
     for what, (variable, default) in FIXED_PORTS.items():
         port = ports[what] = whole_number(variables, variable, default, 1024, 65_535)
-        if redis_server.port_taken(port) and not (what == "redis" and variables.get("REDIS_URL")):
+        if redis_server.port_taken(port) and not (what == "redis" and address.variable()):
             raise StackError(f"port {port} for {what} is taken: free it, or set {variable} to another")
     return Ports(**ports)
 
@@ -53,7 +53,7 @@ def free_ports() -> Ports:
 
 
 class Stack(Workers):
-    """Redis (unless REDIS_URL names one), a worker for each queue, and Flower.
+    """Redis (unless REDIS_URL or REDIS_URL_FILE names one), a worker for each queue, and Flower.
 
     Use a stack in a `with`: inside, it is up. Afterwards it leaves no process, no file and, with a `prefix`, no key.
     But the folder `data`, if given, keeps what Redis and Flower know. Other programs need `variables` in their
@@ -68,10 +68,11 @@ class Stack(Workers):
         data: Path | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        variables = {
-            "REDIS_URL": os.environ.get("REDIS_URL") or f"redis://127.0.0.1:{ports.redis}/0",
-            "INTERLOCK_PREFIX": address.prefix() if prefix is None else prefix,
-        }
+        self.starts_redis = address.variable() is None
+        self.redis_url = f"redis://127.0.0.1:{ports.redis}/0" if self.starts_redis else address.url()
+        variables = {"INTERLOCK_PREFIX": address.prefix() if prefix is None else prefix}
+        if self.starts_redis:  # no login for another Redis is for this one
+            variables |= {**dict.fromkeys(address.VARIABLES, ""), "REDIS_URL": self.redis_url}
         super().__init__(variables, tell=tell)
         self.ports = ports
         self.own_keys = prefix is not None
@@ -88,15 +89,15 @@ class Stack(Workers):
         self._make_folder()
         self._claim_data()
         self.check()
-        if not os.environ.get("REDIS_URL"):
+        if self.starts_redis:
             self.tell("starting Redis ...")
             with uninterrupted():
                 server = redis_server.launched(self._kept("redis"), self.ports.redis)
                 self.children.append(server)
             redis_server.wait_until_ready(server, self.ports.redis, self.tell)
         else:
-            redis_server.wait_until_loaded(self.variables["REDIS_URL"], self.check)
-        redis_server.check(self.variables["REDIS_URL"], "start it, or unset REDIS_URL")
+            redis_server.wait_until_loaded(self.redis_url, self.check)
+        redis_server.check(self.redis_url, f"start it, or unset {address.variable()}")
         self._reached = True
         self._start_workers()
         self.tell("starting Flower ...")
@@ -159,7 +160,7 @@ class Stack(Workers):
         """Delete the keys with this stack's prefix from a Redis that is not its own."""
         prefix = self.variables["INTERLOCK_PREFIX"]
         try:
-            with redis.Redis.from_url(self.variables["REDIS_URL"]) as client:
+            with redis.Redis.from_url(self.redis_url) as client:
                 for key in client.scan_iter(match=f"{prefix}*", count=1000):
                     client.unlink(key)
         except redis.RedisError as error:

@@ -53,7 +53,7 @@ class Workers:
     within some seconds, or goes back to its queue.
 
     Args:
-        variables: REDIS_URL and INTERLOCK_PREFIX, as the workers get them.
+        variables: what the workers get beside this process's environment, which says where Redis is.
         queues: the queues, of `cpu`, `io` and `aio`.
         machine: this machine's part of the workers' names, as Celery's `-n` takes it: `%h` is the hostname.
         tell: called with a line for each step.

@@ -67,6 +67,7 @@ def _use(url: str | None) -> None:
     """Have this process, and the workers that it starts, use the server at that address. Raises ValueError."""
     if url is not None:
         os.environ["REDIS_URL"] = url
+        os.environ.pop("REDIS_URL_FILE", None)
         app.config_from_object(settings(environment.read()))  # nothing has used the app before
 
 
@@ -121,8 +122,7 @@ def _fit_beside_others(queues: Sequence[str], name: str, *, claimed: bool) -> No
 
 def _run(queues: Sequence[str], name: str) -> None:
     """Run the workers until a signal comes. Raises StackError if one ends by itself."""
-    variables = {"REDIS_URL": address.url(), "INTERLOCK_PREFIX": address.prefix()}
-    with Workers(variables, queues=queues, machine=name, tell=click.echo) as workers:
+    with Workers({"INTERLOCK_PREFIX": address.prefix()}, queues=queues, machine=name, tell=click.echo) as workers:
         click.echo("\nThis machine has joined, and takes tasks:\n")
         for queue, concurrency in workers.concurrency.items():
             click.echo(f"    {queue}@{name}: queue {queue}, {concurrency} {POOLS[queue].unit}")
