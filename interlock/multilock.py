@@ -1,12 +1,12 @@
 """`all_of`: several locks as one, taken in the same order by everybody, so that no two callers wait for each other."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from interlock._arguments import checked_wait
 from interlock._io.deadline import Deadline
-from interlock.errors import InterlockError
+from interlock.errors import NotHeldError
 from interlock.lock import _BaseLock
 from interlock.semaphore import Semaphore
 
@@ -40,6 +40,15 @@ class Several(Generic[Each]):
         """The fencing tokens of the locks, in the order in which they were given; None: not held, or a semaphore's."""
         return tuple(getattr(lock, "token", None) for lock in self.locks)
 
+    def check_held(self) -> None:
+        """Raise NotHeldError if one of the locks was not even acquired: a release then gives back none of them."""
+        missing = [
+            lock for lock in self._in_order if getattr(lock, "token", 0) is None and not getattr(lock, "lost", 0)
+        ]
+        if missing:
+            names = ", ".join(repr(getattr(lock, "name")) for lock in missing)  # noqa: B009  as above
+            raise NotHeldError(f"cannot release all_of(): this process does not hold {names}; it released none of them")
+
     def __repr__(self) -> str:
         return f"all_of({', '.join(map(repr, self.locks))})"
 
@@ -69,9 +78,8 @@ class MultiLock(Several[_BaseLock | Semaphore]):
                 taken.append(lock)
             else:
                 return True
-        except BaseException:
-            give_back(taken)
-            raise
+        except BaseException as error:
+            give_back(taken, error)
         give_back(taken)
         return False
 
@@ -79,9 +87,10 @@ class MultiLock(Several[_BaseLock | Semaphore]):
         """Give all the locks back, the last one first, also if one of them cannot be given back.
 
         Raises:
-            NotHeldError: the caller does not hold one of them.
+            NotHeldError: the caller does not hold one of them, and keeps the others. Of a semaphore, nobody can tell.
             LeaseLostError: the lease of one of them ran out before.
         """
+        self.check_held()
         give_back(self._in_order)
 
     def __enter__(self) -> bool:
@@ -123,24 +132,25 @@ def waiting(deadline: Deadline) -> dict[str, Any]:
     return {} if left is None else {"blocking": False} if left == 0 else {"timeout": left}
 
 
-def give_back(locks: Iterable[_BaseLock | Semaphore]) -> None:
-    """Release locks, the last one first; raise the first error when all are done."""
-    errors = [error for lock in reversed([*locks]) if (error := _error_of(lock.release)) is not None]
-    raise_first(errors)
+def give_back(locks: Iterable[_BaseLock | Semaphore], reason: BaseException | None = None) -> None:
+    """Release locks, the last one first, whatever each release raises; then raise as `raise_first` does."""
+    errors = []
+    for lock in reversed([*locks]):
+        try:
+            lock.release()
+        except BaseException as error:
+            errors.append(error)
+    raise_first(reason, errors)
 
 
-def _error_of(release: Callable[[], None]) -> InterlockError | None:
-    try:
-        release()
-    except InterlockError as error:
-        return error
-    return None
+def raise_first(reason: BaseException | None, errors: Sequence[BaseException]) -> None:
+    """Raise the reason why locks were released, or else the gravest of the errors; the others stand in its notes.
 
-
-def raise_first(errors: Sequence[InterlockError]) -> None:
-    """Raise the first of these errors, if there is one; the others stand in its notes."""
-    if errors:
-        first, *others = errors
+    What ends a program, or cancels a coroutine, is graver than any other error.
+    """
+    ranked = [*([] if reason is None else [reason]), *sorted(errors, key=lambda each: isinstance(each, Exception))]
+    if ranked:
+        first, *others = ranked
         for each in others:
-            first.add_note(f"and: {each}")
+            first.add_note(f"and: {each!r}")
         raise first

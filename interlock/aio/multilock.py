@@ -1,20 +1,23 @@
 """`all_of` for coroutines: several locks as one."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from interlock._arguments import checked_wait
 from interlock._io.deadline import Deadline
+from interlock.aio._driver import coroutine, coroutine_function, running, standing_in
 from interlock.aio.locks import Semaphore, _Lock
-from interlock.errors import InterlockError
 from interlock.multilock import Several, raise_first, waiting
+
+Result = TypeVar("Result")
 
 
 class MultiLock(Several[_Lock | Semaphore]):
     """`interlock.MultiLock` for coroutines; `all_of` makes it."""
 
-    async def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+    @coroutine_function
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> Coroutine[Any, Any, bool]:
         """Take all the locks, as the twin does. If one cannot be had, give back those that were taken.
 
         Args:
@@ -22,8 +25,11 @@ class MultiLock(Several[_Lock | Semaphore]):
             timeout: how long to wait, in seconds, for all of them together; -1: for ever.
 
         Returns:
-            Whether the caller holds all of them now. If not, it holds none.
+            Whether the caller holds all of them now. If not, or if it is cancelled, it holds none.
         """
+        return _standing_in(running(), lambda: self._acquire(blocking, timeout))
+
+    async def _acquire(self, blocking: bool, timeout: float) -> bool:
         deadline = Deadline(checked_wait(blocking, timeout, forever=-1))
         taken: list[_Lock | Semaphore] = []
         try:
@@ -33,23 +39,31 @@ class MultiLock(Several[_Lock | Semaphore]):
                 taken.append(lock)
             else:
                 return True
-        except BaseException:  # a cancelled coroutine gives back as well
-            await give_back(taken)
+        except GeneratorExit:  # no coroutine is left that could await a release
             raise
+        except BaseException as error:
+            await give_back(taken, error)
         await give_back(taken)
         return False
 
-    async def release(self) -> None:
-        """Give all the locks back, the last one first, also if one of them cannot be given back."""
+    @coroutine_function
+    def release(self) -> Coroutine[Any, Any, None]:
+        """Give all the locks back, the last one first, whatever happens to one of them or to this coroutine."""
+        return _standing_in(running(), self._release)
+
+    async def _release(self) -> None:
+        self.check_held()
         await give_back(self._in_order)
 
-    async def __aenter__(self) -> bool:
-        return await self.acquire()
+    @coroutine_function
+    def __aenter__(self) -> Coroutine[Any, Any, bool]:
+        return self.acquire()
 
-    async def __aexit__(
+    @coroutine_function
+    def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.release()
+    ) -> Coroutine[Any, Any, None]:
+        return self.release()
 
 
 def all_of(*locks: Any) -> MultiLock:
@@ -61,12 +75,23 @@ def all_of(*locks: Any) -> MultiLock:
     return MultiLock(locks, (_Lock, Semaphore))
 
 
-async def give_back(locks: Iterable[_Lock | Semaphore]) -> None:
-    """Release locks, the last one first; raise the first error when all are done."""
+async def _standing_in(called_by: Any, call: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Run the call for the coroutine that made it, also where `asyncio.wait_for` makes a task of it."""
+    with standing_in(coroutine(called_by)):
+        return await call()
+
+
+async def give_back(locks: Iterable[_Lock | Semaphore], reason: BaseException | None = None) -> None:
+    """Release locks, the last one first, whatever each release raises; then raise as `raise_first` does.
+
+    A release that is cancelled does its work before it raises, so this goes on to the next one.
+    """
     errors = []
     for lock in reversed([*locks]):
         try:
             await lock.release()
-        except InterlockError as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:
             errors.append(error)
-    raise_first(errors)
+    raise_first(reason, errors)

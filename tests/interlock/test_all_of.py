@@ -133,10 +133,44 @@ def test_all_are_given_back_though_one_is_lost():
 
 
 def test_errors_of_a_release_stand_together():
-    together = all_of(*locks(linger=0))
-    with pytest.raises(NotHeldError, match="'c'") as caught:
+    three = locks(linger=0)
+    together = all_of(*three)
+    together.acquire()
+    for lock in three[:2]:
+        lock.break_lock()
+    with pytest.raises(LeaseLostError, match="'c'") as caught:
         together.release()
-    assert [note.partition("the Lock ")[2][:3] for note in caught.value.__notes__] == ["'b'", "'a'"]
+    assert ["'b'" in note for note in caught.value.__notes__] == [True]
+    assert not three[2].locked()
+
+
+def test_release_of_what_is_not_held_releases_nothing():
+    lock, slots = Lock(name="lock", linger=0), Semaphore(1, name="slots", ttl=60)
+    together = all_of(lock, slots)
+    together.acquire()
+    lock.release()
+    with pytest.raises(NotHeldError, match=r"does not hold 'lock'; it released none of them$"):
+        together.release()
+    assert not slots.acquire(blocking=False)
+    slots.release()
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_program_is_raised_when_all_are_given_back(monkeypatch, ends):
+    three = locks(linger=0)
+    together = all_of(*three)
+    together.acquire()
+    three[0].break_lock()
+
+    def interrupted(release=three[1].release):
+        release()
+        raise ends
+
+    monkeypatch.setattr(three[1], "release", interrupted)
+    with pytest.raises(ends) as caught:
+        together.release()
+    assert len(caught.value.__notes__) == 1
+    assert not any(lock.locked() for lock in three)
 
 
 @pytest.mark.parametrize("module", [interlock, aio])
@@ -191,6 +225,59 @@ def test_coroutine_that_is_cancelled_keeps_none():
             with pytest.raises(asyncio.CancelledError):
                 await waits
             assert not any([await each.locked() for each in others])
+
+    asyncio.run(main())
+
+
+async def cancelled_again_and_again(task):
+    """Cancel a task on each turn of the loop, until it has ended."""
+    while not task.done():
+        task.cancel()
+        await asyncio.sleep(0)
+
+
+def test_coroutine_that_is_cancelled_while_it_releases_keeps_none():
+    async def main():
+        three = [aio.Lock(name=name) for name in NAMES]
+        together = aio.all_of(*three)
+        task = asyncio.create_task(entered(together))
+        await asyncio.sleep(0)
+        while None in together.tokens:
+            await asyncio.sleep(0.01)
+        await cancelled_again_and_again(task)
+        assert task.cancelled()
+        assert not any([await each.locked() for each in three])
+
+    async def entered(together):
+        async with together:
+            await asyncio.sleep(60)
+
+    asyncio.run(main())
+
+
+def test_coroutine_that_is_cancelled_twice_while_it_acquires_keeps_none():
+    async def main():
+        others = [aio.Lock(name=name) for name in "ab"]
+        last = aio.Lock(name="c")
+        async with last:
+            task = asyncio.create_task(aio.all_of(*others, aio.Lock(name="c")).acquire())
+            while not all([await each.locked() for each in others]):
+                await asyncio.sleep(0.01)
+            await others[0].break_lock()
+            await cancelled_again_and_again(task)
+            assert task.cancelled(), "though it lost one of them"
+            assert not any([await each.locked() for each in others])
+
+    asyncio.run(main())
+
+
+def test_wait_for_acquires_for_its_caller():
+    async def main():
+        together = aio.all_of(aio.RLock(name="x"), aio.RLock(name="y"))
+        assert await asyncio.wait_for(together.acquire(), 30)
+        assert await together.acquire(timeout=1), "they are reentrant"
+        await asyncio.wait_for(together.release(), 30)
+        await together.release()
 
     asyncio.run(main())
 
