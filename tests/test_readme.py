@@ -234,7 +234,7 @@ def test_worker_commands_are_those_that_the_stack_uses():
     for queue, pool in (("io", "threads"), ("cpu", "prefork"), ("aio", "custom")):
         assert f"celery -A workers worker -Q {queue} --pool {pool}" in page
     for command in re.findall(r"`(?:\S+ )?(\.venv/bin/\S+ .*?)`", README):
-        assert f"`{command}`" in page or command in page
+        assert command.partition(" redis://")[0] in page  # an address is an example
     module, _, pool = re.search(r"CELERY_CUSTOM_WORKER_POOL=(\S+)", page)[1].partition(":")
     assert hasattr(importlib.import_module(module), pool)
     assert os.access(ROOT / ".ci" / "run", os.X_OK)

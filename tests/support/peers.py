@@ -16,6 +16,11 @@ def plain():
     return redis.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
 
 
+def written(client):
+    """All keys, but those by which kombu knows its queues: a worker of an earlier test may write these as it ends."""
+    return [key for key in client.keys("*") if not key.startswith("_kombu.binding")]
+
+
 def wait_until(condition, within=60.0, what="the condition"):
     """Poll a condition until it holds; its value. The time bounds failure alone: a busy machine is slow."""
     until = time.monotonic() + within

@@ -12,7 +12,7 @@ import pytest
 from celery.exceptions import QueueNotFound
 from kombu.exceptions import EncodeError
 from paths import PYTHONPATH
-from peers import wait_until
+from peers import wait_until, written
 from servers import Server
 
 from tasks import Batch, QueueFullError, enqueue_many, print_letters, print_square
@@ -54,7 +54,7 @@ def test_wrong_use_is_one_line_and_enqueues_nothing(client, name):
     with pytest.raises((TypeError, ValueError), match=text) as raised:
         enqueue_many(print_square, **given)
     assert "\n" not in str(raised.value)
-    assert not client.keys("*")
+    assert not written(client)
 
 
 def test_what_is_no_task_or_queue_is_refused(client):
@@ -63,7 +63,7 @@ def test_what_is_no_task_or_queue_is_refused(client):
             enqueue_many(task, [(1,)])
     with pytest.raises(QueueNotFound):
         enqueue_many(print_square, [(1,)], queue="gpu")
-    assert not client.keys("*")
+    assert not written(client)
 
 
 def test_argument_that_cannot_be_sent_is_refused_before_anything_is_sent(client):
@@ -71,7 +71,7 @@ def test_argument_that_cannot_be_sent_is_refused_before_anything_is_sent(client)
 
     with pytest.raises(EncodeError):
         enqueue_many(takes, [*[(1,)] * sending.CHUNK_MAX, (object(),)])
-    assert not client.keys("*")
+    assert not written(client)
 
 
 def test_wrong_item_of_a_generator_is_refused_before_its_chunk_and_says_how_to_go_on(client):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from awkward_tasks import counted, held_up
 from calling_tasks import echoes
-from peers import wait_until
+from peers import wait_until, written
 from queue_workers import queue_worker
 
 from interlock._protocol.scripts import Script
@@ -128,4 +128,4 @@ def test_signature_and_coroutine_may_be_unique(client):
 def test_wrong_name_is_refused_and_enqueues_nothing(client, options, text):
     with pytest.raises((TypeError, ValueError), match=text):
         counted.apply_async((0.0,), queue="cpu", **options)
-    assert not client.keys("*")
+    assert not written(client)
