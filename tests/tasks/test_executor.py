@@ -15,21 +15,12 @@ from awkward_tasks import counted, held_up
 from calling_tasks import echoes
 from paths import PYTHONPATH
 from peers import wait_until
-from queue_workers import queue_worker
 from servers import Server
 
 from interlock._protocol.scripts import Script
 from tasks import Executor, QueueFullError, print_square
 from tasks.transport import scripts
 from workers.local_stack.children import ROOT
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory):
-    with queue_worker(
-        tmp_path_factory.mktemp("worker"), "io", concurrency=4, include="awkward_tasks,calling_tasks"
-    ) as up:
-        yield up
 
 
 @pytest.fixture

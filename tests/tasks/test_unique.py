@@ -8,7 +8,6 @@ import pytest
 from awkward_tasks import counted, held_up
 from calling_tasks import echoes
 from peers import wait_until, written
-from queue_workers import queue_worker
 
 from interlock._protocol.scripts import Script
 from tasks import app, print_square
@@ -16,14 +15,6 @@ from tasks.transport import scripts
 
 GUARD = "if holder then return holder end"
 KEY = "celery-taskset-meta-unique:tests.awkward.held_up:report-7"
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory):
-    with queue_worker(
-        tmp_path_factory.mktemp("worker"), "io", concurrency=4, include="awkward_tasks,calling_tasks"
-    ) as up:
-        yield up
 
 
 def held(**options):
