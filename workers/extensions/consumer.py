@@ -47,6 +47,10 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
         """Note that the worker's loop turns."""
         self.ticked = time.monotonic()
 
+    def still_for(self) -> float:
+        """Return for how many seconds the worker's loop has not turned; 0 while it connects, for then it does not."""
+        return 0.0 if self.away_since is not None else time.monotonic() - self.ticked
+
     def _not_begun(self) -> set[Any]:
         """Return the requests that Celery now forgets: no pool has them, or prefork has not begun them."""
         waiting = (request for bucket in self.task_buckets.values() if bucket for request, _ in bucket.contents)

@@ -38,10 +38,9 @@ class Health:
         return f"it has been without Redis for {seconds:.0f} s" if seconds > self._outage_max else None
 
     def _loop(self) -> str | None:
-        consumer = self._worker.consumer
-        if self._worker.hub is None or consumer.away_since is not None:  # while it connects, the loop does not turn
+        if self._worker.hub is None:  # a pool without a loop
             return None
-        seconds = time.monotonic() - consumer.ticked
+        seconds = self._worker.consumer.still_for()
         return f"its loop has stood still for {seconds:.0f} s" if seconds > LOOP_SECONDS_MAX else None
 
     def _pool(self) -> str | None:

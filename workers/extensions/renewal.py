@@ -5,7 +5,6 @@ of them when its own loop stands still: their messages then go back to their que
 """
 
 import logging
-import time
 from functools import partial
 from typing import Any
 
@@ -55,7 +54,7 @@ class Renewal(bootsteps.StartStopStep):  # type: ignore[misc]
         While the worker has no connection, its loop does not turn, and its tasks go on.
         """
         stood_still, self.stands_still = self.stands_still, False
-        if consumer.away_since is None and time.monotonic() - consumer.ticked > max(patience, 2 * GRACE):
+        if consumer.still_for() > max(patience, 2 * GRACE):
             self.stands_still = True
             if not stood_still:
                 log.error("this worker's loop stands still: its %d messages go back to their queues", len(tokens))
