@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from types import TracebackType
 from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from interlock._arguments import checked_name
@@ -119,6 +120,18 @@ class Primitive:
             if isinstance(part, Primitive) or isinstance(getattr(part, "__self__", None), Primitive):
                 made.__dict__[attribute] = copy.deepcopy(part, memo)
         return made
+
+
+class Entered:
+    """What `with` acquires and releases."""
+
+    def __enter__(self) -> bool:
+        return self.acquire()  # type: ignore[attr-defined, no-any-return]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()  # type: ignore[attr-defined]
 
 
 def attach(parameters: dict[str, Any]) -> Primitive:

@@ -51,7 +51,7 @@ class WaitEndedError(BaseException):
     """Another thread ended what the calling thread waited for: see `endable`. No `except Exception` catches this."""
 
 
-def raise_first(errors: Sequence[Exception]) -> None:
+def raise_first(errors: Sequence[BaseException]) -> None:
     """Raise the first of these errors, if there is any; its notes say what the others say."""
     if errors:
         for each in errors[1:]:

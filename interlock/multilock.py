@@ -1,16 +1,23 @@
 """`all_of`: several locks as one, taken in the same order by everybody, so that no two callers wait for each other."""
 
 from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from interlock._arguments import checked_wait
 from interlock._io.deadline import Deadline
-from interlock.errors import NotHeldError
+from interlock._primitive import Entered
+from interlock.errors import NotHeldError, raise_first
 from interlock.lock import _BaseLock
 from interlock.semaphore import Semaphore
 
-Each = TypeVar("Each")
+
+class Named(Protocol):
+    """What has a name."""
+
+    name: str
+
+
+Each = TypeVar("Each", bound=Named)
 
 
 class Several(Generic[Each]):
@@ -25,15 +32,13 @@ class Several(Generic[Each]):
                     "all_of() takes Lock, RLock, Semaphore, BoundedSemaphore, the reader or the writer of an RWLock, "
                     f"all of interlock or all of interlock.aio; not {type(each).__module__}.{type(each).__qualname__}"
                 )
-        names = [getattr(each, "name") for each in locks]  # noqa: B009  its type does not say that it has one
+        names = [each.name for each in locks]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"all_of() got {twice[0]!r} more than once: give each name once")
         self.locks: tuple[Each, ...] = tuple(locks)
         """The locks, in the order in which they were given."""
-        self._in_order: list[Each] = [
-            lock for _, lock in sorted(zip(names, locks, strict=True), key=lambda pair: pair[0])
-        ]
+        self._in_order = sorted(locks, key=lambda each: each.name)
 
     @property
     def tokens(self) -> tuple[int | None, ...]:
@@ -46,14 +51,14 @@ class Several(Generic[Each]):
             lock for lock in self._in_order if getattr(lock, "token", 0) is None and not getattr(lock, "lost", 0)
         ]
         if missing:
-            names = ", ".join(repr(getattr(lock, "name")) for lock in missing)  # noqa: B009  as above
+            names = ", ".join(repr(lock.name) for lock in missing)
             raise NotHeldError(f"cannot release all_of(): this process does not hold {names}; it released none of them")
 
     def __repr__(self) -> str:
         return f"all_of({', '.join(map(repr, self.locks))})"
 
 
-class MultiLock(Several[_BaseLock | Semaphore]):
+class MultiLock(Entered, Several[_BaseLock | Semaphore]):
     """Several locks as one; `all_of` makes it."""
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
@@ -93,14 +98,6 @@ class MultiLock(Several[_BaseLock | Semaphore]):
         self.check_held()
         give_back(self._in_order)
 
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
-
 
 def all_of(*locks: _BaseLock | Semaphore) -> MultiLock:
     """Return several locks as one lock, which takes all of them.
@@ -133,24 +130,20 @@ def waiting(deadline: Deadline) -> dict[str, Any]:
 
 
 def give_back(locks: Iterable[_BaseLock | Semaphore], reason: BaseException | None = None) -> None:
-    """Release locks, the last one first, whatever each release raises; then raise as `raise_first` does."""
+    """Release locks, the last one first, whatever each release raises; then raise as `raise_gravest` does."""
     errors = []
     for lock in reversed([*locks]):
         try:
             lock.release()
         except BaseException as error:
             errors.append(error)
-    raise_first(reason, errors)
+    raise_gravest(reason, errors)
 
 
-def raise_first(reason: BaseException | None, errors: Sequence[BaseException]) -> None:
+def raise_gravest(reason: BaseException | None, errors: Sequence[BaseException]) -> None:
     """Raise the reason why locks were released, or else the gravest of the errors; the others stand in its notes.
 
     What ends a program, or cancels a coroutine, is graver than any other error.
     """
-    ranked = [*([] if reason is None else [reason]), *sorted(errors, key=lambda each: isinstance(each, Exception))]
-    if ranked:
-        first, *others = ranked
-        for each in others:
-            first.add_note(f"and: {each!r}")
-        raise first
+    ranked = sorted(errors, key=lambda each: isinstance(each, Exception))
+    raise_first(ranked if reason is None else [reason, *ranked])

@@ -1,13 +1,12 @@
 """`Semaphore` and `BoundedSemaphore`: at most N holders at once, over all machines."""
 
-from types import TracebackType
 from typing import Any
 
 from interlock._arguments import checked_count, checked_lease, checked_ttl, checked_wait
 from interlock._holding.holdings import lost_text
 from interlock._io.steps import Steps, patiently
 from interlock._io.wire import Client
-from interlock._primitive import Primitive, Statistics, blocking, look, without_result
+from interlock._primitive import Entered, Primitive, Statistics, blocking, look, without_result
 from interlock._protocol import scripts
 from interlock._protocol.scripts import Resource
 from interlock.errors import LeaseLostError
@@ -15,7 +14,7 @@ from interlock.errors import LeaseLostError
 PERMITS_MAX = 1_000_000
 
 
-class Semaphore(Primitive):
+class Semaphore(Entered, Primitive):
     """A count of permits that `acquire` takes and `release` gives back; `threading.Semaphore` between machines.
 
     >>> import interlock
@@ -137,14 +136,6 @@ class Semaphore(Primitive):
     def statistics(self) -> Steps[Statistics]:
         """Return who holds permits and who waits, in order."""
         return look(self._session, self.kind, self.name, self.value)
-
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
 
     def __repr__(self) -> str:
         return f"<interlock.{self.kind} {self.name!r} value={self.value}>"

@@ -11,7 +11,6 @@ from interlock._io.deadline import Deadline
 from interlock.aio._driver import (
     Client,
     Coroutines,
-    Twin,
     awaiting,
     blocking_client,
     coroutine,
@@ -23,8 +22,8 @@ from interlock.aio._driver import (
 Found = TypeVar("Found")
 
 
-class _Entered(Coroutines[Twin]):
-    """A primitive that `async with` acquires and releases."""
+class _Entered:
+    """What `async with` acquires and releases."""
 
     @coroutine_function
     def __aenter__(self) -> Coroutine[Any, Any, bool]:
@@ -37,7 +36,7 @@ class _Entered(Coroutines[Twin]):
         return self.release()  # type: ignore[attr-defined, no-any-return]
 
 
-class _Lock(_Entered[lock._BaseLock]):
+class _Lock(_Entered, Coroutines[lock._BaseLock]):
     acquire = awaiting(lock._BaseLock.acquire)
     release = awaiting(lock._BaseLock.release, whole=True)
     locked = awaiting(lock._BaseLock.locked)
@@ -150,7 +149,7 @@ class RWLock(Coroutines[rwlock.RWLock]):
         return RWLockSide(self._twin.writer, self._source)
 
 
-class Semaphore(_Entered[semaphore.Semaphore]):
+class Semaphore(_Entered, Coroutines[semaphore.Semaphore]):
     """`interlock.Semaphore` for coroutines.
 
     >>> import asyncio, interlock.aio
@@ -196,7 +195,7 @@ class BoundedSemaphore(Semaphore):
     release = awaiting(semaphore.BoundedSemaphore.release, whole=True)
 
 
-class Condition(_Entered[condition.Condition]):
+class Condition(_Entered, Coroutines[condition.Condition]):
     """`interlock.Condition` for coroutines.
 
     As in asyncio, a coroutine that is cancelled while it waits takes the lock again before it gets the

@@ -1,19 +1,18 @@
 """`all_of` for coroutines: several locks as one."""
 
 from collections.abc import Callable, Coroutine, Iterable
-from types import TracebackType
 from typing import Any, TypeVar
 
 from interlock._arguments import checked_wait
 from interlock._io.deadline import Deadline
 from interlock.aio._driver import coroutine, coroutine_function, running, standing_in
-from interlock.aio.locks import Semaphore, _Lock
-from interlock.multilock import Several, raise_first, waiting
+from interlock.aio.locks import Semaphore, _Entered, _Lock
+from interlock.multilock import Several, raise_gravest, waiting
 
 Result = TypeVar("Result")
 
 
-class MultiLock(Several[_Lock | Semaphore]):
+class MultiLock(_Entered, Several[_Lock | Semaphore]):
     """`interlock.MultiLock` for coroutines; `all_of` makes it."""
 
     @coroutine_function
@@ -55,16 +54,6 @@ class MultiLock(Several[_Lock | Semaphore]):
         self.check_held()
         await give_back(self._in_order)
 
-    @coroutine_function
-    def __aenter__(self) -> Coroutine[Any, Any, bool]:
-        return self.acquire()
-
-    @coroutine_function
-    def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Coroutine[Any, Any, None]:
-        return self.release()
-
 
 def all_of(*locks: Any) -> MultiLock:
     """Return several locks as one lock, as `interlock.all_of` does.
@@ -82,7 +71,7 @@ async def _standing_in(called_by: Any, call: Callable[[], Coroutine[Any, Any, Re
 
 
 async def give_back(locks: Iterable[_Lock | Semaphore], reason: BaseException | None = None) -> None:
-    """Release locks, the last one first, whatever each release raises; then raise as `raise_first` does.
+    """Release locks, the last one first, whatever each release raises; then raise as `raise_gravest` does.
 
     A release that is cancelled does its work before it raises, so this goes on to the next one.
     """
@@ -94,4 +83,4 @@ async def give_back(locks: Iterable[_Lock | Semaphore], reason: BaseException | 
             raise
         except BaseException as error:
             errors.append(error)
-    raise_first(reason, errors)
+    raise_gravest(reason, errors)

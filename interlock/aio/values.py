@@ -45,7 +45,7 @@ class _Shared(Coroutines[Twin]):
                 self._create = None
 
 
-class _Guarded(_Shared[GuardedTwin], _Entered[GuardedTwin]):
+class _Guarded(_Entered, _Shared[GuardedTwin]):
     """A value or an array that a lock guards."""
 
     acquire = awaiting(_shared.Guarded.acquire)
