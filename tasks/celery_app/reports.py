@@ -15,10 +15,10 @@ from weakref import WeakKeyDictionary
 
 PRINTED = "PRINTED"  # the state of a task that has just printed a line; Flower sees neither state: it reads events
 PROGRESS = "PROGRESS"  # the state of a task that has just said how far it has come
-STATES = frozenset((PRINTED, PROGRESS))
-FIELD = "report"  # of the state of a task's end
+REPORT_STATES = frozenset((PRINTED, PROGRESS))
+REPORT_FIELD = "report"  # of the state of a task's end
 LINES_KEPT = 20  # lines in a report
-KEPT_MAX = 100_000  # characters of these lines in the state of a task's end: with more, it keeps none
+CHARACTERS_KEPT_MAX = 100_000  # characters of these lines in the state of a task's end: with more, it keeps none
 PROGRESS_EVERY = 0.2  # seconds between two states that say how far a task has come
 
 
@@ -77,10 +77,10 @@ def kept(request: Any) -> dict[str, Any] | None:
     if report is None:
         return None
     said = report.as_json()
-    return said if sum(map(len, said["texts"])) <= KEPT_MAX else {**said, "texts": []}
+    return said if sum(map(len, said["texts"])) <= CHARACTERS_KEPT_MAX else {**said, "texts": []}
 
 
 def read(state: dict[str, Any]) -> dict[str, Any]:
     """Return the report in a stored state of a task; {} if there is none."""
-    found = state.get(FIELD) or (state.get("status") in STATES and state.get("result"))
+    found = state.get(REPORT_FIELD) or (state.get("status") in REPORT_STATES and state.get("result"))
     return found if isinstance(found, dict) and "run" in found else {}  # a program may use such a state for its own

@@ -29,7 +29,7 @@ from tasks.celery_app.states import STORE, State, UnsentStates
 
 log = logging.getLogger(__name__)
 
-PASSING = frozenset((states.STARTED, reports.PROGRESS))
+PASSING_STATES = frozenset((states.STARTED, reports.PROGRESS))
 
 
 class PatientConsumer(redis.ResultConsumer):  # type: ignore[misc]
@@ -194,13 +194,13 @@ class Backend(redis.RedisBackend):  # type: ignore[misc]
     ) -> Any:
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
         if state in states.READY_STATES and (report := reports.kept(request)) is not None:
-            meta[reports.FIELD] = report
+            meta[reports.REPORT_FIELD] = report
         encoded = self._encoded({"status": state, **meta, "task_id": task_id})  # STORE looks at what is first
         if len(encoded) > self._MAX_STR_VALUE_SIZE:
             raise BackendStoreError("the result is too large for Redis", state=state, task_id=task_id)
         expires = self.failure_expires if state == states.FAILURE else self.expires
         key = bytes_to_str(self.get_key_for_task(task_id))
-        stored = State(key, encoded, int(expires or 0), task_id, passing=state in PASSING)
+        stored = State(key, encoded, int(expires or 0), task_id, passing=state in PASSING_STATES)
         if state in states.READY_STATES:
             group = getattr(request, "group", None)
             batch = batches.keys_of(self, group) if batches.is_batch(group) else None

@@ -115,12 +115,14 @@ def watch(result: AsyncResult | GroupResult | ResultSet, timeout: float = 600) -
 
         def receive(message: dict[str, Any]) -> None:
             id, ended = message["task_id"], message["status"] in states.READY_STATES
-            if not ended and message["status"] not in reports.STATES:
+            if not ended and message["status"] not in reports.REPORT_STATES:
                 return
             said, name = reports.read(message), str(message.get("name") or "").rpartition(".")[2]
             if id not in ours:
                 if said:
-                    _others.append({"task_id": id, "name": name, "status": message["status"], reports.FIELD: said})
+                    _others.append(
+                        {"task_id": id, "name": name, "status": message["status"], reports.REPORT_FIELD: said}
+                    )
                 return
             if said:
                 for line in _new_lines(said, shown, id):

@@ -125,8 +125,8 @@ def test_end_of_a_run_that_printed_too_much_keeps_its_progress_alone(monkeypatch
     request = Context(id="a", hostname="w@h")
     report = reports.report_of(request, lambda: WHERE)
     report.set_progress(1, 2)
-    report.add_line("x" * reports.KEPT_MAX)
-    assert reports.kept(request)["texts"] == ["x" * reports.KEPT_MAX]
+    report.add_line("x" * reports.CHARACTERS_KEPT_MAX)
+    assert reports.kept(request)["texts"] == ["x" * reports.CHARACTERS_KEPT_MAX]
     report.add_line("x")
     kept = reports.kept(request)
     assert (kept["texts"], kept["number"], kept["progress"]) == ([], 2, [1, 2])

@@ -9,7 +9,7 @@ from celery import bootsteps
 import interlock
 from tasks.celery_app.environment import read
 
-FIELD = "versions"  # the name of the field in the answer
+VERSIONS_FIELD = "versions"  # the name of the field in the answer
 
 
 def own() -> dict[str, str]:
@@ -27,4 +27,4 @@ class Versions(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def info(self, _: Any) -> dict[str, Any]:
         """Return the part of the answer that is ours."""
-        return {FIELD: own()}
+        return {VERSIONS_FIELD: own()}

@@ -52,7 +52,7 @@ SCRIPTS = """
 SCRIPT = """<script src="{{{{ reverse_url('interlock-static', '{0}') }}}}"></script>"""
 OF_TASK = SCRIPTS.format(SCRIPT.format("retry.js") + SCRIPT.format("task.js"))
 OF_TASKS = SCRIPTS.format(SCRIPT.format("tasks.js"))
-PROGRESS = """
+PROGRESS_BARS = """
 <link href="{{ reverse_url('interlock-static', 'interlock.css') }}" rel="stylesheet">
 <div id="tasks-progress" data-url="{{ reverse_url('tasks-progress') }}" hidden></div>"""
 END = "  </section>\n</div>\n{% end %}\n"  # of the block with the page's content
@@ -66,7 +66,7 @@ INSERTED = {
         )
     ],
     "task.html": [('<div class="detail-actions">', RETRY), ("  </header>", LIVE), (END, OF_TASK)],
-    "tasks.html": [("{% block container %}", PROGRESS), (END, OF_TASKS)],
+    "tasks.html": [("{% block container %}", PROGRESS_BARS), (END, OF_TASKS)],
 }
 
 

@@ -38,7 +38,7 @@ class Pool:
         return whole_number(variables, self.variable, self.default, 1, self.most)
 
 
-POOLS = {
+QUEUE_POOLS = {
     CPU: Pool("prefork", "processes", "INTERLOCK_CPU_CONCURRENCY", 2, 1024),
     IO: Pool("threads", "threads", "INTERLOCK_IO_CONCURRENCY", 16, 1024),
     AIO: Pool("custom", "coroutines", "INTERLOCK_AIO_CONCURRENCY", 1000, 10_000),
@@ -66,14 +66,14 @@ class Workers:
         self,
         variables: Mapping[str, str],
         *,
-        queues: Sequence[str] = tuple(POOLS),
+        queues: Sequence[str] = tuple(QUEUE_POOLS),
         machine: str = "%h",
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.variables = variables
         self.machine = machine
         self.tell = tell
-        self.concurrency = {queue: POOLS[queue].concurrency() for queue in queues}
+        self.concurrency = {queue: QUEUE_POOLS[queue].concurrency() for queue in queues}
         self.children: list[Child] = []
         self.folder = Path()
 
@@ -117,7 +117,7 @@ class Workers:
         command = [
             sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", queue, "-n", f"{queue}@{self.machine}",
             "--loglevel", "INFO", "--without-gossip", "--without-mingle",
-            "--pool", POOLS[queue].name, "--concurrency", str(concurrency),
+            "--pool", QUEUE_POOLS[queue].name, "--concurrency", str(concurrency),
         ]  # fmt: skip
         variables = {
             **self.variables,

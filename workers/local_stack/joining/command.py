@@ -19,31 +19,33 @@ from workers.local_stack import redis_server
 from workers.local_stack.joining import clocks, others, server
 from workers.local_stack.redis_server import StackError
 from workers.local_stack.stopping import Stopped
-from workers.local_stack.worker_processes import POOLS, Workers
+from workers.local_stack.worker_processes import QUEUE_POOLS, Workers
 
-NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
+MACHINE_NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
 LEASE = 30.0  # seconds: then the name of a machine that was killed is free again
 
 
 def chosen(_: click.Context, __: click.Parameter, text: str) -> list[str]:
     """Return the queues that a text names, separated by commas. Raises click.BadParameter for any other."""
     queues = list(dict.fromkeys(each.strip() for each in text.split(",")))
-    if not set(queues) <= set(POOLS):
-        raise click.BadParameter(f"{text!r} must be some of {', '.join(POOLS)}, with commas between")
+    if not set(queues) <= set(QUEUE_POOLS):
+        raise click.BadParameter(f"{text!r} must be some of {', '.join(QUEUE_POOLS)}, with commas between")
     return queues
 
 
 def named(_: click.Context, __: click.Parameter, text: str | None) -> str:
     """Return this machine's name in the names of its workers. Raises click.BadParameter if Celery cannot use it."""
     name = socket.gethostname() if text is None else text
-    if not NAME.fullmatch(name):
+    if not MACHINE_NAME.fullmatch(name):
         raise click.BadParameter(f"{name!r} must be letters, digits, dots, - and _, at most 100: give one with --name")
     return name
 
 
 @click.command()
 @click.argument("url", required=False)
-@click.option("--queues", default=",".join(POOLS), show_default=True, callback=chosen, help="Whose tasks to take.")
+@click.option(
+    "--queues", default=",".join(QUEUE_POOLS), show_default=True, callback=chosen, help="Whose tasks to take."
+)
 @click.option("--name", callback=named, help="This machine's name in those of its workers.  [default: its hostname]")
 def join(url: str | None, queues: Sequence[str], name: str) -> None:
     """Run workers on this machine, for the Redis at URL (or at REDIS_URL), until Ctrl-C.
@@ -125,7 +127,7 @@ def _run(queues: Sequence[str], name: str) -> None:
     with Workers({"INTERLOCK_PREFIX": address.prefix()}, queues=queues, machine=name, tell=click.echo) as workers:
         click.echo("\nThis machine has joined, and takes tasks:\n")
         for queue, concurrency in workers.concurrency.items():
-            click.echo(f"    {queue}@{name}: queue {queue}, {concurrency} {POOLS[queue].unit}")
+            click.echo(f"    {queue}@{name}: queue {queue}, {concurrency} {QUEUE_POOLS[queue].unit}")
         click.echo("\nCtrl-C stops them: tasks that run may end first, or go back to their queues.")
         while True:
             workers.check()

@@ -36,7 +36,7 @@ def _differing(found: Mapping[str, Mapping[str, Any]], field: str, ours: str) ->
     """Yield each other version, and the workers that have it. Workers of older checkouts say none."""
     by_version: dict[str, list[str]] = defaultdict(list)
     for name, stats in sorted(found.items()):
-        theirs = str(stats.get(versions.FIELD, {"interlock": "an older one"}).get(field, ours))
+        theirs = str(stats.get(versions.VERSIONS_FIELD, {"interlock": "an older one"}).get(field, ours))
         if _comparable(field, theirs) != _comparable(field, ours):
             by_version[theirs].append(name)
     yield from by_version.items()

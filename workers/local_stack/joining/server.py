@@ -14,7 +14,7 @@ from workers.local_stack import redis_server
 from workers.local_stack.joining import rights
 
 ANSWERS_WITHIN = 5.0  # seconds: over a network that loses packets, the system sends the first one again after one
-REMEDIES = {
+REACH_REMEDIES = {
     "redis": "start it, let it listen on an address that this machine reaches (its `bind`), or name another; "
     "if it wants TLS, write rediss://",
     "rediss": "let it answer by TLS, with a certificate that this machine trusts (?ssl_ca_certs=FILE names its "
@@ -25,7 +25,7 @@ REMEDIES = {
 
 def reached(url: str) -> None:
     """Raise StackError, in one line, unless a server answers that lets us in and has read its data."""
-    redis_server.check(url, REMEDIES[urlsplit(url).scheme], within=ANSWERS_WITHIN)
+    redis_server.check(url, REACH_REMEDIES[urlsplit(url).scheme], within=ANSWERS_WITHIN)
 
 
 def problem(client: redis.Redis) -> str | None:
