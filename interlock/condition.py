@@ -18,7 +18,7 @@ from interlock.errors import LeaseLostError, NotHeldError
 from interlock.lock import Lock, RLock
 
 Found = TypeVar("Found")
-WHY = "to wait is to release the lock and to queue, in one step in Redis"
+WHY_OURS = "to wait is to release the lock and to queue, in one step in Redis"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Condition(Primitive):
         if lock is None:
             lock = RLock(name=self.name, client=client, lease=lease, linger=linger)
         elif not isinstance(lock, Lock | RLock):
-            raise foreign_lock(lock, "None, an interlock.Lock or an interlock.RLock", WHY)
+            raise foreign_lock(lock, "None, an interlock.Lock or an interlock.RLock", WHY_OURS)
         else:
             checked_lease(lease)
             checked_linger(linger)

@@ -227,7 +227,7 @@ class Condition(_Entered, Coroutines[condition.Condition]):
         if lock is None:
             lock = RLock(name=name, client=client, lease=lease)
         elif not isinstance(lock, Lock | RLock):
-            raise foreign_lock(lock, "None, an interlock.aio.Lock or an interlock.aio.RLock", condition.WHY)
+            raise foreign_lock(lock, "None, an interlock.aio.Lock or an interlock.aio.RLock", condition.WHY_OURS)
         twin = condition.Condition(lock._twin, name=name)  # type: ignore[arg-type]
         super().__init__(twin, lock._source)
 

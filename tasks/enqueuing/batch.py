@@ -7,7 +7,7 @@ import celery.exceptions
 
 from tasks.celery_app import app, batches
 from tasks.enqueuing import following_async
-from tasks.enqueuing.following import LOOK_EVERY, READ_MAX, Cursor, Subscription, read
+from tasks.enqueuing.following import ENDS_LOOK_EVERY, READ_MAX, Cursor, Subscription, read
 from tasks.enqueuing.jobs import checked_name
 from tasks.enqueuing.outages import through_outages
 from tasks.enqueuing.outcomes import Outcome
@@ -166,10 +166,10 @@ class _Deadline:
     def left(self, done: int) -> float:
         """Return how many seconds to wait for a message. Raises TimeoutError if the time is over."""
         if self._until is None:
-            return LOOK_EVERY
+            return ENDS_LOOK_EVERY
         left = self._until - time.monotonic()
         if left <= 0:
             raise celery.exceptions.TimeoutError(
                 f"after {self._timeout:g} s, {done:,} tasks of batch {self._batch.name!r} have ended, others have not"
             )
-        return min(left, LOOK_EVERY)
+        return min(left, ENDS_LOOK_EVERY)

@@ -16,7 +16,7 @@ from tasks.enqueuing.outages import through_outages
 from tasks.enqueuing.outcomes import Outcome, outcome
 
 READ_MAX = 500  # results in one round trip
-LOOK_EVERY = 1.0  # seconds, if no message comes
+ENDS_LOOK_EVERY = 1.0  # seconds, if no message comes
 BROKEN_PAUSE = 0.1  # seconds until the next look, if the subscription broke
 
 FOLLOW = """
@@ -54,7 +54,7 @@ class Cursor:
     def next_ids(self, client: Any) -> Any:
         """Ask for the tasks that ended next. Of an asynchronous client, this returns a coroutine."""
         keys = (self.keys.ended, self.keys.awaited)
-        return client.eval(FOLLOW, len(keys), *keys, self._moment, READ_MAX, int(10 * LOOK_EVERY))
+        return client.eval(FOLLOW, len(keys), *keys, self._moment, READ_MAX, int(10 * ENDS_LOOK_EVERY))
 
     def ended(self, answer: tuple[Sequence[bytes], bytes]) -> list[str]:
         """Note what FOLLOW answered, and return the ids of the tasks."""

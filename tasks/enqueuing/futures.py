@@ -10,7 +10,7 @@ from typing import Any
 from kombu.exceptions import OperationalError
 
 from tasks.celery_app import batches
-from tasks.enqueuing.following import LOOK_EVERY, Cursor, Subscription, taken
+from tasks.enqueuing.following import ENDS_LOOK_EVERY, Cursor, Subscription, taken
 from tasks.enqueuing.outages import TROUBLE
 from tasks.transport.bulk import Sendable
 
@@ -54,8 +54,8 @@ class TaskFuture(Future[Any]):
 class Pending:
     """The futures of one executor that have no outcome yet.
 
-    A thread waits while there are some, and for LOOK_EVERY seconds more. It is no daemon: so the interpreter does not
-    end before they have their outcomes, as with the executors of the standard library.
+    A thread waits while there are some, and for ENDS_LOOK_EVERY seconds more. It is no daemon: so the interpreter does
+    not end before they have their outcomes, as with the executors of the standard library.
 
     Args:
         backend: the app's.
@@ -116,14 +116,14 @@ class Pending:
                     for outcome in outcomes:
                         self._settle(outcome.id, outcome.value, outcome.error)
                     if not outcomes:
-                        subscription.wait(LOOK_EVERY)
+                        subscription.wait(ENDS_LOOK_EVERY)
         except Exception as error:  # whatever it is: no future may wait for ever
             self._break(error)
 
     def _has_some(self) -> bool:
         """Whether there are futures, or some come soon; if not, the thread ends, and the next future begins another."""
         with self._changed:
-            self._changed.wait_for(lambda: self._futures or self._ended, LOOK_EVERY)
+            self._changed.wait_for(lambda: self._futures or self._ended, ENDS_LOOK_EVERY)
             if not self._futures:
                 self._thread = None
             return self._thread is not None

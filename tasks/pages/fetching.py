@@ -37,7 +37,7 @@ Page: TypeAlias = dict[str, Any]
 MOVED = {301, 302, 303, 307, 308}
 PERMITS_KEPT = 3600.0  # seconds that Redis remembers a host's limit
 HOST = re.compile(r"[0-9A-Za-z._:-]{1,253}")  # a DNS name, or an address without a zone
-NOTHING: Page = dict.fromkeys(("final_url", "status", "content_type", "size", "sha256"))
+NO_ANSWER: Page = dict.fromkeys(("final_url", "status", "content_type", "size", "sha256"))
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,13 @@ class Fetcher:
 
     async def _page(self, url: str, gate: asyncio.Semaphore, until: float) -> Page:
         """Return one page, or why there is none."""
-        began, attempts, answer, error = time.monotonic(), 0, dict(NOTHING), None
+        began, attempts, answer, error = time.monotonic(), 0, dict(NO_ANSWER), None
         try:
             first = checked(url)
             async with asyncio.timeout_at(until), gate:
                 async for attempt in self._attempts():
                     with attempt:
-                        attempts, answer = attempt.retry_state.attempt_number, dict(NOTHING)
+                        attempts, answer = attempt.retry_state.attempt_number, dict(NO_ANSWER)
                         await self._follow(first, answer)
         except TimeoutError:
             error = PageError("timeout", f"not done in the {self.limits.task:g} s that a task has for all its pages")

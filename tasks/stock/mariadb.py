@@ -17,7 +17,7 @@ from interlock._text import one_line
 from tasks.celery_app import environment
 from tasks.stock import schema
 
-CONNECTIONS_MAX = 10  # of a process: by default a server allows 151, for all its clients together
+MARIADB_CONNECTIONS_MAX = 10  # of a process: by default a server allows 151, for all its clients together
 ANSWERED_WITHIN = 20.0  # seconds for all statements in one `connection()`, the opening included (the driver's own
 # time-out ends with TCP's handshake: it would wait for ever for a server that accepts and then says nothing)
 ROW_WITHIN = 15  # seconds that a statement waits for a row that another transaction has locked
@@ -113,7 +113,7 @@ async def _opened(loop: asyncio.AbstractEventLoop, url: str) -> AsyncGenerator[_
         password=unquote(parts["password"]),
         db=parts["database"],
         minsize=0,
-        maxsize=CONNECTIONS_MAX,
+        maxsize=MARIADB_CONNECTIONS_MAX,
         pool_recycle=600,  # s without use: a server closes a connection after eight hours, a proxy perhaps sooner
         autocommit=True,
         charset="utf8mb4",
@@ -121,7 +121,7 @@ async def _opened(loop: asyncio.AbstractEventLoop, url: str) -> AsyncGenerator[_
         init_command=f"SET SESSION innodb_lock_wait_timeout = {ROW_WITHIN}, sql_notes = 0",
     )
     try:
-        yield _Database(url, pool, asyncio.Semaphore(CONNECTIONS_MAX))
+        yield _Database(url, pool, asyncio.Semaphore(MARIADB_CONNECTIONS_MAX))
     finally:
         _open.pop(loop, None)
         pool.terminate()

@@ -98,8 +98,8 @@ def test_wait_ends_when_all_have_ended_and_not_before(worker, client):
 
 def test_ends_are_heard_of_at_once(worker, client, monkeypatch):
     """By the subscription: the look that comes once a second does not come here."""
-    monkeypatch.setattr(following, "LOOK_EVERY", 50.0)
-    monkeypatch.setattr("tasks.enqueuing.batch.LOOK_EVERY", 50.0)
+    monkeypatch.setattr(following, "ENDS_LOOK_EVERY", 50.0)
+    monkeypatch.setattr("tasks.enqueuing.batch.ENDS_LOOK_EVERY", 50.0)
     batch = enqueue_many(counted, [(0.3,), (0.6,), (0.9,)], queue="io")
     assert sum(1 for _ in batch.outcomes(timeout=40)) == 3
 

@@ -40,7 +40,7 @@ def test_thousand_at_once_share_ten_connections_which_end_with_the_loop(url):
         await asyncio.gather(*(ask("SELECT 1") for _ in range(1000)))
         return asked(url, CONNECTIONS)[0][0]
 
-    assert asyncio.run(main()) <= mariadb.CONNECTIONS_MAX + 1
+    assert asyncio.run(main()) <= mariadb.MARIADB_CONNECTIONS_MAX + 1
     assert not mariadb._open
     wait_until(lambda: asked(url, CONNECTIONS) == ((1,),), what="the end of all but the one that asks")
 
