@@ -23,8 +23,9 @@ def run_program(name: str, *arguments: str) -> int:
     try:
         with uninterrupted():
             process = subprocess.Popen(
-                [sys.executable, "-m", f"examples.{name}", *arguments], cwd=ROOT, preexec_fn=ended_with_parent()
-            )
+                [sys.executable, "-m", f"examples.{name}", *arguments], cwd=ROOT, preexec_fn=ended_with_parent(),
+                process_group=0,  # Ctrl-C reaches us alone, who end it: Python, as it starts, would print a traceback
+            )  # fmt: skip
         return _watched(process)
     finally:
         if process is not None:
